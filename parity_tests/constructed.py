@@ -1,0 +1,46 @@
+"""Specs for each rule, layout and axis map, the published and the constructed ones, by name."""
+
+from __future__ import annotations
+
+from rope_spec import (
+    DynamicNTK,
+    Explicit,
+    Linear,
+    Llama3,
+    LongRope,
+    Pairs,
+    Proportional,
+    RopeSpec,
+    Yarn,
+)
+
+P64 = Pairs.single(64)
+FACTORS = tuple(1.0 + k / 4 for k in range(32))
+
+RULES = {
+    "default": None,
+    "linear": Linear(4.0),
+    "dynamic": DynamicNTK(4.0, 2048),
+    "yarn": Yarn(40.0, 4096, mscale=1.0, mscale_all_dim=1.0, scales_softmax=True),
+    "yarn, two mscales": Yarn(40.0, 4096, mscale=1.0, mscale_all_dim=0.7),
+    "yarn, not truncated": Yarn(32.0, 4096, truncate=False),
+    "yarn, own attention factor": Yarn(8.0, 2048, beta_fast=24.0, beta_slow=2.0, attention_factor=0.9),
+    "longrope": LongRope(FACTORS, tuple(2 * f for f in FACTORS), 4096, 32.0),
+    "llama3": Llama3(8.0, 1.0, 4.0, 8192),
+    "proportional": Proportional(8, 8.0),
+    "explicit": Explicit(tuple(0.9**k for k in range(32)), 1.3),
+}
+
+LAYOUTS = {
+    "half": RopeSpec(head_dim=64, theta=10000.0, pairs=P64),
+    "interleaved": RopeSpec(head_dim=64, theta=10000.0, pairs=P64, read="interleaved"),
+    "de-interleave": RopeSpec(head_dim=64, theta=10000.0, pairs=P64, read="interleaved", write="half"),
+    "interleave": RopeSpec(head_dim=64, theta=10000.0, pairs=P64, read="half", write="interleaved"),
+    "first quarter": RopeSpec(head_dim=80, theta=10000.0, pairs=Pairs.single(20)),
+    "last half, interleaved": RopeSpec(head_dim=48, theta=100.0, pairs=Pairs.single(24), read="interleaved", start=24),
+    "odd": RopeSpec(head_dim=40, theta=10000.0, pairs=Pairs.single(25)),
+    "negative sign": RopeSpec(head_dim=64, theta=10000.0, pairs=P64, sign=-1),
+    "one pair": RopeSpec(head_dim=2, theta=10000.0, pairs=Pairs.single(2)),
+}
+
+SPECS = LAYOUTS | {name: RopeSpec(head_dim=64, theta=500000.0, pairs=P64, rule=rule) for name, rule in RULES.items()}

@@ -1,0 +1,138 @@
+"""The exact reference: the formulas of the papers in mpmath, one pair at a time. Of the trunk it knows only `RopeSpec`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from mpmath.ctx_mp import MPContext
+
+from rope_spec import RopeSpec
+
+mp: Any = MPContext()
+mp.dps = 50  # digits
+mpf = mp.mpf
+Real = Any  # an mpf
+
+
+def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> list[Real]:
+    """Radians per position of every pair, to 50 digits."""
+    ladder = [_rung(spec, k, seq_len) for k in range(spec.pairs.rungs)]
+    return [ladder[k] for k in spec.pairs.rung]
+
+
+def cos_sin(spec: RopeSpec, positions: np.ndarray, seq_len: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """cos and sin times the attention factor, float64 `(..., S, P)`; positions as for `rope_spec.cos_sin`."""
+    inv_freq, axes = inverse_frequencies(spec, seq_len), spec.pairs.axes
+    per_axis = np.asarray(positions)[..., None] if axes == 1 else np.asarray(positions)
+    rows = per_axis.reshape(-1, axes).tolist()
+    factor = attention_factor(spec)
+    angles = [[row[axis] * inv for axis, inv in zip(spec.pairs.axis, inv_freq, strict=True)] for row in rows]
+    tables = [[[float(factor * f(angle)) for angle in row] for row in angles] for f in (mp.cos, mp.sin)]
+    cos, sin = (np.array(table).reshape(*per_axis.shape[:-1], len(inv_freq)) for table in tables)
+    return cos, sin
+
+
+def rotate(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, spec: RopeSpec) -> np.ndarray:
+    """Each pair turned in float64, channel by channel; cos and sin broadcast against the pairs of x."""
+    x = np.asarray(x, np.float64)
+    y = x.copy()
+    for j in range(len(spec.pairs)):
+        (a, b), (to_a, to_b) = channels(spec, j, spec.read), channels(spec, j, spec.write or spec.read)
+        c, s = cos[..., j], spec.sign * sin[..., j]
+        y[..., to_a] = x[..., a] * c - x[..., b] * s
+        y[..., to_b] = x[..., b] * c + x[..., a] * s
+    return y
+
+
+def channels(spec: RopeSpec, pair: int, layout: str) -> tuple[int, int]:
+    """The two channels of a pair."""
+    pairs, axes = len(spec.pairs), spec.pairs.axes
+    block = pairs // axes
+    first, distance = {
+        "half": (pair, pairs),
+        "interleaved": (2 * pair, 1),
+        "half_per_axis": (pair // block * 2 * block + pair % block, block),
+    }[layout]
+    return spec.start + first, spec.start + first + distance
+
+
+def attention_factor(spec: RopeSpec) -> Real:
+    """What multiplies cos and sin: YaRN section 3.4 with DeepSeek's ratio, and LongRoPE section 3.3."""
+    rule, kind = _rule(spec)
+    if kind not in ("Yarn", "LongRope", "Explicit"):
+        return mpf(1)
+    if rule.attention_factor is not None:
+        return mpf(rule.attention_factor)
+    if kind == "LongRope":
+        return mp.sqrt(1 + mp.log(max(rule.factor, 1)) / mp.log(rule.original_max_position_embeddings))
+    if rule.mscale and rule.mscale_all_dim:
+        return yarn_mscale(rule.factor, rule.mscale) / yarn_mscale(rule.factor, rule.mscale_all_dim)
+    return yarn_mscale(rule.factor, 1)
+
+
+def softmax_scale_factor(spec: RopeSpec) -> Real:
+    """What multiplies the attention scale in DeepSeek-V3."""
+    rule, kind = _rule(spec)
+    scales = kind == "Yarn" and rule.scales_softmax and rule.mscale_all_dim
+    return yarn_mscale(rule.factor, rule.mscale_all_dim) ** 2 if scales else mpf(1)
+
+
+def yarn_mscale(factor: float, mscale: float) -> Real:
+    """`0.1 mscale ln(factor) + 1`; nothing below a factor of 1."""
+    return mscale * mp.log(max(factor, 1)) / 10 + 1
+
+
+def _rule(spec: RopeSpec) -> tuple[Any, str]:
+    """The rule and its name, since the classes of the rules belong to the trunk."""
+    return spec.rule, type(spec.rule).__name__
+
+
+def _rung(spec: RopeSpec, k: int, seq_len: int | None) -> Real:
+    (rule, kind), dim = _rule(spec), spec.pairs.ladder_dim
+    plain = mpf(spec.theta) ** (-mpf(2 * k) / dim)
+    match kind:
+        case "NoneType":
+            return plain
+        case "Linear":
+            return plain / mpf(rule.factor)
+        case "DynamicNTK":
+            length = mpf(max(seq_len or 0, rule.max_position_embeddings)) / rule.max_position_embeddings
+            alpha = rule.factor * length - (rule.factor - 1)
+            return plain * alpha ** (-mpf(2 * k) / (dim - 2))
+        case "Llama3":
+            return _llama3_rung(plain, rule)
+        case "Yarn":
+            return _yarn_rung(plain, rule, k, dim, mpf(spec.theta))
+        case "LongRope":
+            long = seq_len is not None and seq_len > rule.original_max_position_embeddings
+            return plain / mpf((rule.long_factor if long else rule.short_factor)[k])
+        case "Proportional":
+            return plain / mpf(rule.factor) if k < rule.rotated else mpf(0)
+        case "Explicit":
+            return mpf(rule.inv_freq[k])
+    raise AssertionError(f"the oracle does not know the rule {rule!r}")
+
+
+def _llama3_rung(plain: Real, rule) -> Real:
+    """By the number of turns within the original context: few are stretched, many kept, a linear blend between."""
+    turns = rule.original_max_position_embeddings * plain / (2 * mp.pi)
+    keep = (turns - rule.low_freq_factor) / (rule.high_freq_factor - mpf(rule.low_freq_factor))
+    keep = min(max(keep, mpf(0)), mpf(1))
+    return plain * (keep + (1 - keep) / mpf(rule.factor))
+
+
+def _yarn_rung(plain: Real, rule, k: int, dim: int, theta: Real) -> Real:
+    """A linear ramp in k between the rungs that turn beta_fast and beta_slow times within the original context."""
+
+    def rung_that_turns(times: float) -> Real:
+        return mpf(dim) / 2 * mp.log(rule.original_max_position_embeddings / (2 * mp.pi * times), theta)
+
+    start, end = rung_that_turns(rule.beta_fast), rung_that_turns(rule.beta_slow)
+    if rule.truncate:
+        start, end = mp.floor(start), mp.ceil(end)
+    start, end = max(start, mpf(0)), min(end, mpf(dim - 1))
+    if start == end:
+        end += mpf(0.001)
+    stretched = min(max((k - start) / (end - start), mpf(0)), mpf(1))
+    return plain * (1 - stretched + stretched / mpf(rule.factor))

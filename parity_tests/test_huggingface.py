@@ -1,0 +1,93 @@
+"""From a raw config.json to a spec, and what is refused."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from rope_spec import Arithmetic, Llama3, Pairs, RopeSpec, Yarn, inverse_frequencies, reference_arithmetic, spec_from_config
+
+from .cases import CONFIGS
+
+LLAMA = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "num_attention_heads": 32,
+    "max_position_embeddings": 131072,
+    "rope_theta": 500000.0,
+    "rope_scaling": {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    },
+}
+LLAMA_SPEC = RopeSpec(head_dim=128, theta=500000.0, pairs=Pairs.single(128), rule=Llama3(8.0, 1.0, 4.0, 8192))
+
+
+def changed(scaling=None, **changes):
+    rope_scaling = None if scaling == {} else LLAMA["rope_scaling"] | (scaling or {})
+    return LLAMA | {"rope_scaling": rope_scaling} | changes
+
+
+def test_a_path_and_what_it_holds():
+    path = CONFIGS / "llama-3.1-8b.json"
+    assert spec_from_config(path) == spec_from_config(str(path)) == spec_from_config(json.loads(path.read_text())) == LLAMA_SPEC
+
+
+def test_new_and_old_spelling():
+    old = {key: value for key, value in LLAMA.items() if key not in ("rope_theta", "rope_scaling")}
+    new = old | {"rope_parameters": LLAMA["rope_scaling"] | {"rope_theta": 500000.0}}
+    typed = changed({"rope_type": None, "type": "llama3"})
+    assert spec_from_config(new) == spec_from_config(typed) == LLAMA_SPEC
+
+
+def test_deepseek():
+    spec = spec_from_config(CONFIGS / "deepseek-v3.json")
+    rule = Yarn(40.0, 4096, mscale=1.0, mscale_all_dim=1.0, scales_softmax=True)
+    expected = RopeSpec(head_dim=64, theta=10000.0, pairs=Pairs.single(64), rule=rule, read="interleaved", write="half")
+    assert spec == expected
+    frequencies = inverse_frequencies(spec)
+    assert frequencies.attention_factor == 1.0 and round(frequencies.softmax_scale_factor, 3) == 1.874
+
+
+def test_no_scaling():
+    assert spec_from_config(changed({})) == replace(LLAMA_SPEC, rule=None)
+
+
+def test_reference_arithmetic():
+    assert reference_arithmetic(LLAMA) == Arithmetic(angles="float32", rotate_in="input")
+
+
+BAD = {
+    "model type": (changed(model_type="lama"), ValueError, "got model_type='lama', expected one of the"),
+    "no model type": ({"hidden_size": 8}, ValueError, "got no 'model_type', expected a string"),
+    "rope type": (changed({"rope_type": "ntk"}), ValueError, "got rope type 'ntk', expected default, linear"),
+    "no factor": (changed({"factor": None}), ValueError, "got no 'factor', expected a number.*Add the key to the config"),
+    "factor": (changed({"factor": "8"}), TypeError, "got factor='8', expected a number"),
+    "bool factor": (changed({"factor": True}), TypeError, "got factor=True, expected a number"),
+    "zero factor": (changed({"factor": 0}), ValueError, "Llama3.factor: got 0.0, expected a finite number above 0"),
+    "theta": (changed(rope_theta=[1]), TypeError, r"got rope_theta=\[1\], expected a number"),
+    "huge theta": (changed(rope_theta=10**400), TypeError, "expected a number"),
+    "nan theta": (changed(rope_theta=float("nan")), TypeError, "got rope_theta=nan, expected a number"),
+    "unread key": (changed(rope_ratio=50), ValueError, "got 'rope_ratio', which nothing here reads"),
+    "unread rope key": (changed({"beta": 1}), ValueError, "rope_scaling: got 'beta', which nothing here reads"),
+    "scaling": (changed(rope_scaling="llama3"), TypeError, "got rope_scaling='llama3', expected an object"),
+    "head width": ({"model_type": "llama"}, ValueError, "got none of head_dim, hidden_size/num_attention_heads"),
+    "heads": (changed(num_attention_heads=32.5), TypeError, "got num_attention_heads=32.5, expected a whole number"),
+    "two spellings": (
+        changed(rope_parameters={"rope_type": "default"}),
+        ValueError,
+        "got both rope_parameters and rope_scaling",
+    ),
+    "no object": ([1], TypeError, "expected a JSON object with a model_type"),
+}
+
+
+@pytest.mark.parametrize("config, error, message", BAD.values(), ids=BAD)
+def test_what_is_refused(config, error, message, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    with pytest.raises(error, match=message):
+        spec_from_config(path)

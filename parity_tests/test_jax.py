@@ -1,0 +1,139 @@
+"""rope_jax by itself, without torch: the trunk's bits, every road of JAX, the derivative, and its errors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rope_jax
+import rope_spec
+from rope_spec import Arithmetic
+
+from .constructed import SPECS
+from .measure import DTYPES, compare
+
+POSITIONS = np.array([[0, 1, -1, 2**31 - 1, -(2**31), 131071, 12345, 7], [5, 6, 7, 8, 9, 10, 11, 12]], np.int32)
+ARITHMETICS = [Arithmetic(rotate_in="float32"), Arithmetic(rotate_in="input")]
+
+
+def equal(left, right) -> bool:
+    left, right = np.asarray(left), np.asarray(right)
+    return compare(left, right, 1.0, 0.0).ok and left.dtype == right.dtype
+
+
+def queries(rng, spec, dtype):
+    return jnp.asarray(rng.standard_normal((2, 8, 3, spec.head_dim)).astype(DTYPES[dtype]))
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_cos_and_sin_have_the_bits_of_the_trunk(spec):
+    tables = rope_spec.cos_sin(spec, POSITIONS)
+    jitted = jax.jit(rope_jax.cos_sin, static_argnums=0)
+    with jax.disable_jit():
+        eager = rope_jax.cos_sin(spec, POSITIONS)
+    for road in (eager, rope_jax.cos_sin(spec, POSITIONS), jitted(spec, POSITIONS)):
+        assert all(equal(ours, trunk) for ours, trunk in zip(road, tables, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32])
+def test_every_integer_dtype_of_positions(dtype):
+    positions = np.array([0, 1, 100, np.iinfo(dtype).max, np.iinfo(dtype).min], dtype)
+    ours, trunk = rope_jax.cos_sin(SPECS["llama3"], positions), rope_spec.cos_sin(SPECS["llama3"], positions)
+    assert equal(ours[0], trunk[0]) and equal(ours[1], trunk[1])
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS, ids=lambda a: a.rotate_in)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("spec", [SPECS["half"], SPECS["de-interleave"], SPECS["first quarter"], SPECS["negative sign"]])
+def test_every_road_has_the_same_bits(spec, dtype, arithmetic, rng):
+    """eager = jit = vmap = scan = checkpoint = tables closed over = fused with neighbours."""
+    x, (cos, sin) = queries(rng, spec, dtype), rope_jax.cos_sin(spec, POSITIONS)
+    rotate = lambda x, cos, sin: rope_jax.rotate(x, cos, sin, spec, arithmetic=arithmetic)
+    with jax.disable_jit():
+        expected = rotate(x, cos, sin)
+    by_head = lambda x, cos, sin: rope_jax.rotate(x, cos, sin, spec, heads_axis=None, arithmetic=arithmetic)
+    two = jnp.asarray(2, x.dtype)
+    roads = {
+        "jit": jax.jit(rotate)(x, cos, sin),
+        "closed over": jax.jit(lambda x: rotate(x, cos, sin))(x),
+        "vmap over the batch": jax.vmap(rotate)(x, cos, sin),
+        "vmap over heads": jax.vmap(by_head, in_axes=(2, None, None), out_axes=2)(x, cos, sin),
+        "scan": jax.lax.scan(lambda _, xcs: (None, rotate(*xcs)), None, (x, cos, sin))[1],
+        "checkpoint": jax.jit(jax.checkpoint(rotate))(x, cos, sin),
+        "fused": jax.jit(lambda x, cos, sin: rotate(x * two, cos, sin) / two)(x, cos, sin),
+        "positions inside": jax.jit(lambda x, p: rotate(x, *rope_jax.cos_sin(spec, p)))(x, POSITIONS),
+    }
+    assert [name for name, road in roads.items() if not equal(road, expected)] == []
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("spec", [SPECS["half"], SPECS["de-interleave"], SPECS["first quarter"], SPECS["negative sign"]])
+def test_the_derivative_is_the_rotation_by_the_negative_angle(spec, dtype, rng):
+    x, dx, ct = (queries(rng, spec, dtype) for _ in range(3))
+    cos, sin = rope_jax.cos_sin(spec, POSITIONS)
+    rotate = lambda x: rope_jax.rotate(x, cos, sin, spec)
+    backwards = rope_spec.RopeSpec(
+        head_dim=spec.head_dim, theta=spec.theta, pairs=spec.pairs, read=spec.write or spec.read, write=spec.read,
+        start=spec.start, sign=-spec.sign,
+    )  # fmt: skip
+    expected = rope_jax.rotate(ct, cos, sin, backwards)
+    assert equal(jax.vjp(rotate, x)[1](ct)[0], expected)
+    assert equal(jax.jit(lambda x, ct: jax.vjp(rotate, x)[1](ct)[0])(x, ct), expected)
+    assert equal(jax.linear_transpose(rotate, x)(ct)[0], expected)
+    assert equal(jax.vmap(lambda ct: jax.vjp(rotate, x)[1](ct)[0])(ct[None])[0], expected)
+    assert equal(jax.jvp(rotate, (x,), (dx,))[1], rotate(dx))
+    energy = lambda x: 0.5 * jnp.sum(rotate(x).astype(jnp.float32) ** 2)
+    hessian_vector = jax.jvp(jax.grad(energy), (x,), (dx,))[1]
+    assert equal(hessian_vector, jax.vjp(rotate, x)[1](rotate(dx))[0])
+
+
+def test_cos_and_sin_can_be_learned(rng):
+    """The derivative for cos and sin, which the primitive leaves to plain operations, against the sums it stands for."""
+    spec = SPECS["de-interleave"]
+    x, ct = queries(rng, spec, "float32"), queries(rng, spec, "float32")
+    tables = rope_jax.cos_sin(spec, POSITIONS)
+    dcos, dsin = jax.vjp(lambda c, s: rope_jax.rotate(x, c, s, spec), *tables)[1](ct)
+    (a, b), (to_a, to_b) = (x[..., 0::2], x[..., 1::2]), (ct[..., :32], ct[..., 32:])
+    bound = 3 * 2 * np.finfo(np.float32).eps * (np.abs(x).max() * np.abs(ct).max()) * 2  # 6 products, 5 sums
+    assert np.abs(dcos - (a * to_a + b * to_b).sum(2)).max() <= bound
+    assert np.abs(dsin - (a * to_b - b * to_a).sum(2)).max() <= bound
+
+
+def test_nothing_but_the_table_is_kept_for_the_backward_pass(rng):
+    spec = SPECS["half"]
+    x, (cos, sin) = queries(rng, spec, "float32"), rope_jax.cos_sin(spec, POSITIONS)
+    pullback = jax.vjp(lambda x: rope_jax.rotate(x, cos, sin, spec), x)[1]
+    assert sum(leaf.nbytes for leaf in jax.tree.leaves(pullback)) <= 2 * (cos.nbytes + sin.nbytes)
+
+
+def test_a_second_call_compiles_nothing(rng):
+    spec = SPECS["half"]
+    x = queries(rng, spec, "float32")
+    rope_jax.rotate(x, *rope_jax.cos_sin(spec, POSITIONS), spec)
+    with jax.log_compiles(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jax._src.compiler.compile_or_get_cached", lambda *a, **k: pytest.fail("compiled"))
+        rope_jax.rotate(x, *rope_jax.cos_sin(spec, POSITIONS + 1), spec)
+
+
+HALF = SPECS["half"]
+X, TABLE = jnp.zeros((2, 8, 3, 64)), rope_jax.cos_sin(HALF, POSITIONS)
+BAD = {
+    "integer x": (lambda: rope_jax.rotate(X.astype(jnp.int32), *TABLE, HALF), TypeError, "got x of dtype int32"),
+    "width": (lambda: rope_jax.rotate(X[..., :32], *TABLE, HALF), ValueError, r"shape \(2, 8, 3, 32\).*head_dim=64"),
+    "table width": (lambda: rope_jax.rotate(X, X[..., 0, :], X[..., 0, :], HALF), ValueError, r"expected both \(..., S, 32\)"),
+    "cos unlike sin": (lambda: rope_jax.rotate(X, TABLE[0], TABLE[1][:1], HALF), ValueError, r"got cos of shape \(2, 8, 32\)"),
+    "heads axis": (
+        lambda: rope_jax.rotate(X.swapaxes(1, 2), *TABLE, HALF),
+        ValueError,
+        r"positions of shape \(2, 3\), but cos is for \(2, 8\). Name the axis of x that holds the heads",
+    ),
+    "heads axis of positive sign": (lambda: rope_jax.rotate(X, *TABLE, HALF, heads_axis=2), ValueError, "heads_axis=2"),
+    "rank": (lambda: rope_jax.rotate(X[0, 0, 0], *TABLE, HALF), ValueError, r"heads_axis=-2 for x of shape \(64,\)"),
+    "float positions": (lambda: rope_jax.cos_sin(HALF, jnp.zeros(3)), TypeError, "positions: got float32, expected integers"),
+}
+
+
+@pytest.mark.parametrize("call, error, message", BAD.values(), ids=BAD)
+def test_bad_input(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

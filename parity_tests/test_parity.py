@@ -1,0 +1,103 @@
+"""rope_jax = rope_torch, to the last bit and the sign of zero, forward and backward."""
+
+import numpy as np
+import pytest
+import torch
+
+import rope_torch
+from rope_spec import Arithmetic
+
+from .backends import Jax, Torch, array, tensor
+from .cases import Case
+from .constructed import SPECS
+from .measure import DTYPES, compare
+
+BRANCHES = Jax("eager"), Jax("jit"), Torch()
+EXACT = Arithmetic()
+
+
+def equal(arrays) -> bool:
+    first, *others = arrays
+    return all(compare(other, first, 1.0, 0.0).ok and other.dtype == first.dtype for other in others)
+
+
+@pytest.mark.parametrize("seq_len", [None, 10**5])
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_cos_and_sin_are_equal(spec, seq_len):
+    positions = Case("constructed", {}, spec, 4096).positions(beyond=True)
+    tables = [np.stack(branch.cos_sin(spec, positions, seq_len, EXACT)) for branch in BRANCHES]
+    assert equal(tables)
+
+
+@pytest.mark.parametrize("rotate_in", ["float32", "input"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_rotation_and_gradient_are_equal(spec, dtype, rotate_in):
+    case, arithmetic = Case("constructed", {}, spec, 64), Arithmetic(rotate_in=rotate_in)
+    x, ct = case.x(DTYPES[dtype]), case.x(DTYPES[dtype], seed=1)
+    table = BRANCHES[2].cos_sin(spec, case.positions(), None, EXACT)
+    assert equal([branch.rotate(x, table, spec, arithmetic) for branch in BRANCHES])
+    assert equal([branch.gradient(x, ct, table, spec, arithmetic) for branch in BRANCHES])
+
+
+def test_the_case_table_holds_what_arithmetic_treats_specially():
+    for dtype, kind in DTYPES.items():
+        x = Case("constructed", {}, SPECS["half"], 64).x(kind).astype(np.float64)
+        assert {0.0, np.inf, -np.inf, 2.0**-24} <= set(x[1].ravel()) and np.isnan(x[1]).any()
+        assert np.signbit(x[1][x[1] == 0]).any() and not np.signbit(x[1][x[1] == 0]).all(), dtype
+
+
+def test_torch_derivatives_of_every_order(rng):
+    """jvp, vmap, a second derivative and the gradient for cos and sin, against torch's own derivative of the formula."""
+    spec = SPECS["de-interleave"]
+    x, dx = (torch.tensor(rng.standard_normal((2, 3, 8, 64)), dtype=torch.float64) for _ in range(2))
+    cos, sin = (t.double() for t in rope_torch.cos_sin(spec, torch.arange(8)[None]))
+    rotate = lambda x, cos, sin: rope_torch.rotate(x, cos, sin, spec)
+    small = x[:1, :1].clone().requires_grad_()
+    assert torch.autograd.gradcheck(rotate, [small, cos.clone().requires_grad_(), sin.clone().requires_grad_()])
+    assert torch.autograd.gradgradcheck(lambda x: rotate(x, cos, sin) ** 2, [small])
+    forward = torch.func.jvp(lambda x: rotate(x, cos, sin), (x,), (dx,))[1]
+    assert torch.equal(forward, rotate(dx, cos, sin))
+    mapped = torch.vmap(lambda x: rope_torch.rotate(x, cos[0], sin[0], spec))(x)
+    assert torch.equal(mapped, rotate(x, cos, sin))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_every_integer_dtype_of_positions(dtype):
+    info = torch.iinfo(dtype)
+    positions = torch.tensor([0, 1, 100, max(info.min, -(2**31)), min(info.max, 2**31 - 1)], dtype=dtype)
+    ours = rope_torch.cos_sin(SPECS["llama3"], positions)
+    jaxs = Jax("jit").cos_sin(SPECS["llama3"], positions.numpy(), None, EXACT)
+    assert equal([array(ours[0]), jaxs[0]]) and equal([array(ours[1]), jaxs[1]])
+
+
+HALF = SPECS["half"]
+X, TABLE = torch.zeros(2, 3, 8, 64), rope_torch.cos_sin(HALF, torch.arange(16).reshape(2, 8))
+BAD = {
+    "integer x": (lambda: rope_torch.rotate(X.int(), *TABLE, HALF), TypeError, "got x of dtype int32"),
+    "width": (lambda: rope_torch.rotate(X[..., :32], *TABLE, HALF), ValueError, r"shape \(2, 3, 8, 32\).*head_dim=64"),
+    "heads axis": (
+        lambda: rope_torch.rotate(X, *TABLE, HALF, heads_axis=-2),
+        ValueError,
+        r"positions of shape \(2, 3\), but cos is for \(2, 8\). Name the axis of x that holds the heads",
+    ),
+    "rank": (lambda: rope_torch.rotate(X[0, 0, 0], *TABLE, HALF), ValueError, r"heads_axis=-3 for x of shape \(64,\)"),
+    "float positions": (
+        lambda: rope_torch.cos_sin(HALF, torch.zeros(3)),
+        TypeError,
+        "positions: got float32, expected integers",
+    ),
+    "bool positions": (lambda: rope_torch.cos_sin(HALF, torch.zeros(3) > 0), TypeError, "positions: got bool"),
+}
+
+
+@pytest.mark.parametrize("call, error, message", BAD.values(), ids=BAD)
+def test_bad_input(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_tensors_keep_their_bits(rng):
+    for kind in DTYPES.values():
+        values = rng.standard_normal(5).astype(kind)
+        assert (array(tensor(values)) == values).all() and array(tensor(values)).dtype == kind

@@ -1,0 +1,88 @@
+"""The command: its table, its JSON, its exit code, and that a broken implementation is called broken."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from . import report
+from .__main__ import app
+from .backends import Jax
+from .cases import CONFIGS, case_of
+from .measure import DTYPES, compare
+from .referee import Referee
+
+RUNNER = CliRunner()
+SMOL = str(CONFIGS / "smollm2-135m.json")
+
+
+def run(*arguments):
+    return RUNNER.invoke(app, list(arguments))
+
+
+def test_one_configuration(tmp_path):
+    result = run("report", SMOL, "--json", str(tmp_path / "report.json"))
+    assert result.exit_code == 0, result.output
+    assert "All" in result.output and "rope_jax and rope_torch" in result.output
+    data = json.loads((tmp_path / "report.json").read_text())
+    keys = {"case", "left", "right", "mode", "dtype", "device", "max_abs", "max_eps", "bit_equal", "bound", "ok"}
+    assert all(keys <= record.keys() for record in data["records"])
+    opponents = {(record["left"], record["right"]) for record in data["records"]}
+    branches = ("rope_jax", "rope_torch")
+    assert opponents == {(a, b) for a in branches for b in ("oracle", "transformers")} | {branches}
+    assert {record["dtype"] for record in data["records"]} == set(DTYPES)
+    assert {record["mode"] for record in data["records"] if record["left"] == "rope_jax"} == {"eager", "jit"}
+    assert data["environment"]["packages"]["jax"] and data["bounds"].keys() >= {record["why"] for record in data["records"]}
+    for absent in data["environment"]["missing"]:
+        assert f"lacks it: {absent}" in result.output.replace("\n", " ")
+
+
+def test_a_model_type_of_transformers():
+    result = run("report", "llama")
+    assert result.exit_code == 0 and "llama" in result.output
+
+
+@pytest.mark.parametrize("argument, message", [("no-such-model", "expected the path of a config.json or a model_type")])
+def test_bad_arguments(argument, message):
+    result = run("report", argument)
+    assert result.exit_code == 2 and message in " ".join(result.output.replace("│", " ").split())
+
+
+def shifted(method):
+    """The method, asked for positions that are one too far."""
+    return lambda self, spec, positions, *rest: method(self, spec, positions + 1, *rest)
+
+
+def test_a_shifted_implementation_is_called_broken(monkeypatch):
+    monkeypatch.setattr(Jax, "cos_sin", shifted(Jax.cos_sin))
+    result = run("report", SMOL)
+    assert result.exit_code == 1 and "BROKEN" in result.output and "break their bound" in result.output.replace("\n", " ")
+
+
+def test_no_transformers_is_said(monkeypatch):
+    monkeypatch.setattr(report, "_version", lambda name: None if name == "transformers" else "0")
+    result = run("report", SMOL)
+    assert result.exit_code == 0 and "package transformers" in result.output
+
+
+def test_the_ruler():
+    left = np.array([1.0, 0.5, np.nan, np.inf, -0.0], np.float32)
+    same = compare(left, left.copy(), 1.0, 0.0)
+    assert same.ok and same.max_abs == 0 and same.bit_equal == 1
+    zero = compare(left, np.abs(left), 1.0, 0.0)
+    assert not zero.ok and zero.max_abs == 0 and zero.bit_equal == 19 / 20
+    eps = np.float32(2.0**-23)
+    off = compare(left, left + np.array([eps, 0, 0, 0, 0], np.float32), np.array([2.0, 1, 1, 1, 1]), 0.6 * eps)
+    assert off.ok and off.max_eps == 0.5 and off.worst == (0,) and off.of_bound == pytest.approx(0.5 / 0.6)
+    assert not compare(left, left * np.float32(1.5), 1.0, eps).ok
+    assert not compare(np.array([np.nan], np.float32), np.array([1], np.float32), 1.0, 1.0).ok
+    with pytest.raises(ValueError, match=r"got shapes \(5,\) and \(4,\)"):
+        compare(left, left[1:], 1.0, 0.0)
+
+
+def test_bounds_are_no_looser_than_a_factor_of_two():
+    """What is measured comes within half of what is allowed, so that a bound says something."""
+    referee = Referee(case_of("smollm2", SMOL), with_transformers=False)
+    of_oracle = [record for record in referee.records() if record.right == "oracle"]
+    assert all(record.of_bound > 0.5 for record in of_oracle), of_oracle

@@ -1,0 +1,85 @@
+"""The lesson's DeepSeek-V3 rotary embedding as functions of an explicit state, the mirror of `rope_torch.deepseek`.
+
+What PyTorch mutates is returned here: `(cos, sin), state = forward(state, x)`. Under `jit` the length has to be known while
+tracing, from a shape or a static `seq_len`; a call that grows the table returns a larger state, and the next call with that
+state is compiled anew. The faults of the lesson's class are kept: the table takes the dtype of the call that grew it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float, Integer
+
+from rope_spec import Pairs, RopeSpec, inverse_frequencies
+
+
+class DeepseekState(NamedTuple):
+    """What the lesson's module keeps in its buffers."""
+
+    inv_freq: Array  # (dim / 2,) float32
+    cos_cached: Array  # (max_seq_len_cached, dim)
+    sin_cached: Array  # (max_seq_len_cached, dim)
+
+    @property
+    def max_seq_len_cached(self) -> int:
+        """The number of rows in the tables."""
+        return self.cos_cached.shape[0]
+
+
+def init(dim: int, max_position_embeddings: int = 2048, base: float = 10000) -> DeepseekState:
+    """The state with its first tables, float32.
+
+    Args:
+        dim: H, the rotated width.
+        max_position_embeddings: rows of the first table.
+        base: theta.
+    """
+    spec = RopeSpec(head_dim=dim, theta=base, pairs=Pairs.single(dim))
+    inv_freq = jnp.asarray(inverse_frequencies(spec).inv_freq_float32)
+    return _tables(inv_freq, max_position_embeddings, jnp.dtype(jnp.float32))
+
+
+def forward(
+    state: DeepseekState,
+    x: Float[Array, "*batch seq dim"],
+    seq_len: int | None = None,
+    position_ids: Integer[Array | np.ndarray, "..."] | None = None,
+) -> tuple[tuple[Float[Array, "length dim"], Float[Array, "length dim"]], DeepseekState]:
+    """The first rows of the tables, in the dtype of x, and the state, larger when the tables were too short.
+
+    Args:
+        state: from `init` or an earlier call.
+        x: gives dtype, and the length where nothing else does; its values are not read.
+        seq_len: the number of rows.
+        position_ids: without `seq_len`, `max + 1` is the number of rows. The caller gathers: `cos[position_ids]`.
+
+    Returns:
+        `((cos, sin), state)`, cos and sin of shape `(seq_len, dim)`.
+
+    Raises:
+        ValueError: the length would depend on traced values.
+    """
+    if seq_len is None:
+        seq_len = x.shape[-2] if position_ids is None else _length(position_ids)
+    if seq_len > state.max_seq_len_cached:
+        state = _tables(state.inv_freq, seq_len, x.dtype)
+    return (state.cos_cached[:seq_len].astype(x.dtype), state.sin_cached[:seq_len].astype(x.dtype)), state
+
+
+def _tables(inv_freq: Array, seq_len: int, dtype: jnp.dtype) -> DeepseekState:
+    angles = jnp.outer(jnp.arange(seq_len, dtype=inv_freq.dtype), inv_freq)
+    angles = jnp.concatenate((angles, angles), axis=-1)
+    return DeepseekState(inv_freq, jnp.cos(angles).astype(dtype), jnp.sin(angles).astype(dtype))
+
+
+def _length(position_ids: Array | np.ndarray) -> int:
+    if isinstance(position_ids, Tracer):
+        raise ValueError(
+            "deepseek.forward: got traced position_ids, expected values that are known while tracing: the length max + 1 is a "
+            "shape. Pass seq_len, a Python int that covers them, or call outside jit; rope_jax.cos_sin needs no length."
+        )
+    return int(position_ids.max()) + 1

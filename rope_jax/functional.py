@@ -1,0 +1,133 @@
+"""RoPE as functions: `cos_sin` once for each step, `rotate` for q and k in each layer."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Integer
+
+from rope_spec import Angles, Arithmetic, RopeSpec, check_positions, check_rotation, inverse_frequencies
+
+from .phase import phase_cos_sin, phase_of
+from .rotation import rotate_p
+
+EXACT = Arithmetic()
+
+
+def cos_sin(
+    spec: RopeSpec,
+    positions: Integer[Array | np.ndarray, "*batch seq"],
+    *,
+    seq_len: int | None = None,
+    arithmetic: Arithmetic = EXACT,
+) -> tuple[Float32[Array, "*batch seq pairs"], Float32[Array, "*batch seq pairs"]]:
+    """`attention_factor * (cos, sin)(position[axis_j] * inv_freq_j)` for each pair j.
+
+    Args:
+        spec: the rotary embedding; static under `jit`.
+        positions: any int32, negative ones too: `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
+        seq_len: the current length, for `DynamicNTK` and `LongRope`; see `rope_spec.inverse_frequencies`.
+        arithmetic: exact angles, or float32 ones as transformers has them.
+
+    Returns:
+        cos and sin, float32 `(..., S, P)`.
+
+    Raises:
+        TypeError: positions are no integers.
+        ValueError: positions lack the last dimension of A coordinates.
+    """
+    shape, dtype = np.shape(positions), jnp.result_type(positions)
+    check_positions(spec, shape, dtype.name, jnp.issubdtype(dtype, jnp.integer))
+    return _cos_sin(spec, jnp.asarray(positions), seq_len, arithmetic.angles)
+
+
+@partial(jax.jit, static_argnums=(0, 2, 3))
+def _cos_sin(spec: RopeSpec, positions: Array, seq_len: int | None, angles: Angles) -> tuple[Array, Array]:
+    frequencies = inverse_frequencies(spec, seq_len)
+    per_pair = positions[..., None] if spec.pairs.axes == 1 else positions[..., np.array(spec.pairs.axis)]
+    if angles == "exact":
+        return phase_cos_sin(phase_of(per_pair, frequencies.turns), frequencies.attention_factor)
+    angle = per_pair.astype(jnp.float32) * frequencies.inv_freq_float32
+    factor = np.float32(frequencies.attention_factor)
+    return jnp.cos(angle) * factor, jnp.sin(angle) * factor
+
+
+def rotate(
+    x: Float[Array, "*batch_heads_seq head_dim"],
+    cos: Float[Array, "*batch seq pairs"],
+    sin: Float[Array, "*batch seq pairs"],
+    spec: RopeSpec,
+    *,
+    heads_axis: int | None = -2,
+    arithmetic: Arithmetic = EXACT,
+) -> Float[Array, "*batch_heads_seq head_dim"]:
+    """Rotate each pair of channels: `y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin`.
+
+    Args:
+        x: queries or keys, `(B, S, N, H)`.
+        cos: `(..., S, P)` from `cos_sin`; it broadcasts against x without its heads axis.
+        sin: the same.
+        spec: which channels are a pair; static under `jit`.
+        heads_axis: the axis of x that holds the heads: -2 for `(B, S, N, H)`, -3 for `(B, N, S, H)`, None for none.
+        arithmetic: whether to round once at the end or, as most models in transformers do, at each step.
+
+    Returns:
+        The rotated x, in its shape and dtype. Its derivative is the rotation by the negative angle.
+
+    Raises:
+        TypeError: x is not of a floating dtype.
+        ValueError: x is not head_dim wide, or its other dimensions do not fit those of cos.
+    """
+    check_rotation(spec, x.shape, x.dtype.name, jnp.issubdtype(x.dtype, jnp.floating), cos.shape, sin.shape, heads_axis)
+    return _rotate(x, cos, sin, spec, heads_axis, arithmetic.rotate_in)
+
+
+@partial(jax.jit, static_argnums=(3, 4, 5))
+def _rotate(x, cos, sin, spec, heads_axis, rotate_in):
+    if heads_axis is not None:
+        cos, sin = jnp.expand_dims(cos, heads_axis), jnp.expand_dims(sin, heads_axis)
+    missing = tuple(range(x.ndim - cos.ndim))
+    cos, sin = jnp.expand_dims(cos, missing), jnp.expand_dims(sin, missing)
+    end = spec.start + spec.rotary_dim
+    layout = {"read": spec.blocks(spec.read), "write": spec.blocks(spec.write or spec.read)}
+    y = rotate_p.bind(x[..., spec.start : end], cos, spec.sign * sin, rotate_in=rotate_in, **layout)
+    return jnp.concatenate([x[..., : spec.start], y, x[..., end:]], axis=-1) if spec.rotary_dim < spec.head_dim else y
+
+
+def apply_rotary_pos_emb(
+    q: Float[Array, "*batch_heads_seq head_dim"],
+    k: Float[Array, "*batch_heads_seq head_dim"],
+    cos: Float[Array, "*batch seq head_dim"],
+    sin: Float[Array, "*batch seq head_dim"],
+    position_ids: Integer[Array, "*batch seq"] | None = None,
+    unsqueeze_dim: int = 1,
+) -> tuple[Float[Array, "*batch_heads_seq head_dim"], Float[Array, "*batch_heads_seq head_dim"]]:
+    """The function of the lesson and of transformers, on full-width tables: `q * cos + rotate_half(q) * sin`.
+
+    Args:
+        q: queries, `(B, N, S, H)` with `unsqueeze_dim=1`, `(B, S, N, H)` with 2.
+        k: keys, the same.
+        cos: `(B, S, H)` or `(S, H)`, both halves alike; with `position_ids` a table `(L, H)` to gather from.
+        sin: the same.
+        position_ids: rows of the table, `(B, S)`, or None. A row beyond the table is NaN, as JAX would clamp it silently.
+        unsqueeze_dim: where the heads are, as an axis of q.
+
+    Returns:
+        The rotated q and k, in the dtype that the operands promote to.
+    """
+    if position_ids is not None:
+        cos, sin = (table.at[position_ids].get(mode="fill", fill_value=jnp.nan) for table in (cos, sin))
+    cos, sin = (t[None] if t.ndim == 2 else t for t in (cos, sin))
+    cos, sin = jnp.expand_dims(cos, unsqueeze_dim), jnp.expand_dims(sin, unsqueeze_dim)
+    return _rotate_halves(q, cos, sin), _rotate_halves(k, cos, sin)
+
+
+@jax.jit
+def _rotate_halves(x: Array, cos: Array, sin: Array) -> Array:
+    pairs = x.shape[-1] // 2
+    with jax.numpy_dtype_promotion("standard"):  # this function promotes, as the lesson's does, whatever the user's setting
+        dtype = jnp.promote_types(x.dtype, cos.dtype)
+    return rotate_p.bind(x.astype(dtype), cos[..., :pairs], sin[..., :pairs], read=1, write=1, rotate_in="input")

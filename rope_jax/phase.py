@@ -1,0 +1,70 @@
+"""Exact cos and sin under XLA: the integers of `rope_spec.phase`, in 32-bit limbs, since JAX has no 64-bit ones by default."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float32, Int32, Integer, UInt32
+
+from rope_spec.phase import COS, SIN, fixed_point
+
+
+def phase_of(positions: Integer[Array, "*batch pairs"], turns: np.ndarray) -> Int32[Array, "*batch pairs"]:
+    """The phase `round(position * turns / 2 ** 32)`, modulo a turn, in units of 2 ** -32 turns.
+
+    With 32-bit limbs p = p1 2 ** 32 + p0 and t = t1 2 ** 32 + t0, and modulo 2 ** 64, that is p0 t1 + p1 t0 + the upper
+    half of p0 t0, rounded.
+    """
+    t1, t0 = jnp.asarray((turns >> 32).astype(np.uint32)), jnp.asarray(turns.astype(np.uint32))
+    p0, p1 = positions.astype(jnp.uint32), _upper(positions)
+    rounding = (p0 * t0) >> 31
+    return lax.bitcast_convert_type(p0 * t1 + p1 * t0 + multiply_high(p0, t0) + rounding, jnp.int32)
+
+
+def _upper(positions: Integer[Array, "..."]) -> UInt32[Array, "..."]:
+    """The upper 32 bits of the positions as 64-bit integers: their sign, where they have 32 bits or less."""
+    bits = positions.dtype.itemsize * 8
+    if bits < 64 and jnp.issubdtype(positions.dtype, jnp.unsignedinteger):
+        return jnp.zeros_like(positions, jnp.uint32)
+    return (positions >> min(32, bits - 1)).astype(jnp.uint32)
+
+
+def multiply_high(a: UInt32[Array, "..."], b: UInt32[Array, "..."] | int) -> UInt32[Array, "..."]:
+    """The upper 32 bits of the 64-bit product, from four 16-bit products."""
+    b = jnp.asarray(b, jnp.uint32)
+    a0, a1, b0, b1 = a & 0xFFFF, a >> 16, b & 0xFFFF, b >> 16
+    middle = a1 * b0 + ((a0 * b0) >> 16)
+    return a1 * b1 + (middle >> 16) + ((a0 * b1 + (middle & 0xFFFF)) >> 16)
+
+
+def phase_cos_sin(
+    phase: Int32[Array, "*batch pairs"], attention_factor: float = 1.0
+) -> tuple[Float32[Array, "*batch pairs"], Float32[Array, "*batch pairs"]]:
+    """float32 cos and sin of a phase, times the attention factor; line for line `rope_spec.phase.phase_cos_sin`."""
+    quadrant = (phase + 2**29) >> 30
+    remainder = phase - (quadrant << 30)
+    u = jnp.abs(remainder).astype(jnp.uint32) << 2
+    z = multiply_high(u, u) << 1
+    cos, sin = 2**31 - 1 - multiply_high(_horner(COS, z), z), multiply_high(_horner(SIN, z), u)
+    multiplier, scale = fixed_point(attention_factor)
+    if multiplier:
+        cos, sin = _scaled(cos, multiplier), _scaled(sin, multiplier)
+    cos, sin = cos.astype(jnp.int32), sin.astype(jnp.int32)
+    sin = jnp.where(remainder < 0, -sin, sin)
+    odd, cos_negative, sin_negative = quadrant & 1, (quadrant + 1) & 2, quadrant & 2
+    cos, sin = jnp.where(odd != 0, sin, cos), jnp.where(odd != 0, cos, sin)
+    cos, sin = jnp.where(cos_negative != 0, -cos, cos), jnp.where(sin_negative != 0, -sin, sin)
+    return cos.astype(jnp.float32) * np.float32(scale), sin.astype(jnp.float32) * np.float32(scale)
+
+
+def _horner(coefficients: tuple[int, ...], z: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
+    first = jnp.full_like(z, coefficients[-1])
+    return reduce(lambda value, c: jnp.uint32(c) - multiply_high(value, z), coefficients[-2::-1], first)
+
+
+def _scaled(value: UInt32[Array, "..."], multiplier: int) -> UInt32[Array, "..."]:
+    """`(value * multiplier + 2 ** 31) >> 32`."""
+    return multiply_high(value, multiplier) + ((value * jnp.uint32(multiplier)) >> 31)

@@ -1,0 +1,56 @@
+"""Checks that both branches make of their arguments, from shapes and names alone; each error says the next step."""
+
+from __future__ import annotations
+
+from .spec import RopeSpec
+
+Shape = tuple[int, ...]
+
+
+def check_positions(spec: RopeSpec, shape: Shape, dtype: str, is_integer: bool) -> None:
+    """Raise TypeError for positions that are no integers, ValueError for a shape without the A coordinates last."""
+    if not is_integer:
+        raise TypeError(f"positions: got {dtype}, expected integers. Cast them to int32 where they are whole numbers.")
+    axes = spec.pairs.axes
+    if axes > 1 and (len(shape) < 2 or shape[-1] != axes):
+        raise ValueError(
+            f"positions: got shape {shape}, expected (..., S, {axes}): this spec has {axes} axes. Put the coordinates "
+            "last; for text repeat one position on every axis."
+        )
+    if axes == 1 and not shape:
+        raise ValueError("positions: got a scalar, expected shape (..., S). Give it an axis: positions[None].")
+
+
+def check_rotation(
+    spec: RopeSpec, x: Shape, dtype: str, is_floating: bool, cos: Shape, sin: Shape, heads_axis: int | None
+) -> None:
+    """Raise TypeError for an x that is not floating, ValueError for shapes of x, cos and sin that do not fit together."""
+    if not is_floating:
+        raise TypeError(f"rotate: got x of dtype {dtype}, expected a floating dtype.")
+    if not x or x[-1] != spec.head_dim:
+        raise ValueError(
+            f"rotate: got x of shape {x}, expected its last dimension to be head_dim={spec.head_dim}. Hand over the array "
+            "that is rotated, for MLA the part of width qk_rope_head_dim."
+        )
+    if cos != sin or not cos or cos[-1] != len(spec.pairs):
+        raise ValueError(
+            f"rotate: got cos of shape {cos} and sin of shape {sin}, expected both (..., S, {len(spec.pairs)}), one column "
+            "for each pair. Take them from cos_sin; of a full-width table take the first half."
+        )
+    _check_heads_axis(x, cos, heads_axis)
+
+
+def _check_heads_axis(x: Shape, cos: Shape, heads_axis: int | None) -> None:
+    if heads_axis is not None and not -len(x) <= heads_axis <= -2:
+        raise ValueError(
+            f"rotate: got heads_axis={heads_axis} for x of shape {x}, expected -2 for (B, S, N, H), -3 for (B, N, S, H), "
+            "or None for an x without heads."
+        )
+    positions = tuple(size for axis, size in enumerate(x[:-1], -len(x)) if axis != heads_axis)
+    table = cos[:-1]
+    fits = len(table) <= len(positions) and all(c in (1, p) for c, p in zip(table[::-1], positions[::-1], strict=False))
+    if not fits:
+        raise ValueError(
+            f"rotate: got x of shape {x} with heads_axis={heads_axis}, hence positions of shape {positions}, but cos is for "
+            f"{table}. Name the axis of x that holds the heads: -2 for (B, S, N, H), -3 for (B, N, S, H), None for none."
+        )

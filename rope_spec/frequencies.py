@@ -1,0 +1,166 @@
+"""From a spec to the inverse frequency of each pair, exactly rounded, and in transformers' float32 steps.
+
+Each rule is written once, over a ladder `w_k = theta ** (2 k / ladder_dim)` whose numbers are either `Decimal` (50 digits,
+the same on every machine) or float32 in the order of operations of transformers' `modeling_rope_utils.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from decimal import Decimal, localcontext
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .rules import DynamicNTK, Explicit, Linear, Llama3, LongRope, Proportional, Yarn
+from .spec import RopeSpec
+
+PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494")
+DIGITS = 50
+Number = Callable[[Any], Any]  # Decimal, or float
+
+
+class Frequencies(NamedTuple):
+    """What `inverse_frequencies` returns; the arrays are read-only."""
+
+    inv_freq: np.ndarray  # (P,) float64, radians per position, correctly rounded
+    inv_freq_float32: np.ndarray  # (P,) float32, as transformers computes them, each power rounded correctly
+    turns: np.ndarray  # (P,) int64, turns per position in units of 2 ** -64, modulo one turn
+    attention_factor: float  # multiplies cos and sin
+    softmax_scale_factor: float  # multiplies the scale of the attention
+
+
+@lru_cache(maxsize=1024)
+def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> Frequencies:
+    """Inverse frequencies and factors of `spec` at a current sequence length.
+
+    Args:
+        spec: the rotary embedding.
+        seq_len: the current length, which `DynamicNTK` and `LongRope` depend on; None: one within the original context.
+
+    Returns:
+        `Frequencies`, a pure function of the arguments and therefore remembered.
+    """
+    if seq_len is not None and seq_len < 1:
+        raise ValueError(f"inverse_frequencies: got seq_len={seq_len}, expected at least 1, or None.")
+    rungs = list(spec.pairs.rung)
+    with localcontext(prec=DIGITS):
+        exact = _scaled_ladder(spec, seq_len, Decimal)[rungs]
+        turns = [int((value / (2 * PI) * 2**64).to_integral_value()) % 2**64 for value in exact]
+        factors = float(_attention_factor(spec.rule)), float(_softmax_scale_factor(spec.rule))
+    rounded = _scaled_ladder(spec, seq_len, float)[rungs]
+    arrays = exact.astype(np.float64), rounded.astype(np.float32), np.array(turns, np.uint64).view(np.int64)
+    for array in arrays:
+        array.setflags(write=False)
+    return Frequencies(*arrays, *factors)
+
+
+def _scaled_ladder(spec: RopeSpec, seq_len: int | None, number: Number) -> np.ndarray:
+    """The inverse frequency of every rung, under the rule of the spec."""
+    rule, dim = spec.rule, spec.pairs.ladder_dim
+    theta = number(spec.theta)
+    if isinstance(rule, DynamicNTK):
+        theta = _ntk_theta(theta, rule, seq_len, dim, number)
+    w = _ladder(theta, dim, number)
+    match rule:
+        case None | DynamicNTK():
+            return 1 / w
+        case Linear(factor=factor):
+            return 1 / w / number(factor)
+        case Yarn():
+            return _yarn(w, rule, theta, dim, number)
+        case LongRope():
+            return _longrope(w, rule, seq_len, number)
+        case Llama3():
+            return _llama3(w, rule, number)
+        case Proportional(rotated=rotated, factor=factor):
+            return np.where(np.arange(len(w)) < rotated, 1 / w, 0 * w) / number(factor)
+        case Explicit(inv_freq=inv_freq):
+            return np.array([number(value) for value in inv_freq], dtype=w.dtype)
+
+
+def _ladder(theta: Any, dim: int, number: Number) -> np.ndarray:
+    """`theta ** (2 k / dim)`: as Decimals, or each step rounded to float32 as transformers' tensors are."""
+    if number is Decimal:
+        return np.array([theta ** (Decimal(i) / dim) for i in range(0, dim, 2)], dtype=object)
+    exponent = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
+    return np.power(np.float64(np.float32(theta)), exponent.astype(np.float64)).astype(np.float32)
+
+
+def _ntk_theta(theta: Any, rule: DynamicNTK, seq_len: int | None, dim: int, number: Number) -> Any:
+    """`theta (factor L / L0 - (factor - 1)) ** (d / (d - 2))` for a length L beyond L0; theta itself up to there."""
+    longest = max(seq_len or 0, rule.max_position_embeddings)
+    factor = number(rule.factor)
+    stretch = factor * longest / rule.max_position_embeddings - (factor - 1)
+    return theta * stretch ** (number(dim) / (dim - 2))
+
+
+def _longrope(w: np.ndarray, rule: LongRope, seq_len: int | None, number: Number) -> np.ndarray:
+    """`1 / (factor_k w_k)`, long factors for a length beyond the original context."""
+    beyond = (seq_len or 0) > rule.original_max_position_embeddings
+    factors = [number(factor) for factor in (rule.long_factor if beyond else rule.short_factor)]
+    return 1 / (np.array(factors, dtype=w.dtype) * w)
+
+
+def _llama3(w: np.ndarray, rule: Llama3, number: Number) -> np.ndarray:
+    """Wavelengths above L0 / low are stretched, below L0 / high kept; between, a blend linear in L0 / wavelength."""
+    inv_freq, length = 1 / w, number(rule.original_max_position_embeddings)
+    factor, low, high = number(rule.factor), number(rule.low_freq_factor), number(rule.high_freq_factor)
+    wavelength = 2 * _pi(number) / inv_freq
+    smooth = (length / wavelength - low) / (high - low)
+    blend = (1 - smooth) * inv_freq / factor + smooth * inv_freq
+    return np.where(wavelength > length / low, inv_freq / factor, np.where(wavelength < length / high, inv_freq, blend))
+
+
+def _yarn(w: np.ndarray, rule: Yarn, theta: Any, dim: int, number: Number) -> np.ndarray:
+    """`(1 - keep_k) / (factor w_k) + keep_k / w_k`, keep falling from 1 to 0 over the ramp of `_yarn_range`."""
+    low, high = _yarn_range(rule, theta, dim, number)
+    ramp = (np.arange(len(w)).astype(w.dtype) - low) / (high - low)
+    keep = 1 - np.clip(ramp, 0, 1).astype(w.dtype)
+    return 1 / (number(rule.factor) * w) * (1 - keep) + 1 / w * keep
+
+
+def _yarn_range(rule: Yarn, theta: Any, dim: int, number: Number) -> tuple[Any, Any]:
+    """The rungs, as real numbers, that turn `beta_fast` and `beta_slow` times within the original context."""
+    length = number(rule.original_max_position_embeddings)
+    turns = (number(beta) * 2 * _pi(number) for beta in (rule.beta_fast, rule.beta_slow))
+    low, high = (dim * _ln(length / turn) / (2 * _ln(theta)) for turn in turns)
+    if rule.truncate:
+        low, high = number(math.floor(low)), number(math.ceil(high))
+    low, high = max(low, number(0)), min(high, number(dim - 1))
+    return low, high if high != low else high + number(0.001)
+
+
+def _pi(number: Number) -> Any:
+    return PI if number is Decimal else math.pi
+
+
+def _ln(x: Any) -> Any:
+    return x.ln() if isinstance(x, Decimal) else math.log(x)
+
+
+def _mscale(factor: Decimal, mscale: float = 1.0) -> Decimal:
+    """YaRN's `0.1 mscale ln(factor) + 1`, and 1 where nothing is stretched."""
+    return Decimal("0.1") * Decimal(mscale) * factor.ln() + 1 if factor > 1 else Decimal(1)
+
+
+def _attention_factor(rule: object) -> Decimal:
+    match rule:
+        case Yarn(attention_factor=given) | LongRope(attention_factor=given) | Explicit(attention_factor=given) if given:
+            return Decimal(given)
+        case Yarn(factor=factor, mscale=mscale, mscale_all_dim=all_dim) if mscale and all_dim:
+            return _mscale(Decimal(factor), mscale) / _mscale(Decimal(factor), all_dim)
+        case Yarn(factor=factor):
+            return _mscale(Decimal(factor))
+        case LongRope(factor=factor, original_max_position_embeddings=length) if factor > 1:
+            return (1 + Decimal(factor).ln() / Decimal(length).ln()).sqrt()
+    return Decimal(1)
+
+
+def _softmax_scale_factor(rule: object) -> Decimal:
+    match rule:
+        case Yarn(scales_softmax=True, factor=factor, mscale_all_dim=all_dim) if all_dim:
+            return _mscale(Decimal(factor), all_dim) ** 2
+    return Decimal(1)

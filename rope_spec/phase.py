@@ -1,0 +1,89 @@
+"""Exact cos and sin of `position * inv_freq`, from integer arithmetic: the same bits in NumPy, PyTorch and JAX.
+
+`turns` holds inv_freq / 2 pi as a 64-bit fraction of a turn, so `position * turns` modulo 2 ** 64 is the exact angle, for any
+integer position. Its top 32 bits, rounded, are the phase. The phase folds into an eighth of a turn around a quadrant; there
+two polynomials in integers give cos and sin in units of 2 ** -31; one correctly rounded conversion makes them float32.
+
+Error of cos and sin, for |position| < 2 ** 31, in units of 1e-8: 2.98 for the conversion (half an ULP below 1), 0.073 for the
+rounded phase (2 pi 2 ** -33), 0.037 for the rounded turns (2 pi 2 ** -65 2 ** 31), 0.079 for the polynomials (measured):
+at most 3.17.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .checks import check_positions
+from .frequencies import inverse_frequencies
+from .spec import RopeSpec
+
+# With z the squared remainder in units of an eighth of a turn, coefficient k scaled by 2 ** (32 + k), signs alternating:
+# cos = 1 - z (C0 - z (C1 - ...)), sin = u (S0 - z (S1 - ...)). Interpolated at the Chebyshev nodes of [0, 1].
+COS = (1324675878, 136187728, 5599974, 121701)
+SIN = (3373259426, 693598667, 42784630, 1256618, 21234)
+COS_SIN_BOUND = 3.2e-8
+
+
+def cos_sin(spec: RopeSpec, positions: np.ndarray, seq_len: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Exact cos and sin in NumPy, times the attention factor.
+
+    Args:
+        spec: the rotary embedding.
+        positions: integers, `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
+        seq_len: see `inverse_frequencies`.
+
+    Returns:
+        cos and sin, float32 `(..., S, P)`, within 3.2e-8 f, and half an ULP of the product where the attention factor f
+        is not 1.
+    """
+    frequencies = inverse_frequencies(spec, seq_len)
+    per_pair = pair_positions(spec, np.asarray(positions)).astype(np.int64)
+    phase = (per_pair * frequencies.turns + 2**31) >> 32
+    return phase_cos_sin(phase, frequencies.attention_factor)
+
+
+def pair_positions(spec: RopeSpec, positions: np.ndarray) -> np.ndarray:
+    """The coordinate of each pair: `(..., S) -> (..., S, 1)`, `(..., S, A) -> (..., S, P)`."""
+    check_positions(spec, positions.shape, positions.dtype.name, np.issubdtype(positions.dtype, np.integer))
+    return positions[..., None] if spec.pairs.axes == 1 else positions[..., list(spec.pairs.axis)]
+
+
+def phase_cos_sin(phase: np.ndarray, attention_factor: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """float32 cos and sin of a phase: int64, in units of 2 ** -32 turns, any number of turns."""
+    quadrant = (phase + 2**29) >> 30
+    remainder = phase - (quadrant << 30)
+    u = np.abs(remainder) << 2
+    z = (u * u) >> 32 << 1
+    cos, sin = 2**31 - 1 - ((_horner(COS, z) * z) >> 32), (_horner(SIN, z) * u) >> 32
+    multiplier, scale = fixed_point(attention_factor)
+    if multiplier:
+        cos, sin = (cos * multiplier + 2**31) >> 32, (sin * multiplier + 2**31) >> 32
+    sin = np.where(remainder < 0, -sin, sin)
+    odd, cos_negative, sin_negative = quadrant & 1, (quadrant + 1) & 2, quadrant & 2
+    cos, sin = np.where(odd, sin, cos), np.where(odd, cos, sin)
+    cos, sin = np.where(cos_negative, -cos, cos), np.where(sin_negative, -sin, sin)
+    return cos.astype(np.float32) * np.float32(scale), sin.astype(np.float32) * np.float32(scale)
+
+
+def _horner(coefficients: tuple[int, ...], z: np.ndarray) -> np.ndarray:
+    """`c0 - z (c1 - z (c2 - ...))`; the scales double from one coefficient to the next, so that each step shifts by 32."""
+    value = np.full_like(z, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        value = coefficient - ((value * z) >> 32)
+    return value
+
+
+def fixed_point(attention_factor: float) -> tuple[int, float]:
+    """`(multiplier, scale)` with `value * multiplier / 2 ** 32 * scale` = `value * attention_factor * 2 ** -31`.
+
+    The multiplier has 32 bits, where a float32 factor has 24; it is 0, for none, when the factor is 1.
+    """
+    if attention_factor == 1.0:
+        return 0, 2.0**-31
+    fraction, exponent = math.frexp(attention_factor)
+    multiplier = round(fraction * 2**32)
+    if multiplier == 2**32:
+        multiplier, exponent = 2**31, exponent + 1
+    return multiplier, 2.0 ** (exponent - 31)

@@ -1,0 +1,165 @@
+"""What a rotary embedding is: one frozen value, checked when it is built.
+
+Letters used in every shape of this project: B batch, S sequence, N heads, H head_dim, P pairs, A axes, L table length.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from .rules import DynamicNTK, Explicit, LongRope, Rule
+
+Layout = Literal["half", "interleaved", "half_per_axis"]
+Angles = Literal["exact", "float32"]
+RotateIn = Literal["float32", "input"]
+
+
+def one_of(name: str, value: object, allowed: object) -> None:
+    """Raise ValueError unless `value` is one of the choices of the Literal `allowed`."""
+    choices = get_args(allowed)
+    if value not in choices:
+        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(map(repr, choices))}.")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """For each pair of channels: the coordinate that moves it, and its rung on the frequency ladder.
+
+    Rung k of the ladder is `theta ** (-2 k / ladder_dim)`, for k from 0 to `ceil(ladder_dim / 2) - 1`.
+
+    Attributes:
+        axis: which of the A coordinates of a position moves pair j, length P.
+        rung: which rung of the ladder pair j has, length P.
+        ladder_dim: the denominator of the exponent.
+    """
+
+    axis: tuple[int, ...]
+    rung: tuple[int, ...]
+    ladder_dim: int
+
+    def __post_init__(self):
+        if not self.axis or len(self.axis) != len(self.rung):
+            raise ValueError(
+                f"Pairs: got {len(self.axis)} axes and {len(self.rung)} rungs, expected as many of the one as of the "
+                "other, and at least one. Give one axis and one rung for each pair."
+            )
+        if self.ladder_dim < 1 or min(self.rung) < 0 or max(self.rung) >= self.rungs:
+            raise ValueError(
+                f"Pairs: got rungs {min(self.rung)} to {max(self.rung)}, expected 0 to {self.rungs - 1} "
+                f"for ladder_dim={self.ladder_dim}."
+            )
+        if set(self.axis) != set(range(self.axes)):
+            raise ValueError(f"Pairs: got axes {sorted(set(self.axis))}, expected each of 0 to A - 1 to move some pair.")
+
+    def __len__(self) -> int:
+        return len(self.axis)
+
+    @property
+    def axes(self) -> int:
+        """A, the number of coordinates of a position."""
+        return max(self.axis) + 1
+
+    @property
+    def rungs(self) -> int:
+        """The length of the ladder."""
+        return math.ceil(self.ladder_dim / 2)
+
+    @classmethod
+    def single(cls, rotary_dim: int) -> Pairs:
+        """One coordinate. An odd `rotary_dim` rounds the pairs up and keeps the denominator, as transformers does."""
+        if rotary_dim < 1:
+            raise ValueError(f"Pairs.single: got rotary_dim={rotary_dim}, expected at least 1.")
+        pairs = math.ceil(rotary_dim / 2)
+        return cls((0,) * pairs, tuple(range(pairs)), rotary_dim)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RopeSpec:
+    """A rotary position embedding: `angle_j = position[axis_j] * inv_freq_j`, then a rotation of each pair of channels.
+
+    Attributes:
+        head_dim: H, the width of the array that is handed to `rotate` (for MLA that is `qk_rope_head_dim`).
+        theta: the base of the frequency ladder.
+        pairs: axis and rung of each pair.
+        rule: how the ladder is scaled for long contexts, or None.
+        read: where pair j lies in x. `half`: channels j and P + j; `interleaved`: 2j and 2j + 1; `half_per_axis`:
+            halves within the block of each axis.
+        write: where pair j goes in the result; None: where it was read (DeepSeek reads interleaved and writes half).
+        start: the first rotated channel; the 2 P channels from here on are rotated, the others pass through.
+        sign: -1 rotates by the negative angle (NanoChat).
+    """
+
+    head_dim: int
+    theta: float
+    pairs: Pairs
+    rule: Rule | None = None
+    read: Layout = "half"
+    write: Layout | None = None
+    start: int = 0
+    sign: int = 1
+
+    def __post_init__(self):
+        one_of("RopeSpec.read", self.read, Layout)
+        one_of("RopeSpec.write", self.write or self.read, Layout)
+        if not (math.isfinite(self.theta) and self.theta > 0):
+            raise ValueError(f"RopeSpec.theta: got {self.theta!r}, expected a finite number above 0, such as 10000.0.")
+        if self.sign not in (1, -1):
+            raise ValueError(f"RopeSpec.sign: got {self.sign!r}, expected 1 or -1.")
+        if self.start < 0 or self.start + self.rotary_dim > self.head_dim:
+            raise ValueError(
+                f"RopeSpec: got {len(self.pairs)} pairs from channel {self.start} on, expected at most head_dim="
+                f"{self.head_dim} channels. Give fewer pairs, or the full width of the array as head_dim."
+            )
+        self._check_blocks()
+        self._check_rule()
+
+    @property
+    def rotary_dim(self) -> int:
+        """2 P, the number of channels that are rotated."""
+        return 2 * len(self.pairs)
+
+    def blocks(self, layout: Layout) -> int:
+        """The number of blocks for which `(..., blocks, 2, P // blocks)` shows the two channels of a pair at axis -2."""
+        return {"half": 1, "interleaved": len(self.pairs), "half_per_axis": self.pairs.axes}[layout]
+
+    def _check_blocks(self):
+        per_axis = "half_per_axis" in (self.read, self.write)
+        if per_axis and self.pairs.axis != tuple(sorted(self.pairs.axis)) or len(self.pairs) % self.pairs.axes * per_axis:
+            raise ValueError(
+                f"RopeSpec: got layout half_per_axis with axes {self.pairs.axis}, expected one block of equal length for "
+                "each axis. Use Pairs.axial, or the layout 'half'."
+            )
+
+    def _check_rule(self):
+        rungs = self.pairs.rungs
+        match self.rule:
+            case LongRope(short_factor=short, long_factor=long) if not len(short) == len(long) == rungs:
+                got = f"{len(short)} short and {len(long)} long factors"
+            case Explicit(inv_freq=inv_freq) if len(inv_freq) != rungs:
+                got = f"{len(inv_freq)} inverse frequencies"
+            case DynamicNTK() if self.pairs.ladder_dim <= 2:
+                raise ValueError("DynamicNTK: got a ladder_dim of 2 or less, expected more: its exponent is d / (d - 2).")
+            case _:
+                return
+        raise ValueError(f"{type(self.rule).__name__}: got {got}, expected one for each of the {rungs} rungs.")
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How a rotation is computed; what it is stands in `RopeSpec`.
+
+    Attributes:
+        angles: `exact` takes the phase from integers, with the same bits in every framework; `float32` follows the order
+            of operations of transformers.
+        rotate_in: `float32` computes inside in float32 and casts once; `input` casts cos and sin to the dtype of x
+            and rounds each product and each sum to it, as most models in transformers do.
+    """
+
+    angles: Angles = "exact"
+    rotate_in: RotateIn = "float32"
+
+    def __post_init__(self):
+        one_of("Arithmetic.angles", self.angles, Angles)
+        one_of("Arithmetic.rotate_in", self.rotate_in, RotateIn)

@@ -1,0 +1,63 @@
+"""The lesson's DeepSeek-V3 rotary embedding, faults included: a cos/sin table that grows when a call asks for more rows.
+
+Its faults, which `RotaryEmbedding` does not have: the table takes the dtype of the call that grew it, so one float16 call
+leaves float16 values to every later float32 call; `.half()` halves `inv_freq` and the table; angles are float32 products.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor, nn
+
+
+class DeepseekV3RotaryEmbedding(nn.Module):
+    """Full-width cos and sin tables with lazy growth, `cat(angles, angles)` wide.
+
+    Args:
+        dim: H, the rotated width.
+        max_position_embeddings: rows of the first table.
+        base: theta.
+        device: where the first table is built.
+    """
+
+    inv_freq: Tensor  # (dim / 2,) float32
+    cos_cached: Tensor  # (max_seq_len_cached, dim)
+    sin_cached: Tensor  # (max_seq_len_cached, dim)
+
+    def __init__(self, dim: int, max_position_embeddings: int = 2048, base: float = 10000, device=None):
+        super().__init__()
+        self.dim, self.max_position_embeddings, self.base = dim, max_position_embeddings, base
+        exponent = torch.arange(0, dim, 2).float().to(device) / dim
+        self.register_buffer("inv_freq", 1.0 / base**exponent, persistent=False)
+        self._set_cos_sin_cache(max_position_embeddings, self.inv_freq.device, torch.get_default_dtype())
+
+    def _set_cos_sin_cache(self, seq_len: int, device: torch.device, dtype: torch.dtype) -> None:
+        self.max_seq_len_cached = seq_len
+        positions = torch.arange(seq_len, device=device, dtype=self.inv_freq.dtype)
+        angles = torch.outer(positions, self.inv_freq.to(device))
+        angles = torch.cat((angles, angles), dim=-1)
+        self.register_buffer("cos_cached", angles.cos().to(dtype), persistent=False)
+        self.register_buffer("sin_cached", angles.sin().to(dtype), persistent=False)
+
+    def forward(
+        self,
+        x: Float[Tensor, "*batch seq dim"],
+        seq_len: int | None = None,
+        position_ids: Integer[Tensor, "..."] | None = None,
+    ) -> tuple[Float[Tensor, "length dim"], Float[Tensor, "length dim"]]:
+        """The first rows of the tables, in the dtype of x; grows them when they are too short.
+
+        Args:
+            x: gives dtype, device, and the length where nothing else does; its values are not read.
+            seq_len: the number of rows.
+            position_ids: without `seq_len`, `max + 1` is the number of rows. The caller gathers: `cos[position_ids]`.
+
+        Returns:
+            cos and sin, `(seq_len, dim)`.
+        """
+        if seq_len is None:
+            seq_len = x.shape[-2] if position_ids is None else int(position_ids.max()) + 1
+        if seq_len > self.max_seq_len_cached:
+            self._set_cos_sin_cache(seq_len, x.device, x.dtype)
+        return self.cos_cached[:seq_len].to(x.dtype), self.sin_cached[:seq_len].to(x.dtype)

@@ -1,0 +1,118 @@
+"""RoPE as functions: `cos_sin` once for each step, `rotate` for q and k in each layer."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Float32, Integer
+from torch import Tensor
+
+from rope_spec import Arithmetic, RopeSpec, check_positions, check_rotation, inverse_frequencies
+
+from .phase import phase_cos_sin, phase_of
+from .rotation import Rotate
+
+EXACT = Arithmetic()
+
+
+def cos_sin(
+    spec: RopeSpec,
+    positions: Integer[Tensor, "*batch seq"],
+    *,
+    seq_len: int | None = None,
+    arithmetic: Arithmetic = EXACT,
+) -> tuple[Float32[Tensor, "*batch seq pairs"], Float32[Tensor, "*batch seq pairs"]]:
+    """`attention_factor * (cos, sin)(position[axis_j] * inv_freq_j)` for each pair j.
+
+    Args:
+        spec: the rotary embedding.
+        positions: any int32, negative ones too: `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
+        seq_len: the current length, for `DynamicNTK` and `LongRope`; see `rope_spec.inverse_frequencies`.
+        arithmetic: exact angles, or float32 ones as transformers has them.
+
+    Returns:
+        cos and sin, float32 `(..., S, P)`, on the device of the positions.
+
+    Raises:
+        TypeError: positions are no integers.
+        ValueError: positions lack the last dimension of A coordinates.
+    """
+    is_integer = not (positions.is_floating_point() or positions.is_complex() or positions.dtype == torch.bool)
+    check_positions(spec, tuple(positions.shape), str(positions.dtype).removeprefix("torch."), is_integer)
+    frequencies = inverse_frequencies(spec, seq_len)
+    per_pair = positions[..., None] if spec.pairs.axes == 1 else positions[..., list(spec.pairs.axis)]
+    if arithmetic.angles == "exact":
+        turns = torch.tensor(frequencies.turns, device=positions.device)
+        return phase_cos_sin(phase_of(per_pair, turns), frequencies.attention_factor)
+    angle = per_pair.float() * torch.tensor(frequencies.inv_freq_float32, device=positions.device)
+    return angle.cos() * frequencies.attention_factor, angle.sin() * frequencies.attention_factor
+
+
+def rotate(
+    x: Float[Tensor, "*batch_heads_seq head_dim"],
+    cos: Float[Tensor, "*batch seq pairs"],
+    sin: Float[Tensor, "*batch seq pairs"],
+    spec: RopeSpec,
+    *,
+    heads_axis: int | None = -3,
+    arithmetic: Arithmetic = EXACT,
+) -> Float[Tensor, "*batch_heads_seq head_dim"]:
+    """Rotate each pair of channels: `y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin`.
+
+    Args:
+        x: queries or keys, `(B, N, S, H)`.
+        cos: `(..., S, P)` from `cos_sin`; it broadcasts against x without its heads axis.
+        sin: the same.
+        spec: which channels are a pair.
+        heads_axis: the axis of x that holds the heads: -3 for `(B, N, S, H)`, -2 for `(B, S, N, H)`, None for none.
+        arithmetic: whether to round once at the end or, as most models in transformers do, at each step.
+
+    Returns:
+        The rotated x, in its shape and dtype. Its derivative is the rotation by the negative angle.
+
+    Raises:
+        TypeError: x is not of a floating dtype.
+        ValueError: x is not head_dim wide, or its other dimensions do not fit those of cos.
+    """
+    shapes = tuple(cos.shape), tuple(sin.shape)
+    dtype = str(x.dtype).removeprefix("torch.")
+    check_rotation(spec, tuple(x.shape), dtype, x.is_floating_point(), *shapes, heads_axis)
+    if heads_axis is not None:
+        cos, sin = (t[(None,) * max(0, -heads_axis - t.ndim)].unsqueeze(heads_axis) for t in (cos, sin))
+    end = spec.start + spec.rotary_dim
+    layout = spec.blocks(spec.read), spec.blocks(spec.write or spec.read)
+    y = Rotate.apply(x[..., spec.start : end], cos, spec.sign * sin, *layout, arithmetic.rotate_in)
+    return torch.cat([x[..., : spec.start], y, x[..., end:]], dim=-1) if spec.rotary_dim < spec.head_dim else y
+
+
+def apply_rotary_pos_emb(
+    q: Float[Tensor, "*batch_heads_seq head_dim"],
+    k: Float[Tensor, "*batch_heads_seq head_dim"],
+    cos: Float[Tensor, "*batch seq head_dim"],
+    sin: Float[Tensor, "*batch seq head_dim"],
+    position_ids: Integer[Tensor, "*batch seq"] | None = None,
+    unsqueeze_dim: int = 1,
+) -> tuple[Float[Tensor, "*batch_heads_seq head_dim"], Float[Tensor, "*batch_heads_seq head_dim"]]:
+    """The function of the lesson and of transformers, on full-width tables: `q * cos + rotate_half(q) * sin`.
+
+    Args:
+        q: queries, `(B, N, S, H)` with `unsqueeze_dim=1`, `(B, S, N, H)` with 2.
+        k: keys, the same.
+        cos: `(B, S, H)` or `(S, H)`, both halves alike; with `position_ids` a table `(L, H)` to gather from.
+        sin: the same.
+        position_ids: rows of the table, `(B, S)`, or None. A row beyond the table raises IndexError.
+        unsqueeze_dim: where the heads are, as an axis of q.
+
+    Returns:
+        The rotated q and k, in the dtype that the operands promote to.
+    """
+    if position_ids is not None:
+        cos, sin = cos[position_ids], sin[position_ids]
+    cos, sin = (t[None] if t.ndim == 2 else t for t in (cos, sin))
+    cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
+    return _rotate_halves(q, cos, sin), _rotate_halves(k, cos, sin)
+
+
+def _rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    pairs = x.shape[-1] // 2
+    dtype = torch.promote_types(x.dtype, cos.dtype)
+    return Rotate.apply(x.to(dtype), cos[..., :pairs], sin[..., :pairs], 1, 1, "input")
