@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rope_spec import RopeSpec, context_length, read_config, spec_from_config
+from rope_spec import DynamicNTK, LongRope, RopeSpec, context_length, mrope_positions, read_config, specs_from_config
 
 CONFIGS = Path(str(files("parity_tests").joinpath("configs")))
 HEADS = 2
@@ -19,24 +19,37 @@ BEYOND = (-1, -2, -4097, -(2**31), 2**31 - 1, 2**31 - 2, 10**9 + 7, 2**24 + 1)  
 
 @dataclass(frozen=True)
 class Case:
-    """One rotary embedding of one configuration."""
+    """One rotary embedding of one configuration, at one length."""
 
     name: str
-    config: Mapping[str, Any]
     spec: RopeSpec
-    length: int  # positions that the model was made for
+    length: int  # positions from 0 up to here
+    config: Mapping[str, Any] = field(default_factory=dict)
+    label: str | None = None
+
+    @property
+    def seq_len(self) -> int | None:
+        """The current length, for the rules that depend on it."""
+        return self.length if self.spec.depends_on_length else None
 
     def positions(self, beyond: bool = False) -> np.ndarray:
         """Sampled positions, `(1, S)`: the ends, the powers of two and their neighbours, and some between.
 
+        For A axes `(1, S, A)`: the same numbers, in another order on each axis, and for three axes tokens of images.
+
         Args:
             beyond: also some that are negative or far outside the context.
         """
+        rng = np.random.default_rng(0)
         powers = 2 ** np.arange(1, self.length.bit_length())
-        between = np.random.default_rng(0).integers(0, self.length, 24)
-        inside = np.concatenate([[0, 1, 2, 3, self.length - 1], powers - 1, powers, between])
-        inside = np.unique(inside[inside < self.length])
-        return np.concatenate([inside, BEYOND if beyond else []]).astype(np.int64)[None]
+        inside = np.concatenate([[0, 1, 2, 3, self.length - 1], powers - 1, powers, rng.integers(0, self.length, 24)])
+        positions = np.concatenate([np.unique(inside[inside < self.length]), BEYOND if beyond else []]).astype(np.int64)
+        axes = self.spec.pairs.axes
+        if axes == 1:
+            return positions[None]
+        shuffled = np.stack([positions, *(rng.permutation(positions) for _ in range(axes - 1))], axis=-1)
+        images = mrope_positions([4, (1, 12, 8), 3, (2, 4, 6), 5]) if axes == 3 else shuffled[:0]
+        return np.concatenate([shuffled, images])[None]
 
     def x(self, dtype: np.dtype, seed: int = 0) -> np.ndarray:
         """Queries for `positions()`, `(2, S, N, H)`; the second of the batch holds what arithmetic treats specially.
@@ -52,23 +65,40 @@ class Case:
         return x.astype(dtype)
 
 
-def case_of(name: str, config: str | Path | Mapping[str, Any]) -> Case:
-    """The case of a config.json, by path or content."""
+def cases_of(name: str, config: str | Path | Mapping[str, Any]) -> list[Case]:
+    """The cases of a config.json: one for each label, two where the frequencies depend on the length."""
     values = read_config(config)
-    return Case(name, values, spec_from_config(values), context_length(values))
+    specs = {label: spec for label, spec in specs_from_config(values).items() if spec is not None}
+    cases = []
+    for label, spec in specs.items():
+        title = name if len(specs) == 1 else f"{name}, {label}"
+        lengths = _lengths(spec, context_length(values))
+        for suffix, length in lengths.items():
+            cases.append(Case(title + suffix, spec, length, values, label))
+    return cases
+
+
+def _lengths(spec: RopeSpec, length: int) -> dict[str, int]:
+    match spec.rule:
+        case DynamicNTK(factor=factor):
+            return {", short": length, ", long": int(factor * length)}
+        case LongRope(original_max_position_embeddings=original):
+            return {", short": original, ", long": length}
+    return {"": length}
 
 
 def published() -> list[Case]:
     """Every configuration in `parity_tests/configs/`."""
-    return [case_of(path.stem, path) for path in sorted(CONFIGS.glob("*.json"))]
+    return [case for path in sorted(CONFIGS.glob("*.json")) for case in cases_of(path.stem, path)]
 
 
 def named(config: str) -> list[Case]:
-    """The case of a config.json, or of transformers' default configuration for a model_type."""
-    if Path(config).is_file():
-        return [case_of(Path(config).stem if Path(config).stem != "config" else Path(config).parent.name or "config", config)]
+    """The cases of a config.json, or of transformers' default configuration for a model_type."""
+    path = Path(config)
+    if path.is_file():
+        return cases_of(path.parent.name if path.stem == "config" else path.stem, path)
     from transformers import CONFIG_MAPPING, AutoConfig
 
     if config not in CONFIG_MAPPING:
         raise ValueError(f"report: got {config!r}, expected the path of a config.json or a model_type of transformers.")
-    return [case_of(config, AutoConfig.for_model(config).to_dict())]
+    return cases_of(config, AutoConfig.for_model(config).to_dict())

@@ -1,4 +1,4 @@
-"""Specs for each rule, layout and axis map, the published and the constructed ones, by name."""
+"""A spec for each rule, layout and axis map, by name; many are in no published configuration."""
 
 from __future__ import annotations
 
@@ -40,6 +40,15 @@ LAYOUTS = {
     "last half, interleaved": RopeSpec(head_dim=48, theta=100.0, pairs=Pairs.single(24), read="interleaved", start=24),
     "odd": RopeSpec(head_dim=40, theta=10000.0, pairs=Pairs.single(25)),
     "negative sign": RopeSpec(head_dim=64, theta=10000.0, pairs=P64, sign=-1),
+    "half per axis": RopeSpec(head_dim=64, theta=100.0, pairs=Pairs.axial(64), read="half_per_axis"),
+    "sections": RopeSpec(head_dim=64, theta=1e6, pairs=Pairs.sections((8, 12, 12))),
+    "strided": RopeSpec(head_dim=64, theta=5e6, pairs=Pairs.strided((12, 10, 10))),
+    "spatial first": RopeSpec(head_dim=64, theta=5e5, pairs=Pairs.spatial_first((11, 11, 10)), read="interleaved"),
+    "alternating": RopeSpec(head_dim=64, theta=10000.0, pairs=Pairs.alternating(32)),
+    "axial": RopeSpec(head_dim=72, theta=10000.0, pairs=Pairs.axial(72)),
+    "axial, shared ladder": RopeSpec(head_dim=64, theta=10000.0, pairs=Pairs.axial_shared(64)),
+    "axial, alternating": RopeSpec(head_dim=64, theta=10000.0, pairs=Pairs.axial_alternating(64), read="interleaved"),
+    "video": RopeSpec(head_dim=80, theta=10000.0, pairs=Pairs.axial(78, 3)),
     "one pair": RopeSpec(head_dim=2, theta=10000.0, pairs=Pairs.single(2)),
 }
 

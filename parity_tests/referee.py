@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rope_spec import Arithmetic, Explicit, Pairs, RopeSpec, inverse_frequencies, reference_arithmetic
+from rope_spec.phase import pair_positions
 
 from . import bounds, oracle
 from .backends import Backend, Jax, Torch
@@ -47,7 +48,8 @@ class Referee:
     def __init__(self, case: Case, device: str = "cpu", with_transformers: bool = True):
         self.case, self.spec, self.device = case, case.spec, device
         self.eager, self.jit, self.torch = Jax("eager", device), Jax("jit", device), Torch(device)
-        self.reference = Reference(case.config, case.spec) if with_transformers else None
+        self.reference = Reference(case.config, case.spec, case.label) if with_transformers else None
+        self.theirs = self.reference.inv_freq(case.positions()) if self.reference else np.zeros(0)
         self.factor = inverse_frequencies(case.spec).attention_factor
 
     def records(self) -> Iterator[Record]:
@@ -61,11 +63,11 @@ class Referee:
     def tables(self) -> Iterator[Record]:
         """cos and sin of the branches against each other and the oracle, far beyond the context too."""
         positions = self.case.positions(beyond=True)
-        exact = np.stack(oracle.cos_sin(self.spec, positions))
-        ours = np.stack(self.torch.cos_sin(self.spec, positions, None, EXACT))
+        exact = np.stack(oracle.cos_sin(self.spec, positions, self.case.seq_len))
+        ours = np.stack(self.torch.cos_sin(self.spec, positions, self.case.seq_len, EXACT))
         bound = bounds.exact_table(self.factor)
         for backend in (self.eager, self.jit):
-            table = np.stack(backend.cos_sin(self.spec, positions, None, EXACT))
+            table = np.stack(backend.cos_sin(self.spec, positions, self.case.seq_len, EXACT))
             yield self._record("cos_sin", backend, "rope_torch", "float32", table, ours, 1.0, 0.0, EQUAL)
             yield self._record("cos_sin", backend, "oracle", "float32", table, exact, self.factor, bound / self.factor, TABLE)
         yield self._record("cos_sin", self.torch, "oracle", "float32", ours, exact, self.factor, bound / self.factor, TABLE)
@@ -73,7 +75,7 @@ class Referee:
     def rotations(self, dtype: str) -> Iterator[Record]:
         """The rotation and its derivative, in the default arithmetic."""
         x, ct = self.case.x(DTYPES[dtype]), self.case.x(DTYPES[dtype], seed=1)
-        table = self.torch.cos_sin(self.spec, self.case.positions(), None, EXACT)
+        table = self.torch.cos_sin(self.spec, self.case.positions(), self.case.seq_len, EXACT)
         y = self.torch.rotate(x, table, self.spec, EXACT)
         dx = self.torch.gradient(x, ct, table, self.spec, EXACT)
         for backend in (self.eager, self.jit):
@@ -86,8 +88,8 @@ class Referee:
 
     def against_transformers(self, reference: Reference) -> Iterator[Record]:
         """Frequencies, tables and rotations against transformers' own class and function."""
-        positions, theirs = self.case.positions(), reference.inv_freq
-        ladder = inverse_frequencies(self.spec).inv_freq_float32
+        positions, theirs = self.case.positions(), self.theirs
+        ladder = inverse_frequencies(self.spec, self.case.seq_len).inv_freq_float32
         yield self._record("inv_freq", self.torch, "transformers", "float32", ladder, theirs, np.abs(theirs), 2 * bounds.U, ULP)
         yield from self._tables_against_transformers(reference, positions)
         for dtype in DTYPES:
@@ -95,11 +97,11 @@ class Referee:
 
     def _tables_against_transformers(self, reference: Reference, positions: np.ndarray) -> Iterator[Record]:
         table = np.stack(reference.cos_sin(positions, DTYPES["float32"]))
-        given = _with_frequencies(self.spec, reference.inv_freq, self.factor)
+        given = _with_frequencies(self.spec, self.theirs, self.factor)
         ulp = bounds.U * (1 if self.factor == 1 else 2)
         error = self._reference_table_error(reference, positions)
         for backend in (self.jit, self.torch):
-            exact = np.stack(backend.cos_sin(self.spec, positions, None, EXACT))
+            exact = np.stack(backend.cos_sin(self.spec, positions, self.case.seq_len, EXACT))
             bound = (error * self.factor + bounds.exact_table(self.factor)) / self.factor
             yield self._record("cos_sin", backend, "transformers", "float32", exact, table, self.factor, bound, ANGLE)
             same = np.stack(backend.cos_sin(given, positions, None, FLOAT32))
@@ -107,9 +109,9 @@ class Referee:
             yield self._record(name, backend, "transformers", "float32", same, table, self.factor, ulp, ULP, "reference")
 
     def _rotations_against_transformers(self, reference: Reference, positions: np.ndarray, dtype: str) -> Iterator[Record]:
-        x, arithmetic = self.case.x(DTYPES[dtype]), reference_arithmetic(self.case.config)
+        x, arithmetic = self.case.x(DTYPES[dtype]), reference_arithmetic(self.case.config, self.case.label)
         theirs, table = reference.rotate(x, positions), reference.cos_sin(positions, x.dtype)
-        ours = self.torch.cos_sin(self.spec, positions, None, EXACT)
+        ours = self.torch.cos_sin(self.spec, positions, self.case.seq_len, EXACT)
         pair = self._pair(x[:1])
         error = self._per_channel(self._reference_table_error(reference, positions)[:, :, None])
         bound = bounds.rotation(error, x.dtype, arithmetic)
@@ -122,16 +124,16 @@ class Referee:
             yield self._record("rotate", backend, "transformers", dtype, y, theirs[:1], pair, bound, ANGLE)
 
     def _rotation_against_oracle(self, backend: Backend, dtype: str, x: np.ndarray, y: np.ndarray) -> Record:
-        cos, sin = oracle.cos_sin(self.spec, self.case.positions())
+        cos, sin = oracle.cos_sin(self.spec, self.case.positions(), self.case.seq_len)
         exact = oracle.rotate(x[:1], cos[:, :, None], sin[:, :, None], self.spec)
         bound = bounds.rotation(bounds.exact_table(self.factor) / self.factor, x.dtype, EXACT)
         return self._record("rotate", backend, "oracle", dtype, y[:1], exact, self._pair(x[:1]), bound, ROTATION)
 
     def _reference_table_error(self, reference: Reference, positions: np.ndarray) -> np.ndarray:
         """What transformers' cos and sin may be off by, as a fraction of the attention factor, `(B, S, P)`."""
-        exact = np.array([float(value) for value in oracle.inverse_frequencies(self.spec)])
-        theirs = reference.inv_freq.astype(np.float64)
-        return bounds.float32_table(positions[..., None], theirs, theirs - exact, self.factor)
+        exact = np.array([float(value) for value in oracle.inverse_frequencies(self.spec, self.case.seq_len)])
+        theirs = self.theirs.astype(np.float64)
+        return bounds.float32_table(pair_positions(self.spec, positions), theirs, theirs - exact, self.factor)
 
     def _pair(self, x: np.ndarray) -> np.ndarray:
         """The length that the pair of each written channel has after the rotation."""

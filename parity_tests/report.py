@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import track
 from rich.table import Table
 
@@ -43,19 +43,21 @@ def environment() -> dict:
     return {"python": platform.python_version(), "packages": packages, "devices": devices(), "missing": missing, **machine}
 
 
-def summary(records: Sequence[Record]) -> Table:
-    """One row for each case, quantity and pair of opponents: the worst over modes and dtypes."""
-    table = Table(title="Worst over eager and jit, float32, bfloat16 and float16", title_justify="left", box=SIMPLE_HEAD)
-    for name in ("quantity", "left : right"):
-        table.add_column(name, no_wrap=True)
-    for name in ("|d|/(eps |pair|)", "max abs", "equal bytes", "bound there", "used"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict")
-    for case, of_case in groupby(sorted(records, key=_order), key=lambda record: record.case):
-        table.add_row(f"[bold]{case}")
-        for _, group in groupby(of_case, _order):
-            table.add_row(*_row(list(group)))
-        table.add_section()
+def summary(records: Sequence[Record]) -> Group:
+    """A table for each case, a row for each quantity and pair of opponents: the worst over modes and dtypes."""
+    by_case = groupby(sorted(records, key=_order), key=lambda record: record.case)
+    return Group("Worst over eager and jit, float32, bfloat16 and float16\n", *(_table(*group) for group in by_case))
+
+
+def _table(case: str, records: Iterable[Record]) -> Table:
+    table = Table(title=f"[bold]{case}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
+    for name, width in (("quantity", 22), ("left : right", 25)):
+        table.add_column(name, no_wrap=True, width=width)
+    for name, width in (("|d|/(eps |pair|)", 16), ("max abs", 7), ("equal bytes", 11), ("bound there", 11), ("used", 4)):
+        table.add_column(name, justify="right", no_wrap=True, width=width)
+    table.add_column("verdict", no_wrap=True)
+    for _, group in groupby(records, _order):
+        table.add_row(*_row(list(group)))
     return table
 
 

@@ -63,7 +63,7 @@ def test_reference_arithmetic():
 BAD = {
     "model type": (changed(model_type="lama"), ValueError, "got model_type='lama', expected one of the"),
     "no model type": ({"hidden_size": 8}, ValueError, "got no 'model_type', expected a string"),
-    "rope type": (changed({"rope_type": "ntk"}), ValueError, "got rope type 'ntk', expected default, linear"),
+    "rope type": (changed({"rope_type": "ntk"}), ValueError, "got rope type 'ntk', expected one of default, linear"),
     "no factor": (changed({"factor": None}), ValueError, "got no 'factor', expected a number.*Add the key to the config"),
     "factor": (changed({"factor": "8"}), TypeError, "got factor='8', expected a number"),
     "bool factor": (changed({"factor": True}), TypeError, "got factor=True, expected a number"),

@@ -27,11 +27,13 @@ def queries(rng, spec, dtype):
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_cos_and_sin_have_the_bits_of_the_trunk(spec):
-    tables = rope_spec.cos_sin(spec, POSITIONS)
+    positions = POSITIONS if spec.pairs.axes == 1 else np.stack([POSITIONS, POSITIONS[:, ::-1], POSITIONS // 2], -1)
+    positions = positions[..., : spec.pairs.axes] if spec.pairs.axes > 1 else positions
+    tables = rope_spec.cos_sin(spec, positions)
     jitted = jax.jit(rope_jax.cos_sin, static_argnums=0)
     with jax.disable_jit():
-        eager = rope_jax.cos_sin(spec, POSITIONS)
-    for road in (eager, rope_jax.cos_sin(spec, POSITIONS), jitted(spec, POSITIONS)):
+        eager = rope_jax.cos_sin(spec, positions)
+    for road in (eager, rope_jax.cos_sin(spec, positions), jitted(spec, positions)):
         assert all(equal(ours, trunk) for ours, trunk in zip(road, tables, strict=True))
 
 

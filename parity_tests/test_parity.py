@@ -24,7 +24,7 @@ def equal(arrays) -> bool:
 @pytest.mark.parametrize("seq_len", [None, 10**5])
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_cos_and_sin_are_equal(spec, seq_len):
-    positions = Case("constructed", {}, spec, 4096).positions(beyond=True)
+    positions = Case("constructed", spec, 4096).positions(beyond=True)
     tables = [np.stack(branch.cos_sin(spec, positions, seq_len, EXACT)) for branch in BRANCHES]
     assert equal(tables)
 
@@ -33,7 +33,7 @@ def test_cos_and_sin_are_equal(spec, seq_len):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_rotation_and_gradient_are_equal(spec, dtype, rotate_in):
-    case, arithmetic = Case("constructed", {}, spec, 64), Arithmetic(rotate_in=rotate_in)
+    case, arithmetic = Case("constructed", spec, 64), Arithmetic(rotate_in=rotate_in)
     x, ct = case.x(DTYPES[dtype]), case.x(DTYPES[dtype], seed=1)
     table = BRANCHES[2].cos_sin(spec, case.positions(), None, EXACT)
     assert equal([branch.rotate(x, table, spec, arithmetic) for branch in BRANCHES])
@@ -42,7 +42,7 @@ def test_rotation_and_gradient_are_equal(spec, dtype, rotate_in):
 
 def test_the_case_table_holds_what_arithmetic_treats_specially():
     for dtype, kind in DTYPES.items():
-        x = Case("constructed", {}, SPECS["half"], 64).x(kind).astype(np.float64)
+        x = Case("constructed", SPECS["half"], 64).x(kind).astype(np.float64)
         assert {0.0, np.inf, -np.inf, 2.0**-24} <= set(x[1].ravel()) and np.isnan(x[1]).any()
         assert np.signbit(x[1][x[1] == 0]).any() and not np.signbit(x[1][x[1] == 0]).all(), dtype
 

@@ -25,7 +25,13 @@ BAD = {
     "pairs": (lambda: Pairs((0,), (0, 1), 4), r"got 1 axes and 2 rungs, expected as many"),
     "rungs": (lambda: Pairs((0,), (2,), 4), r"got rungs 2 to 2, expected 0 to 1 for ladder_dim=4"),
     "axes": (lambda: Pairs((0, 2), (0, 1), 4), r"got axes \[0, 2\], expected each of 0 to A - 1"),
-    "rotary_dim": (lambda: Pairs.single(0), r"got rotary_dim=0, expected at least 1"),
+    "rotary_dim": (lambda: Pairs.single(0), r"got a size of 0, expected at least 1"),
+    "axial": (lambda: Pairs.axial(6), r"got rotary_dim=6 for 2 axes, expected a multiple of 4"),
+    "strided": (
+        lambda: Pairs.strided((2, 4, 2)),
+        r"strided: got sections \(2, 4, 2\), expected the first of 3 to be the longest",
+    ),
+    "spatial first": (lambda: Pairs.spatial_first((3, 2, 4)), r"expected as many for height as for width"),
     "linear": (lambda: Linear(0.0), r"Linear.factor: got 0.0, expected a finite number above 0"),
     "llama3": (lambda: Llama3(8.0, 4.0, 1.0, 8192), r"low_freq_factor=4.0 and high_freq_factor=1.0"),
     "yarn": (lambda: Yarn(4.0, 4096, beta_fast=1.0, beta_slow=32.0), r"beta_fast=1.0 below beta_slow=32.0"),
@@ -53,6 +59,17 @@ def test_what_cannot_be_is_refused(build, message):
 
 def test_specs_are_values():
     assert spec() == spec() and hash(spec()) == hash(spec()) and spec() != spec(theta=500000.0)
+
+
+def test_pairs_of_every_family():
+    """Axis and rung of each pair, spelt out."""
+    assert Pairs.sections((1, 2, 1)) == Pairs((0, 1, 1, 2), (0, 1, 2, 3), 8)
+    assert Pairs.strided((4, 2, 2)) == Pairs((0, 1, 2, 0, 1, 2, 0, 0), tuple(range(8)), 16)
+    assert Pairs.spatial_first((2, 2, 1)) == Pairs((1, 2, 1, 2, 0), tuple(range(5)), 10)
+    assert Pairs.alternating(4) == Pairs((0, 1, 0, 1), (0, 1, 2, 3), 8)
+    assert Pairs.axial(8) == Pairs((0, 0, 1, 1), (0, 1, 0, 1), 4)
+    assert Pairs.axial_shared(8) == Pairs((0, 0, 1, 1), (0, 2, 1, 3), 8)
+    assert Pairs.axial_alternating(8) == Pairs((0, 1, 0, 1), (0, 0, 1, 1), 4)
 
 
 def test_an_odd_dim_rounds_the_pairs_up_and_keeps_the_denominator():

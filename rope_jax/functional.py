@@ -48,7 +48,7 @@ def cos_sin(
 def _cos_sin(spec: RopeSpec, positions: Array, seq_len: int | None, angles: Angles) -> tuple[Array, Array]:
     frequencies = inverse_frequencies(spec, seq_len)
     per_pair = positions[..., None] if spec.pairs.axes == 1 else positions[..., np.array(spec.pairs.axis)]
-    if angles == "exact":
+    if angles == "exact" and not spec.real:
         return phase_cos_sin(phase_of(per_pair, frequencies.turns), frequencies.attention_factor)
     angle = per_pair.astype(jnp.float32) * frequencies.inv_freq_float32
     factor = np.float32(frequencies.attention_factor)

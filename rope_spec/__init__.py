@@ -2,13 +2,21 @@
 
 from .checks import check_positions as check_positions
 from .checks import check_rotation as check_rotation
+from .families import model_types as model_types
 from .frequencies import Frequencies as Frequencies
 from .frequencies import inverse_frequencies as inverse_frequencies
 from .huggingface import context_length as context_length
+from .huggingface import layer_labels as layer_labels
 from .huggingface import read_config as read_config
 from .huggingface import reference_arithmetic as reference_arithmetic
 from .huggingface import spec_from_config as spec_from_config
+from .huggingface import specs_from_config as specs_from_config
+from .pairs import Pairs as Pairs
 from .phase import cos_sin as cos_sin
+from .positions import grid_positions as grid_positions
+from .positions import mrope_positions as mrope_positions
+from .positions import positions_from_mask as positions_from_mask
+from .positions import positions_from_segments as positions_from_segments
 from .rules import DynamicNTK as DynamicNTK
 from .rules import Explicit as Explicit
 from .rules import Linear as Linear
@@ -20,6 +28,5 @@ from .rules import Yarn as Yarn
 from .spec import Angles as Angles
 from .spec import Arithmetic as Arithmetic
 from .spec import Layout as Layout
-from .spec import Pairs as Pairs
 from .spec import RopeSpec as RopeSpec
 from .spec import RotateIn as RotateIn

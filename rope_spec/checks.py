@@ -9,7 +9,7 @@ Shape = tuple[int, ...]
 
 def check_positions(spec: RopeSpec, shape: Shape, dtype: str, is_integer: bool) -> None:
     """Raise TypeError for positions that are no integers, ValueError for a shape without the A coordinates last."""
-    if not is_integer:
+    if not is_integer and not (spec.real and dtype.startswith("float")):
         raise TypeError(f"positions: got {dtype}, expected integers. Cast them to int32 where they are whole numbers.")
     axes = spec.pairs.axes
     if axes > 1 and (len(shape) < 2 or shape[-1] != axes):

@@ -85,16 +85,20 @@ def _ladder(theta: Any, dim: int, number: Number) -> np.ndarray:
     """`theta ** (2 k / dim)`: as Decimals, or each step rounded to float32 as transformers' tensors are."""
     if number is Decimal:
         return np.array([theta ** (Decimal(i) / dim) for i in range(0, dim, 2)], dtype=object)
-    exponent = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
-    return np.power(np.float64(np.float32(theta)), exponent.astype(np.float64)).astype(np.float32)
+    return _float32_power(theta, np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim))
+
+
+def _float32_power(base: Any, exponent: Any) -> Any:
+    return np.power(np.float64(np.float32(base)), np.float64(exponent)).astype(np.float32)
 
 
 def _ntk_theta(theta: Any, rule: DynamicNTK, seq_len: int | None, dim: int, number: Number) -> Any:
     """`theta (factor L / L0 - (factor - 1)) ** (d / (d - 2))` for a length L beyond L0; theta itself up to there."""
-    longest = max(seq_len or 0, rule.max_position_embeddings)
-    factor = number(rule.factor)
-    stretch = factor * longest / rule.max_position_embeddings - (factor - 1)
-    return theta * stretch ** (number(dim) / (dim - 2))
+    longest, power = max(seq_len or 0, rule.max_position_embeddings), number(dim) / (dim - 2)
+    if number is Decimal:
+        return theta * (number(rule.factor) * longest / rule.max_position_embeddings - (number(rule.factor) - 1)) ** power
+    stretch = np.float32(rule.factor) * np.float32(longest) / np.float32(rule.max_position_embeddings)
+    return np.float32(theta) * _float32_power(stretch - np.float32(rule.factor - 1), power)
 
 
 def _longrope(w: np.ndarray, rule: LongRope, seq_len: int | None, number: Number) -> np.ndarray:

@@ -1,24 +1,23 @@
-"""From a raw `config.json` to a spec: strict, since a wrong rotation trains happily."""
+"""From a raw `config.json` to the specs of its layers: strict, since a wrong rotation trains happily."""
 
 from __future__ import annotations
 
-import json
-import tomllib
-from collections.abc import Mapping
-from functools import lru_cache
-from importlib.resources import files
-from os import PathLike
-from typing import Any
-
+from . import scaling
+from .families import Config, Family, towers
+from .families import read_config as read_config
 from .keys import OURS, Keys
-from .rules import DynamicNTK, Linear, Llama3, LongRope, Rule, Yarn
-from .spec import Arithmetic, Pairs, RopeSpec
+from .pairs import Pairs
+from .spec import Arithmetic, RopeSpec
 
-Config = str | PathLike[str] | Mapping[str, Any]
+TEXT, VISION = "text", "vision"
 
 
-def spec_from_config(config: Config) -> RopeSpec:
-    """The rotary embedding that a `config.json` describes.
+def specs_from_config(config: Config) -> dict[str, RopeSpec | None]:
+    """The rotary embeddings that a `config.json` describes, by label; None for layers without one.
+
+    The label is `text` where all layers of the text model are alike, else the name of the layer type as in
+    `rope_parameters` (`full_attention`, ...) or, for models that name only exceptions, `rope` and `nope`. The vision tower
+    of the families that have a rotary embedding there is `vision`.
 
     Args:
         config: the path of a config.json, or what it holds.
@@ -28,136 +27,170 @@ def spec_from_config(config: Config) -> RopeSpec:
             embeddings that nothing reads.
         TypeError: a value of the wrong kind.
     """
-    text = Keys(read_config(config), "config")
-    family = family_of(text.need("model_type", str, "it decides how the other keys are read"))
-    head_dim = _head_dim(text, family)
-    rope = _rope_keys(text)
-    outer, inner = text.get("rope_theta", float), rope.get("rope_theta", float)
-    theta = next((theta for theta in (inner, outer) if theta is not None), 10000.0)
-    spec = RopeSpec(
-        head_dim=head_dim,
-        theta=theta,
-        pairs=Pairs.single(head_dim),
-        rule=_rule(rope, text, family),
-        read=family["read"],
-        write=family.get("write"),
-    )
-    rope.finish()
-    text.finish(OURS)
-    return spec
+    return {label: spec for tower in towers(config) for label, spec in _specs(*tower).items()}
 
 
-def reference_arithmetic(config: Config) -> Arithmetic:
+def spec_from_config(config: Config, label: str | None = None) -> RopeSpec:
+    """The rotary embedding of one kind of layer.
+
+    Args:
+        config: the path of a config.json, or what it holds.
+        label: a label of `specs_from_config`; None where the text model has only one.
+
+    Raises:
+        ValueError: the label is not there, or has no rotary embedding, or is needed; else as `specs_from_config`.
+        TypeError: a value of the wrong kind.
+    """
+    specs = {name: spec for name, spec in specs_from_config(config).items() if spec is not None}
+    of_text = [name for name in specs if name != VISION]
+    found = label or (of_text[0] if len(of_text) == 1 else None)
+    if found is None or found not in specs:
+        raise ValueError(f"spec_from_config: got label={label!r}, expected one of {', '.join(map(repr, specs))}.")
+    return specs[found]
+
+
+def layer_labels(config: Config) -> list[str]:
+    """The label of each layer of the text model, for the specs of `specs_from_config`."""
+    text, family = towers(config)[0]
+    layers, count = family.get("layers"), text.need("num_hidden_layers", int, "it is the number of labels")
+    if layers is None:
+        return [TEXT] * count
+    flags, types = text.get(layers.get("flags", ""), list), text.get("layer_types", list)
+    if flags is not None:
+        types = [layers["others"] if flag else layers["one"] for flag in flags]
+    if types is None:
+        types = _periodic(text, layers, count)
+    if len(types) != count or set(types) - set(family["labels"]):
+        raise ValueError(
+            f"{text.name}: got layers {sorted(set(map(str, types)))}, {len(types)} of them, expected {count} of "
+            f"{', '.join(family['labels'])}."
+        )
+    return types
+
+
+def reference_arithmetic(config: Config, label: str | None = None) -> Arithmetic:
     """How transformers computes the rotation of this model: float32 angles, and often all in the dtype of x."""
-    return Arithmetic(angles="float32", rotate_in=family_of(str(read_config(config).get("model_type")))["rotate_in"])
+    found = towers(config)
+    family = found[-1].family if label == VISION else found[0].family
+    return Arithmetic(angles="float32", rotate_in=family["rotate_in"])
 
 
 def context_length(config: Config) -> int:
-    """`max_position_embeddings`, the number of positions that the model was made for."""
-    text = Keys(read_config(config), "config")
-    return text.need("max_position_embeddings", int, "it is the length of the model's context")
+    """`max_position_embeddings` of the text model; ValueError where it is missing."""
+    return scaling.context_length(*towers(config)[0])
 
 
-def read_config(config: Config) -> Mapping[str, Any]:
-    """The JSON object itself, from a path or as given."""
-    if not isinstance(config, Mapping):
-        with open(config, encoding="utf-8") as file:
-            config = json.load(file)
-    if not isinstance(config, Mapping):
-        raise TypeError(f"config: got {type(config).__name__}, expected a JSON object with a model_type.")
-    return config
+def _specs(text: Keys, family: Family) -> dict[str, RopeSpec | None]:
+    labels = family.get("labels", {VISION if family["vision"] else TEXT: {}})
+    described = {label: family | changes for label, changes in labels.items()}
+    rotates, nopes = _rotates(text, family), _has_nopes(text, family)
+    ropes = _rope_objects(text, family, described)
+    specs = {
+        label: _spec(text, ropes[label], of_label) if rotates and not (of_label["nope"] and nopes) else None
+        for label, of_label in described.items()
+    }
+    for rope in ropes.values():
+        rope.finish()
+    text.read |= {family.get("layers", {}).get(key) for key in ("flags", "period_key")}
+    text.finish(OURS)
+    return specs
 
 
-@lru_cache
-def _families() -> dict[str, dict[str, Any]]:
-    data = tomllib.loads(files("rope_spec").joinpath("families.toml").read_text(encoding="utf-8"))
-    return {name: data["defaults"] | family for family in data["family"] for name in family["model_types"]}
+def _spec(text: Keys, rope: Keys, family: Family) -> RopeSpec:
+    head_dim = _head_dim(text, family)
+    ways = family.get("partial")
+    share = 1.0 if ways is None else _agreed(rope, text, "partial_rotary_factor", ways, family["partial_default"])
+    ways, default = ([], None) if family["by_label"] else (family["theta"], family["theta_default"])
+    theta = _agreed(rope, text, "rope_theta", ways, default)
+    is_interleaved = text.get(family.get("interleave_key", ""), bool, True)
+    rope.read.update(family["ignores"])
+    return RopeSpec(
+        head_dim=head_dim,
+        theta=theta,
+        pairs=_pairs(rope, family, int(head_dim * share)),
+        rule=scaling.rule_of(rope, text, family, head_dim),
+        read=family["read"] if is_interleaved else "half",
+        write=family.get("write"),
+        sign=family["sign"],
+    )
 
 
-def family_of(model_type: str) -> dict[str, Any]:
-    """The entry of families.toml for a model_type; ValueError where there is none."""
-    if model_type not in _families():
+def _head_dim(text: Keys, family: Family) -> int:
+    ways, default = family["head_dim"], family.get("head_dim_default")
+    found = next((value for value in (text.way(way, int) for way in ways) if value), default)
+    if found is None or (found == default and any(text.is_null(way) for way in ways)):
+        raise ValueError(f"{text.name}: got none of {', '.join(ways)}, expected one of them for the head width.")
+    return found
+
+
+def _agreed(rope: Keys, text: Keys, key: str, ways: list[str], default: float | None) -> float:
+    """A number that may stand in the rope object or around it: the same wherever it does, else the default."""
+    given = {rope.get(key, float), *(text.way(way, float) for way in ways)} - {None}
+    is_null = rope.is_null(key) or any(text.is_null(way) for way in ways)
+    if len(given) > 1 or not given and (default is None or is_null):
+        got = f"{key} as {' and '.join(map(str, sorted(given)))}" if given else f"null or no {key}"
+        raise ValueError(f"{rope.name}: got {got}, expected one number. Give it once, in one place.")
+    return next(iter(given), default)  # pyright: ignore[reportReturnType]
+
+
+def _pairs(rope: Keys, family: Family, rotary_dim: int) -> Pairs:
+    kind = family["axes"]
+    if kind in ("single", "axial", "axial_shared"):
+        return getattr(Pairs, kind)(rotary_dim)
+    if (rope.get("mrope_interleaved", bool, kind == "strided")) != (kind == "strided"):
+        raise ValueError(f"{rope.name}: got mrope_interleaved other than this model has it, expected {kind == 'strided'}.")
+    given = rope.numbers("mrope_section", "it divides the pairs") if "mrope_section" in rope.values else family["sections"]
+    sections = tuple(int(length) for length in given)
+    if len(sections) != 3 or sum(sections) * 2 != rotary_dim or min(sections) < 1:
         raise ValueError(
-            f"config: got model_type={model_type!r}, expected one of the {len(_families())} in rope_spec/families.toml. "
-            "Add it there, or build the RopeSpec yourself."
+            f"{rope.name}: got mrope_section={list(given)}, expected 3 lengths that sum to the {rotary_dim // 2} pairs."
         )
-    return _families()[model_type]
+    return getattr(Pairs, kind)(sections)
 
 
-def _head_dim(text: Keys, family: dict[str, Any]) -> int:
-    for way in family["head_dim"]:
-        whole, *parts = way.split("/")
-        values = [text.get(key, int) for key in (whole, *parts)]
-        if None not in values and all(value > 0 for value in values):
-            return values[0] // values[1] if parts else values[0]
-    raise ValueError(f"{text.name}: got none of {', '.join(family['head_dim'])}, expected one of them for the head width.")
-
-
-def _rope_keys(text: Keys) -> Keys:
-    """`rope_parameters`, or the older `rope_scaling`; an empty object where the config has neither."""
-    new, old = text.get("rope_parameters", dict), text.get("rope_scaling", dict)
+def _rope_objects(text: Keys, family: Family, described: dict[str, Family]) -> dict[str, Keys]:
+    """For each label its rope object: `rope_parameters`, flat or by label, or the older `rope_scaling`, or the family's."""
+    new, old = text.get("rope_parameters", dict), None if family["by_label"] else text.get("rope_scaling", dict)
     if new and old and new != old:
         raise ValueError(f"{text.name}: got both rope_parameters and rope_scaling, expected one of them. Remove the stale one.")
-    return Keys(new or old or {}, "rope_parameters" if new else "rope_scaling")
+    found, name = new or old or {}, "rope_parameters" if new else "rope_scaling"
+    if set(found) & set(described):
+        by_label = Keys(found, name)
+        objects = {label: by_label.get(label, dict) for label in described}
+        by_label.finish()
+    elif found and family["by_label"]:
+        raise ValueError(
+            f"{text.name}: got one rope_parameters for all layers, expected one for each of {', '.join(described)}."
+        )
+    else:
+        objects = {label: found if of_label["scaled"] else None for label, of_label in described.items()}
+    return {
+        label: Keys(objects[label] or of_label.get("rope", {}), f"{name}.{label}" if len(described) > 1 else name)
+        for label, of_label in described.items()
+    }
 
 
-def _rule(rope: Keys, text: Keys, family: dict[str, Any]) -> Rule | None:
-    """The rule that `rope_type`, or the older `type`, names."""
-    name = rope.first(("rope_type", "type"), str, "default")
-    rope.get("type", str)
-    original = _original_length(rope, text)
-    match name:
-        case "default":
-            return None
-        case "linear":
-            return Linear(_factor(rope, name))
-        case "dynamic":
-            return DynamicNTK(_factor(rope, name), text.need("max_position_embeddings", int, "dynamic NTK grows beyond it"))
-        case "yarn":
-            return _yarn(rope, original, family["scales_softmax"])
-        case "llama3":
-            low, high = (rope.need(f"{end}_freq_factor", float, "llama3 needs it") for end in ("low", "high"))
-            return Llama3(_factor(rope, name), low, high, original)
-        case "longrope" | "su":
-            return _longrope(rope, text, original)
-    raise ValueError(
-        f"{rope.name}: got rope type {name!r}, expected default, linear, dynamic, yarn, longrope or llama3. "
-        "Build the RopeSpec yourself for another rule."
-    )
+def _rotates(text: Keys, family: Family) -> bool:
+    """Whether the model rotates at all, where that is a key of its config."""
+    switch = family.get("rotates_if")
+    return switch is None or text.get(switch["key"], type(switch["is"]), switch["default"]) == switch["is"]
 
 
-def _factor(rope: Keys, name: str) -> float:
-    return rope.need("factor", float, f"rope type {name!r} stretches the context by it")
+def _has_nopes(text: Keys, family: Family) -> bool:
+    """Whether the labels without a rotation hold: some models rotate everywhere when they have no sliding window."""
+    window = family.get("window")
+    if window is None or not text.is_null(window):
+        return True
+    if family.get("without_window") != "rotates":
+        raise ValueError(f"{text.name}: got {window}=null, expected a length: without one this model would not rotate at all.")
+    return False
 
 
-def _original_length(rope: Keys, text: Keys) -> int:
-    """The context of pretraining: the top level first, as transformers does for Phi-3, then the rope object, then the whole."""
-    given = text.get("original_max_position_embeddings", int), rope.get("original_max_position_embeddings", int)
-    return given[0] or given[1] or text.get("max_position_embeddings", int, 0)
-
-
-def _yarn(rope: Keys, original: int, scales_softmax: bool) -> Yarn:
-    return Yarn(
-        factor=_factor(rope, "yarn"),
-        original_max_position_embeddings=original,
-        beta_fast=rope.get("beta_fast", float) or 32.0,
-        beta_slow=rope.get("beta_slow", float) or 1.0,
-        mscale=rope.get("mscale", float),
-        mscale_all_dim=rope.get("mscale_all_dim", float),
-        attention_factor=rope.get("attention_factor", float),
-        truncate=rope.get("truncate", bool, True),
-        scales_softmax=scales_softmax,
-    )
-
-
-def _longrope(rope: Keys, text: Keys, original: int) -> LongRope:
-    factor = rope.get("factor", float)
-    if factor is None:
-        factor = text.need("max_position_embeddings", int, "longrope stretches the context to it") / max(original, 1)
-    return LongRope(
-        short_factor=rope.numbers("short_factor", "longrope divides the ladder by it"),
-        long_factor=rope.numbers("long_factor", "longrope divides the ladder by it"),
-        original_max_position_embeddings=original,
-        factor=factor,
-        attention_factor=rope.get("attention_factor", float),
-    )
+def _periodic(text: Keys, layers: Family, count: int) -> list[str]:
+    """Labels by index: every period-th layer is `one`, the rest are `others`."""
+    period = text.get(layers.get("period_key", ""), int, layers.get("period"))
+    if not period:
+        raise ValueError(f"{text.name}: got no layer_types, expected the type of each of the {count} layers.")
+    last = count - 1 if layers.get("last") else None
+    is_one = [(index + layers.get("offset", 1)) % period == 0 or index == last for index in range(count)]
+    return [layers["one"] if one else layers["others"] for one in is_one]

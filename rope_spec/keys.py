@@ -33,6 +33,17 @@ class Keys:
         values = [self.get(key, kind) for key in keys]
         return next((value for value in values if value is not None), default)
 
+    def way(self, way: str, kind: type) -> Any:
+        """The value of a key, or for `a/b` of one divided by the other; None where one is missing or 0."""
+        whole, *part = (self.get(key, kind) for key in way.split("/"))
+        if not whole or part and not part[0]:
+            return None
+        return whole if not part else whole // part[0] if kind is int else whole / part[0]
+
+    def is_null(self, key: str) -> bool:
+        """Whether the key is there and holds null."""
+        return key in self.values and self.values[key] is None
+
     def need(self, key: str, kind: type, why: str) -> Any:
         """The value of `key`; ValueError where it is absent."""
         value = self.get(key, kind)

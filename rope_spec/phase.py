@@ -39,8 +39,11 @@ def cos_sin(spec: RopeSpec, positions: np.ndarray, seq_len: int | None = None) -
         is not 1.
     """
     frequencies = inverse_frequencies(spec, seq_len)
-    per_pair = pair_positions(spec, np.asarray(positions)).astype(np.int64)
-    phase = (per_pair * frequencies.turns + 2**31) >> 32
+    per_pair = pair_positions(spec, np.asarray(positions))
+    if spec.real:
+        angle, factor = per_pair.astype(np.float32) * frequencies.inv_freq_float32, np.float32(frequencies.attention_factor)
+        return np.cos(angle) * factor, np.sin(angle) * factor
+    phase = (per_pair.astype(np.int64) * frequencies.turns + 2**31) >> 32
     return phase_cos_sin(phase, frequencies.attention_factor)
 
 

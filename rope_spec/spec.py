@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from .pairs import Pairs
 from .rules import DynamicNTK, Explicit, LongRope, Rule
 
 Layout = Literal["half", "interleaved", "half_per_axis"]
@@ -21,58 +22,6 @@ def one_of(name: str, value: object, allowed: object) -> None:
     choices = get_args(allowed)
     if value not in choices:
         raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(map(repr, choices))}.")
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """For each pair of channels: the coordinate that moves it, and its rung on the frequency ladder.
-
-    Rung k of the ladder is `theta ** (-2 k / ladder_dim)`, for k from 0 to `ceil(ladder_dim / 2) - 1`.
-
-    Attributes:
-        axis: which of the A coordinates of a position moves pair j, length P.
-        rung: which rung of the ladder pair j has, length P.
-        ladder_dim: the denominator of the exponent.
-    """
-
-    axis: tuple[int, ...]
-    rung: tuple[int, ...]
-    ladder_dim: int
-
-    def __post_init__(self):
-        if not self.axis or len(self.axis) != len(self.rung):
-            raise ValueError(
-                f"Pairs: got {len(self.axis)} axes and {len(self.rung)} rungs, expected as many of the one as of the "
-                "other, and at least one. Give one axis and one rung for each pair."
-            )
-        if self.ladder_dim < 1 or min(self.rung) < 0 or max(self.rung) >= self.rungs:
-            raise ValueError(
-                f"Pairs: got rungs {min(self.rung)} to {max(self.rung)}, expected 0 to {self.rungs - 1} "
-                f"for ladder_dim={self.ladder_dim}."
-            )
-        if set(self.axis) != set(range(self.axes)):
-            raise ValueError(f"Pairs: got axes {sorted(set(self.axis))}, expected each of 0 to A - 1 to move some pair.")
-
-    def __len__(self) -> int:
-        return len(self.axis)
-
-    @property
-    def axes(self) -> int:
-        """A, the number of coordinates of a position."""
-        return max(self.axis) + 1
-
-    @property
-    def rungs(self) -> int:
-        """The length of the ladder."""
-        return math.ceil(self.ladder_dim / 2)
-
-    @classmethod
-    def single(cls, rotary_dim: int) -> Pairs:
-        """One coordinate. An odd `rotary_dim` rounds the pairs up and keeps the denominator, as transformers does."""
-        if rotary_dim < 1:
-            raise ValueError(f"Pairs.single: got rotary_dim={rotary_dim}, expected at least 1.")
-        pairs = math.ceil(rotary_dim / 2)
-        return cls((0,) * pairs, tuple(range(pairs)), rotary_dim)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +38,7 @@ class RopeSpec:
         write: where pair j goes in the result; None: where it was read (DeepSeek reads interleaved and writes half).
         start: the first rotated channel; the 2 P channels from here on are rotated, the others pass through.
         sign: -1 rotates by the negative angle (NanoChat).
+        real: positions are real-valued coordinates (DINOv3), whose angles are float32 products in every arithmetic.
     """
 
     head_dim: int
@@ -99,6 +49,7 @@ class RopeSpec:
     write: Layout | None = None
     start: int = 0
     sign: int = 1
+    real: bool = False
 
     def __post_init__(self):
         one_of("RopeSpec.read", self.read, Layout)
@@ -123,6 +74,11 @@ class RopeSpec:
     def blocks(self, layout: Layout) -> int:
         """The number of blocks for which `(..., blocks, 2, P // blocks)` shows the two channels of a pair at axis -2."""
         return {"half": 1, "interleaved": len(self.pairs), "half_per_axis": self.pairs.axes}[layout]
+
+    @property
+    def depends_on_length(self) -> bool:
+        """Whether the frequencies change with the current length."""
+        return isinstance(self.rule, (DynamicNTK, LongRope))
 
     def _check_blocks(self):
         per_axis = "half_per_axis" in (self.read, self.write)

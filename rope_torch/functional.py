@@ -40,7 +40,7 @@ def cos_sin(
     check_positions(spec, tuple(positions.shape), str(positions.dtype).removeprefix("torch."), is_integer)
     frequencies = inverse_frequencies(spec, seq_len)
     per_pair = positions[..., None] if spec.pairs.axes == 1 else positions[..., list(spec.pairs.axis)]
-    if arithmetic.angles == "exact":
+    if arithmetic.angles == "exact" and not spec.real:
         turns = torch.tensor(frequencies.turns, device=positions.device)
         return phase_cos_sin(phase_of(per_pair, turns), frequencies.attention_factor)
     angle = per_pair.float() * torch.tensor(frequencies.inv_freq_float32, device=positions.device)

@@ -1,0 +1,80 @@
+"""Every family of families.toml against transformers' own class: from raw keys, with sizes that are nobody's default."""
+
+import numpy as np
+import pytest
+
+from rope_spec import inverse_frequencies, model_types, reference_arithmetic, specs_from_config
+from rope_spec.families import family_of
+
+from .backends import Torch
+from .cases import Case
+from .measure import DTYPES, compare
+from .reference import Reference
+
+UNREFERENCED = {  # model types whose table or function in transformers has another shape than cos, sin and apply_rotary_pos_emb
+    "deepseek_v2": "complex table",
+    "llama4_text": "complex table",
+    "pixtral": "its class keeps the whole table, not the ladder",
+}
+ALSO = {  # keys that the configuration classes check against each other
+    "bamba": {"hidden_size": 4096, "num_attention_heads": 32},
+    "granitemoehybrid": {"hidden_size": 4096, "num_attention_heads": 32},
+    "gradium_phonon_tts": {"hidden_size": 768, "num_attention_heads": 6},
+    "pocket_tts": {"hidden_size": 1024, "num_attention_heads": 8},
+    "dots3_note_audio_encoder": {"hidden_size": 1280, "num_attention_heads": 20},
+    "dots3_note_vision_encoder": {"adapter_in_dim": 480},
+    "beam": {"num_key_value_heads": 2},
+    "zaya": {"sliding_window": 64},
+}
+ZEROS = ("pe_audio_encoder", "pe_audio_video_encoder", "pe_video_encoder")  # their matrix product makes +0 of -0
+CLASSES = {  # where the name of the configuration does not lead to the rotary class
+    "qwen2_5_omni_talker": "Qwen2_5OmniRotaryEmbedding",
+    "qwen3_omni_moe_text": "Qwen3OmniMoeThinkerTextRotaryEmbedding",
+    "qwen3_omni_moe_talker_text": "Qwen3OmniMoeTalkerRotaryEmbedding",
+    "qwen3_omni_moe_talker_code_predictor": "Qwen3OmniMoeRotaryEmbedding",
+}
+
+
+def raw_config(model_type: str) -> dict:
+    """A config.json with sizes of our own for the keys that families.toml names."""
+    family = family_of(model_type)
+    share = family["partial_default"] if "partial" in family else 1.0
+    head_dim = round(2 * sum(family["sections"]) / share) if "sections" in family else 80
+    config: dict = {"model_type": model_type, "hidden_size": 6 * head_dim, "num_attention_heads": 6}
+    ways = [way.split("/") for way in family["head_dim"]]
+    whole, *parts = max(ways, key=len)
+    config |= {whole: 6 * head_dim, parts[0]: 6} if parts else {whole: head_dim}
+    if not family["by_label"] and "labels" not in family and "rope" not in family:
+        config[family["theta"][0]] = 12345.0
+    if "rotates_if" in family:
+        config[family["rotates_if"]["key"]] = family["rotates_if"]["is"]
+    if "period" not in family.get("layers", {"period": 1}):
+        config["layer_types"] = [list(family["labels"])[i % len(family["labels"])] for i in range(8)]
+    config |= {} if family["vision"] else {family["length"][0]: 4096, "num_hidden_layers": 8}
+    return config | ALSO.get(model_type, {})
+
+
+@pytest.mark.parametrize("model_type", [name for name in model_types() if name not in UNREFERENCED])
+def test_a_family_is_what_transformers_does(model_type, monkeypatch):
+    """Frequencies within 1 ULP, and the rotation in every byte, given their cos and sin, in float32 and bfloat16."""
+    if model_type in CLASSES:
+        monkeypatch.setattr("parity_tests.reference._rotary_class", lambda module, _: getattr(module, CLASSES[model_type]))
+    config = raw_config(model_type)
+    specs = specs_from_config(config)
+    assert any(spec is not None for spec in specs.values())
+    for label, spec in specs.items():
+        if spec is not None:
+            case = Case(model_type, spec, 512, config, label)
+            reference, positions = Reference(config, spec, label), case.positions()
+            theirs = reference.inv_freq(positions)
+            ours = inverse_frequencies(spec, case.seq_len).inv_freq_float32
+            assert compare(ours, theirs, np.abs(theirs), 2.0**-23).ok
+            for dtype in ("float32", "bfloat16"):
+                x = case.x(DTYPES[dtype])[: 1 if model_type in ZEROS else 2]
+                table = reference.cos_sin(positions, x.dtype)
+                y = Torch().rotate(x, table, spec, reference_arithmetic(config, label))
+                assert compare(y, reference.rotate(x, positions), 1.0, 0.0).ok, (label, dtype)
+
+
+def test_the_exceptions_are_still_needed():
+    assert set(UNREFERENCED) | set(ALSO) | set(CLASSES) <= set(model_types())

@@ -1,0 +1,89 @@
+"""What a model_type means, from families.toml, and where in a config.json its keys are."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
+from os import PathLike
+from typing import Any, NamedTuple
+
+from .keys import OURS, Keys
+
+Config = str | PathLike[str] | Mapping[str, Any]
+Family = dict[str, Any]
+FLAT = ("fuyu", "paddleocr_vl", "qwen2_vl", "qwen2_5_vl")  # older files of these have the text keys at the top
+
+
+class Tower(NamedTuple):
+    """One part of a model with a rotary embedding of its own: the text model, or the vision tower."""
+
+    keys: Keys
+    family: Family
+
+
+def read_config(config: Config) -> Mapping[str, Any]:
+    """The JSON object itself, from a path or as given."""
+    if not isinstance(config, Mapping):
+        with open(config, encoding="utf-8") as file:
+            config = json.load(file)
+    if not isinstance(config, Mapping):
+        raise TypeError(f"config: got {type(config).__name__}, expected a JSON object with a model_type.")
+    return config
+
+
+def towers(config: Config) -> list[Tower]:
+    """The text tower, and the vision tower where it has a rotary embedding."""
+    outer = Keys(read_config(config), "config")
+    model_type = outer.need("model_type", str, "it decides how the other keys are read")
+    inner = _data()["text_config"].get(model_type)
+    if inner is None:
+        return [Tower(outer, family_of(model_type))]
+    found = [_nested(outer, "text_config", inner)] if outer.get("text_config", dict) or model_type not in FLAT else []
+    text = found or [Tower(outer, family_of(inner))]
+    vision = _data()["vision_config"].get(model_type)
+    if vision and outer.get("vision_config", dict):
+        text.append(_nested(outer, "vision_config", vision))
+    if found:
+        outer.finish(OURS)
+    return text
+
+
+@lru_cache
+def _data() -> dict[str, Any]:
+    return tomllib.loads(files("rope_spec").joinpath("families.toml").read_text(encoding="utf-8"))
+
+
+@lru_cache
+def _families() -> dict[str, Family]:
+    data = _data()
+    named = {name: data["defaults"] | family for family in data["family"] for name in family["model_types"]}
+    for default in ("head_dim_default", "theta_default"):
+        for name, value in data[default].items():
+            named[name] = named[name] | {default: value}
+    return named
+
+
+def family_of(model_type: str) -> Family:
+    """The entry of families.toml for a model_type; ValueError where there is none."""
+    why = _data()["refused"].get(model_type)
+    if why:
+        raise ValueError(f"config: got model_type={model_type!r}, which is not described: {why}. Build the RopeSpec yourself.")
+    if model_type not in _families():
+        raise ValueError(
+            f"config: got model_type={model_type!r}, expected one of the {len(_families())} in rope_spec/families.toml. "
+            "Add it there, or build the RopeSpec yourself."
+        )
+    return _families()[model_type]
+
+
+def model_types() -> list[str]:
+    """Every model_type that families.toml describes."""
+    return sorted(_families())
+
+
+def _nested(outer: Keys, key: str, default_type: str) -> Tower:
+    keys = Keys(outer.need(key, dict, "it holds the keys of that part of the model"), key)
+    return Tower(keys, family_of(keys.get("model_type", str, default_type)))

@@ -1,0 +1,118 @@
+"""Which coordinate of a position moves each pair of channels, and how fast: M-RoPE, axial vision and video are just that."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """For each pair of channels: the coordinate that moves it, and its rung on the frequency ladder.
+
+    Rung k of the ladder is `theta ** (-2 k / ladder_dim)`, for k from 0 to `ceil(ladder_dim / 2) - 1`.
+
+    Attributes:
+        axis: which of the A coordinates of a position moves pair j, length P.
+        rung: which rung of the ladder pair j has, length P.
+        ladder_dim: the denominator of the exponent.
+    """
+
+    axis: tuple[int, ...]
+    rung: tuple[int, ...]
+    ladder_dim: int
+
+    def __post_init__(self):
+        if not self.axis or len(self.axis) != len(self.rung):
+            raise ValueError(
+                f"Pairs: got {len(self.axis)} axes and {len(self.rung)} rungs, expected as many of the one as of the "
+                "other, and at least one. Give one axis and one rung for each pair."
+            )
+        if self.ladder_dim < 1 or min(self.rung) < 0 or max(self.rung) >= self.rungs:
+            raise ValueError(
+                f"Pairs: got rungs {min(self.rung)} to {max(self.rung)}, expected 0 to {self.rungs - 1} "
+                f"for ladder_dim={self.ladder_dim}."
+            )
+        if set(self.axis) != set(range(self.axes)):
+            raise ValueError(f"Pairs: got axes {sorted(set(self.axis))}, expected each of 0 to A - 1 to move some pair.")
+
+    def __len__(self) -> int:
+        return len(self.axis)
+
+    @property
+    def axes(self) -> int:
+        """A, the number of coordinates of a position."""
+        return max(self.axis) + 1
+
+    @property
+    def rungs(self) -> int:
+        """The length of the ladder."""
+        return math.ceil(self.ladder_dim / 2)
+
+    @classmethod
+    def single(cls, rotary_dim: int) -> Pairs:
+        """One coordinate. An odd `rotary_dim` rounds the pairs up and keeps the denominator, as transformers does."""
+        return cls._shared([0] * math.ceil(_at_least_1(rotary_dim) / 2), rotary_dim)
+
+    @classmethod
+    def sections(cls, sections: tuple[int, ...]) -> Pairs:
+        """One ladder in consecutive sections of pairs, one for each axis: M-RoPE of Qwen2-VL, arXiv:2409.12191."""
+        return cls._shared([axis for axis, length in enumerate(sections) for _ in range(length)])
+
+    @classmethod
+    def strided(cls, sections: tuple[int, ...]) -> Pairs:
+        """Axes take turns: pair j belongs to axis j mod A while j < A times its section, else to axis 0 (Qwen3-VL)."""
+        axes, pairs = len(sections), sum(sections)
+        turns = [j % axes if j < axes * sections[j % axes] else 0 for j in range(pairs)]
+        if tuple(turns.count(axis) for axis in range(axes)) != tuple(sections):
+            raise ValueError(f"Pairs.strided: got sections {sections}, expected the first of {axes} to be the longest.")
+        return cls._shared(turns)
+
+    @classmethod
+    def spatial_first(cls, sections: tuple[int, int, int]) -> Pairs:
+        """Sections h, w, t: height (axis 1) and width (axis 2) alternate on the first pairs, time (0) has the rest (Ernie)."""
+        height, width, time = sections
+        if height != width:
+            raise ValueError(f"Pairs.spatial_first: got sections {sections}, expected as many for height as for width.")
+        return cls._shared([1, 2] * height + [0] * time)
+
+    @classmethod
+    def alternating(cls, pairs: int, axes: int = 2) -> Pairs:
+        """One ladder; axes take turns, pair by pair (NeoMME)."""
+        return cls._shared([j % axes for j in range(_at_least_1(pairs))])
+
+    @classmethod
+    def axial(cls, rotary_dim: int, axes: int = 2) -> Pairs:
+        """A ladder of its own for each axis, one block of pairs after the other: vision towers, arXiv:2104.09864 in 2-D."""
+        rungs = _block(rotary_dim, axes)
+        return cls(tuple(a for a in range(axes) for _ in range(rungs)), tuple(range(rungs)) * axes, rotary_dim // axes)
+
+    @classmethod
+    def axial_shared(cls, rotary_dim: int, axes: int = 2) -> Pairs:
+        """One ladder dealt out: axis a has rungs a, a + A, ..., one block after the other (Pixtral, arXiv:2410.07073)."""
+        rungs = _block(rotary_dim, axes)
+        blocks = [(axis, axis + axes * k) for axis in range(axes) for k in range(rungs)]
+        return cls(tuple(axis for axis, _ in blocks), tuple(rung for _, rung in blocks), rotary_dim)
+
+    @classmethod
+    def axial_alternating(cls, rotary_dim: int, axes: int = 2) -> Pairs:
+        """Every rung once for each axis, which take turns: Kimi's vision tower."""
+        rungs = _block(rotary_dim, axes)
+        return cls(tuple(range(axes)) * rungs, tuple(k for k in range(rungs) for _ in range(axes)), rotary_dim // axes)
+
+    @classmethod
+    def _shared(cls, axis: list[int], ladder_dim: int | None = None) -> Pairs:
+        return cls(tuple(axis), tuple(range(len(axis))), ladder_dim or 2 * len(axis))
+
+
+def _at_least_1(size: int) -> int:
+    if size < 1:
+        raise ValueError(f"Pairs: got a size of {size}, expected at least 1.")
+    return size
+
+
+def _block(rotary_dim: int, axes: int) -> int:
+    """The pairs of each axis."""
+    if rotary_dim < 1 or rotary_dim % (2 * axes):
+        raise ValueError(f"Pairs: got rotary_dim={rotary_dim} for {axes} axes, expected a multiple of {2 * axes}.")
+    return rotary_dim // (2 * axes)
