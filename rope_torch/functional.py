@@ -8,8 +8,8 @@ from torch import Tensor
 
 from rope_spec import Arithmetic, RopeSpec, check_positions, check_rotation, inverse_frequencies
 
+from . import rotation
 from .phase import phase_cos_sin, phase_of
-from .rotation import Rotate
 
 EXACT = Arithmetic()
 
@@ -38,13 +38,18 @@ def cos_sin(
     """
     is_integer = not (positions.is_floating_point() or positions.is_complex() or positions.dtype == torch.bool)
     check_positions(spec, tuple(positions.shape), str(positions.dtype).removeprefix("torch."), is_integer)
-    frequencies = inverse_frequencies(spec, seq_len)
+    turns, inv_freq, factor = _constants(spec, seq_len)
     per_pair = positions[..., None] if spec.pairs.axes == 1 else positions[..., list(spec.pairs.axis)]
     if arithmetic.angles == "exact" and not spec.real:
-        turns = torch.tensor(frequencies.turns, device=positions.device)
-        return phase_cos_sin(phase_of(per_pair, turns), frequencies.attention_factor)
-    angle = per_pair.float() * torch.tensor(frequencies.inv_freq_float32, device=positions.device)
-    return angle.cos() * frequencies.attention_factor, angle.sin() * frequencies.attention_factor
+        return phase_cos_sin(phase_of(per_pair, torch.tensor(turns, device=positions.device)), factor)
+    angle = per_pair.float() * torch.tensor(inv_freq, device=positions.device)
+    return angle.cos() * factor, angle.sin() * factor
+
+
+@torch.compiler.assume_constant_result  # Decimal arithmetic, which torch.compile cannot trace
+def _constants(spec: RopeSpec, seq_len: int | None) -> tuple[list[int], list[float], float]:
+    frequencies = inverse_frequencies(spec, seq_len)
+    return frequencies.turns.tolist(), frequencies.inv_freq_float32.tolist(), frequencies.attention_factor
 
 
 def rotate(
@@ -80,7 +85,7 @@ def rotate(
         cos, sin = (t[(None,) * max(0, -heads_axis - t.ndim)].unsqueeze(heads_axis) for t in (cos, sin))
     end = spec.start + spec.rotary_dim
     layout = spec.blocks(spec.read), spec.blocks(spec.write or spec.read)
-    y = Rotate.apply(x[..., spec.start : end], cos, spec.sign * sin, *layout, arithmetic.rotate_in)
+    y = rotation.rotate(x[..., spec.start : end], cos, spec.sign * sin, *layout, arithmetic.rotate_in)
     return torch.cat([x[..., : spec.start], y, x[..., end:]], dim=-1) if spec.rotary_dim < spec.head_dim else y
 
 
@@ -115,4 +120,4 @@ def apply_rotary_pos_emb(
 def _rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     pairs = x.shape[-1] // 2
     dtype = torch.promote_types(x.dtype, cos.dtype)
-    return Rotate.apply(x.to(dtype), cos[..., :pairs], sin[..., :pairs], 1, 1, "input")
+    return rotation.rotate(x.to(dtype), cos[..., :pairs], sin[..., :pairs], 1, 1, "input")

@@ -35,6 +35,14 @@ def _join(y: Tensor, blocks: int) -> Tensor:
     return y.unflatten(-1, (blocks, y.shape[-1] // blocks))
 
 
+def rotate(
+    x: Float[Tensor, "*batch 2*pairs"], cos: Tensor, sin: Tensor, read: int, write: int, rotate_in: RotateIn
+) -> Float[Tensor, "*batch 2*pairs"]:
+    """`rotate_pairs` with its own derivative, in forward mode too except under `torch.compile`, which cannot trace it."""
+    function = Rotate if torch.compiler.is_compiling() else RotateInBothModes
+    return function.apply(x, cos, sin, read, write, rotate_in)  # pyright: ignore[reportReturnType]
+
+
 class Rotate(torch.autograd.Function):
     """`rotate_pairs`, bilinear in x and (cos, sin)."""
 
@@ -48,14 +56,13 @@ class Rotate(torch.autograd.Function):
     def setup_context(ctx, inputs, output):
         x, cos, sin, *ctx.layout = inputs
         ctx.save_for_backward(x if cos.requires_grad or sin.requires_grad else None, cos, sin)
-        ctx.save_for_forward(x, cos, sin)
 
     @staticmethod
     def backward(ctx, *grads):
         """Rotation by the negative angle, from the written layout back to the one that was read."""
         x, cos, sin = ctx.saved_tensors
         read, write, rotate_in = ctx.layout
-        dx = Rotate.apply(grads[0], cos, -sin, write, read, rotate_in) if ctx.needs_input_grad[0] else None
+        dx = rotate(grads[0], cos, -sin, write, read, rotate_in) if ctx.needs_input_grad[0] else None
         tables = (None, None)
         if x is not None:
             with torch.enable_grad():
@@ -63,11 +70,20 @@ class Rotate(torch.autograd.Function):
                 tables = torch.autograd.grad(rotate_pairs(x, c, s, read, write, rotate_in), (c, s), grads[0])
         return dx, *tables, None, None, None
 
+
+class RotateInBothModes(Rotate):
+    """`Rotate` with forward-mode differentiation."""
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        Rotate.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[:3])
+
     @staticmethod
     def jvp(ctx, dx, dcos, dsin, *_):
         x, cos, sin = ctx.saved_tensors
         read, write, rotate_in = ctx.layout
-        terms = [Rotate.apply(dx, cos, sin, read, write, rotate_in)] if dx is not None else []
+        terms = [rotate(dx, cos, sin, read, write, rotate_in)] if dx is not None else []
         if dcos is not None or dsin is not None:
             dcos, dsin = (torch.zeros_like(cos) if d is None else d for d in (dcos, dsin))
             terms.append(rotate_pairs(x, dcos, dsin, read, write, rotate_in))
