@@ -9,19 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Integer
 
-from rope_spec import Angles, Arithmetic, RopeSpec, check_positions, check_rotation, inverse_frequencies
+from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, check_positions, check_rotation, inverse_frequencies
 
-from .phase import phase_cos_sin, phase_of
+from .lengthwise import inv_freq_at, limbs_at
+from .phase import limbs, phase_cos_sin, phase_of
 from .rotation import rotate_p
 
 EXACT = Arithmetic()
+Length = int | Integer[Array, "*batch"] | None
 
 
 def cos_sin(
     spec: RopeSpec,
     positions: Integer[Array | np.ndarray, "*batch seq"],
     *,
-    seq_len: int | None = None,
+    seq_len: Length = None,
     arithmetic: Arithmetic = EXACT,
 ) -> tuple[Float32[Array, "*batch seq pairs"], Float32[Array, "*batch seq pairs"]]:
     """`attention_factor * (cos, sin)(position[axis_j] * inv_freq_j)` for each pair j.
@@ -29,7 +31,8 @@ def cos_sin(
     Args:
         spec: the rotary embedding; static under `jit`.
         positions: any int32, negative ones too: `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
-        seq_len: the current length, for `DynamicNTK` and `LongRope`; see `rope_spec.inverse_frequencies`.
+        seq_len: the current length, for `DynamicNTK` and `LongRope`: a Python int, or an array, traced or not, that holds
+            one length or one for each row of the batch (`rope_jax.lengthwise` says what that costs).
         arithmetic: exact angles, or float32 ones as transformers has them.
 
     Returns:
@@ -41,18 +44,37 @@ def cos_sin(
     """
     shape, dtype = np.shape(positions), jnp.result_type(positions)
     check_positions(spec, shape, dtype.name, jnp.issubdtype(dtype, jnp.integer))
-    return _cos_sin(spec, jnp.asarray(positions), seq_len, arithmetic.angles)
+    positions, seq_len = jnp.asarray(positions), seq_len if spec.depends_on_length else None
+    at_length = _cos_sin if seq_len is None or isinstance(seq_len, (int, np.integer)) else _cos_sin_at
+    return at_length(spec, positions, seq_len, arithmetic.angles)
 
 
 @partial(jax.jit, static_argnums=(0, 2, 3))
 def _cos_sin(spec: RopeSpec, positions: Array, seq_len: int | None, angles: Angles) -> tuple[Array, Array]:
     frequencies = inverse_frequencies(spec, seq_len)
-    per_pair = positions[..., None] if spec.pairs.axes == 1 else positions[..., np.array(spec.pairs.axis)]
     if angles == "exact" and not spec.real:
-        return phase_cos_sin(phase_of(per_pair, frequencies.turns), frequencies.attention_factor)
-    angle = per_pair.astype(jnp.float32) * frequencies.inv_freq_float32
-    factor = np.float32(frequencies.attention_factor)
+        phase = phase_of(_per_pair(spec, positions), limbs(frequencies.turns))
+        return phase_cos_sin(phase, frequencies.attention_factor)
+    return _float32_cos_sin(spec, positions, frequencies.inv_freq_float32)
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _cos_sin_at(spec: RopeSpec, positions: Array, seq_len: Array, angles: Angles) -> tuple[Array, Array]:
+    if angles == "exact" and isinstance(spec.rule, LongRope):
+        phase = phase_of(_per_pair(spec, positions), limbs_at(spec, seq_len))
+        return phase_cos_sin(phase, inverse_frequencies(spec).attention_factor)
+    return _float32_cos_sin(spec, positions, inv_freq_at(spec, seq_len))
+
+
+def _float32_cos_sin(spec: RopeSpec, positions: Array, inv_freq: Array | np.ndarray) -> tuple[Array, Array]:
+    angle = _per_pair(spec, positions).astype(jnp.float32) * inv_freq
+    factor = np.float32(inverse_frequencies(spec).attention_factor)
     return jnp.cos(angle) * factor, jnp.sin(angle) * factor
+
+
+def _per_pair(spec: RopeSpec, positions: Array) -> Array:
+    """The coordinate of each pair: `(..., S) -> (..., S, 1)`, `(..., S, A) -> (..., S, P)`."""
+    return positions[..., None] if spec.pairs.axes == 1 else positions[..., np.array(spec.pairs.axis)]
 
 
 def rotate(

@@ -12,13 +12,20 @@ from jaxtyping import Array, Float32, Int32, Integer, UInt32
 from rope_spec.phase import COS, SIN, fixed_point
 
 
-def phase_of(positions: Integer[Array, "*batch pairs"], turns: np.ndarray) -> Int32[Array, "*batch pairs"]:
+def limbs(turns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The upper and the lower 32 bits of int64 turns."""
+    return (turns >> 32).astype(np.uint32), turns.astype(np.uint32)
+
+
+def phase_of(
+    positions: Integer[Array, "*batch pairs"], turns: tuple[Array | np.ndarray, Array | np.ndarray]
+) -> Int32[Array, "*batch pairs"]:
     """The phase `round(position * turns / 2 ** 32)`, modulo a turn, in units of 2 ** -32 turns.
 
     With 32-bit limbs p = p1 2 ** 32 + p0 and t = t1 2 ** 32 + t0, and modulo 2 ** 64, that is p0 t1 + p1 t0 + the upper
     half of p0 t0, rounded.
     """
-    t1, t0 = jnp.asarray((turns >> 32).astype(np.uint32)), jnp.asarray(turns.astype(np.uint32))
+    t1, t0 = map(jnp.asarray, turns)
     p0, p1 = positions.astype(jnp.uint32), _upper(positions)
     rounding = (p0 * t0) >> 31
     return lax.bitcast_convert_type(p0 * t1 + p1 * t0 + multiply_high(p0, t0) + rounding, jnp.int32)

@@ -30,3 +30,7 @@ from .spec import Arithmetic as Arithmetic
 from .spec import Layout as Layout
 from .spec import RopeSpec as RopeSpec
 from .spec import RotateIn as RotateIn
+from .strategies import OutOfRange as OutOfRange
+from .strategies import Strategy as Strategy
+from .strategies import first_capacity as first_capacity
+from .strategies import grown_capacity as grown_capacity

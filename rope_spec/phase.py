@@ -47,6 +47,13 @@ def cos_sin(spec: RopeSpec, positions: np.ndarray, seq_len: int | None = None) -
     return phase_cos_sin(phase, frequencies.attention_factor)
 
 
+def table_rows(spec: RopeSpec, positions: range, with_factor: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a cos/sin table: row p holds what coordinate p gives to each pair, whatever its axis; float32 `(L, P)`."""
+    frequencies = inverse_frequencies(spec)
+    phase = (np.array(positions, np.int64)[:, None] * frequencies.turns + 2**31) >> 32
+    return phase_cos_sin(phase, frequencies.attention_factor if with_factor else 1.0)
+
+
 def pair_positions(spec: RopeSpec, positions: np.ndarray) -> np.ndarray:
     """The coordinate of each pair: `(..., S) -> (..., S, 1)`, `(..., S, A) -> (..., S, P)`."""
     check_positions(spec, positions.shape, positions.dtype.name, np.issubdtype(positions.dtype, np.integer))

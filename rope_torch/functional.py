@@ -6,19 +6,22 @@ import torch
 from jaxtyping import Float, Float32, Integer
 from torch import Tensor
 
-from rope_spec import Arithmetic, RopeSpec, check_positions, check_rotation, inverse_frequencies
+from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, check_positions, check_rotation
 
 from . import rotation
+from .constants import constants
+from .lengthwise import inv_freq_at, turns_at
 from .phase import phase_cos_sin, phase_of
 
 EXACT = Arithmetic()
+Length = int | Integer[Tensor, "*batch"] | None
 
 
 def cos_sin(
     spec: RopeSpec,
     positions: Integer[Tensor, "*batch seq"],
     *,
-    seq_len: int | None = None,
+    seq_len: Length = None,
     arithmetic: Arithmetic = EXACT,
 ) -> tuple[Float32[Tensor, "*batch seq pairs"], Float32[Tensor, "*batch seq pairs"]]:
     """`attention_factor * (cos, sin)(position[axis_j] * inv_freq_j)` for each pair j.
@@ -26,7 +29,8 @@ def cos_sin(
     Args:
         spec: the rotary embedding.
         positions: any int32, negative ones too: `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
-        seq_len: the current length, for `DynamicNTK` and `LongRope`; see `rope_spec.inverse_frequencies`.
+        seq_len: the current length, for `DynamicNTK` and `LongRope`: a Python int, or a tensor that holds one length or one
+            for each row of the batch (`rope_torch.lengthwise` says what that costs).
         arithmetic: exact angles, or float32 ones as transformers has them.
 
     Returns:
@@ -36,20 +40,43 @@ def cos_sin(
         TypeError: positions are no integers.
         ValueError: positions lack the last dimension of A coordinates.
     """
-    is_integer = not (positions.is_floating_point() or positions.is_complex() or positions.dtype == torch.bool)
-    check_positions(spec, tuple(positions.shape), str(positions.dtype).removeprefix("torch."), is_integer)
-    turns, inv_freq, factor = _constants(spec, seq_len)
-    per_pair = positions[..., None] if spec.pairs.axes == 1 else positions[..., list(spec.pairs.axis)]
-    if arithmetic.angles == "exact" and not spec.real:
-        return phase_cos_sin(phase_of(per_pair, torch.tensor(turns, device=positions.device)), factor)
-    angle = per_pair.float() * torch.tensor(inv_freq, device=positions.device)
+    check_positions(spec, tuple(positions.shape), dtype_name(positions), is_integer(positions))
+    seq_len = seq_len if spec.depends_on_length else None
+    at_length = _cos_sin_at if isinstance(seq_len, Tensor) else _cos_sin
+    return at_length(spec, positions, seq_len, arithmetic.angles)  # pyright: ignore[reportArgumentType]
+
+
+def _cos_sin(spec: RopeSpec, positions: Tensor, seq_len: int | None, angles: Angles) -> tuple[Tensor, Tensor]:
+    turns, inv_freq, factor = constants(spec, seq_len)
+    if angles == "exact" and not spec.real:
+        return phase_cos_sin(phase_of(_per_pair(spec, positions), torch.tensor(turns, device=positions.device)), factor)
+    return _float32_cos_sin(spec, positions, torch.tensor(inv_freq, device=positions.device))
+
+
+def _cos_sin_at(spec: RopeSpec, positions: Tensor, seq_len: Tensor, angles: Angles) -> tuple[Tensor, Tensor]:
+    if angles == "exact" and isinstance(spec.rule, LongRope):
+        return phase_cos_sin(phase_of(_per_pair(spec, positions), turns_at(spec, seq_len)), constants(spec, None)[2])
+    return _float32_cos_sin(spec, positions, inv_freq_at(spec, seq_len))
+
+
+def _float32_cos_sin(spec: RopeSpec, positions: Tensor, inv_freq: Tensor) -> tuple[Tensor, Tensor]:
+    angle, factor = _per_pair(spec, positions).float() * inv_freq, constants(spec, None)[2]
     return angle.cos() * factor, angle.sin() * factor
 
 
-@torch.compiler.assume_constant_result  # Decimal arithmetic, which torch.compile cannot trace
-def _constants(spec: RopeSpec, seq_len: int | None) -> tuple[list[int], list[float], float]:
-    frequencies = inverse_frequencies(spec, seq_len)
-    return frequencies.turns.tolist(), frequencies.inv_freq_float32.tolist(), frequencies.attention_factor
+def _per_pair(spec: RopeSpec, positions: Tensor) -> Tensor:
+    """The coordinate of each pair: `(..., S) -> (..., S, 1)`, `(..., S, A) -> (..., S, P)`."""
+    return positions[..., None] if spec.pairs.axes == 1 else positions[..., list(spec.pairs.axis)]
+
+
+def dtype_name(x: Tensor) -> str:
+    """`float32`, as NumPy and JAX call it."""
+    return str(x.dtype).removeprefix("torch.")
+
+
+def is_integer(x: Tensor) -> bool:
+    """Whether x holds whole numbers; bool is none."""
+    return not (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool)
 
 
 def rotate(
@@ -79,8 +106,7 @@ def rotate(
         ValueError: x is not head_dim wide, or its other dimensions do not fit those of cos.
     """
     shapes = tuple(cos.shape), tuple(sin.shape)
-    dtype = str(x.dtype).removeprefix("torch.")
-    check_rotation(spec, tuple(x.shape), dtype, x.is_floating_point(), *shapes, heads_axis)
+    check_rotation(spec, tuple(x.shape), dtype_name(x), x.is_floating_point(), *shapes, heads_axis)
     if heads_axis is not None:
         cos, sin = (t[(None,) * max(0, -heads_axis - t.ndim)].unsqueeze(heads_axis) for t in (cos, sin))
     end = spec.start + spec.rotary_dim

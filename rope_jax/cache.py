@@ -1,0 +1,141 @@
+"""cos/sin tables as values: `init_cache`, `grow_cache`, `lookup`; growing builds another cache and keeps every row.
+
+All strategies give the same bits, but `split_table`, which is within 1.6e-7 f. Under `jit` a cache is an argument like any
+other: a larger one is another shape, hence another compilation. `table_free` holds nothing and never grows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.experimental import checkify
+from jaxtyping import Array, Float32, Integer
+
+from rope_spec import OutOfRange, RopeSpec, Strategy, check_positions, first_capacity, grown_capacity
+from rope_spec.phase import table_rows
+from rope_spec.strategies import ROW, check_on_host, checked_policy
+
+from .functional import Length, cos_sin
+from .rotation import uncontracted
+
+Table = tuple[Float32[Array, "*batch seq pairs"], Float32[Array, "*batch seq pairs"]]
+Positions = Integer[Array | np.ndarray, "*batch seq"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class RopeCache:
+    """A cos/sin table for one spec: a pytree whose leaves are its arrays."""
+
+    spec: RopeSpec = field(metadata={"static": True})
+    strategy: Strategy = field(metadata={"static": True})
+    capacity: int = field(metadata={"static": True})  # positions from 0 up to here are served; 0 for table_free: all are
+    tables: tuple[Array, ...] = ()  # cos, sin (L, P); for split_table those of ROW * h without factor, then those below ROW
+
+
+def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: int = 0) -> RopeCache:
+    """A cache that serves positions from 0 up to `length`.
+
+    Args:
+        spec: the rotary embedding.
+        strategy: `lazy` grows to the exact length, `doubling` to a power of two times the first, `fixed` never;
+            `split_table` keeps two small tables and adds angles; `table_free` keeps nothing.
+        length: the first number of rows; `table_free` needs none.
+
+    Raises:
+        ValueError: an unknown strategy, no length, or a table for frequencies that change with the length.
+    """
+    capacity = first_capacity(spec, strategy, length)
+    return RopeCache(spec, strategy, capacity, _tables(spec, strategy, 0, capacity))
+
+
+def grow_cache(cache: RopeCache, length: int) -> RopeCache:
+    """A cache that serves `length` positions: the same object when this one does, else one with the same first rows.
+
+    Raises:
+        ValueError: a `fixed` or `split_table` cache is too short.
+    """
+    capacity = grown_capacity(cache.strategy, cache.capacity, length)
+    if capacity == cache.capacity:
+        return cache
+    numpy = jnp if isinstance(cache.tables[0], Tracer) else np  # on the host nothing has to be compiled
+    more = _tables(cache.spec, cache.strategy, cache.capacity, capacity)
+    tables = tuple(jnp.asarray(numpy.concatenate(rows)) for rows in zip(cache.tables, more, strict=True))
+    return replace(cache, capacity=capacity, tables=tables)
+
+
+def lookup(cache: RopeCache, positions: Positions, *, seq_len: Length = None, out_of_range: OutOfRange = "nan") -> Table:
+    """cos and sin at the positions, `(..., S, P)` float32, with the same arguments for every strategy.
+
+    Args:
+        cache: from `init_cache` or `grow_cache`.
+        positions: `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
+        seq_len: the current length, for `DynamicNTK` and `LongRope`.
+        out_of_range: what a position outside the table gives: `nan`, the nearest row (`clamp`), or an error through
+            `jax.experimental.checkify` (`raise`). NumPy positions raise at once, except with `clamp`.
+
+    Raises:
+        ValueError: NumPy positions outside the table.
+    """
+    checked_policy(out_of_range)
+    if cache.strategy == "table_free":
+        return cos_sin(cache.spec, positions, seq_len=seq_len)
+    dtype = jnp.result_type(positions)
+    check_positions(cache.spec, np.shape(positions), dtype.name, jnp.issubdtype(dtype, jnp.integer))
+    if out_of_range != "clamp" and not isinstance(positions, jax.Array) and np.size(positions):
+        check_on_host(np.min(positions), np.max(positions), cache.capacity)
+    return _lookup(cache, jnp.asarray(positions), out_of_range)
+
+
+@partial(jax.jit, static_argnums=2)
+def _lookup(cache: RopeCache, positions: Array, out_of_range: OutOfRange) -> Table:
+    pairs = cache.spec.pairs
+    per_pair = positions if pairs.axes == 1 else positions[..., np.array(pairs.axis)]
+    inside = jnp.clip(per_pair, 0, cache.capacity - 1)
+    is_inside = inside == per_pair
+    if out_of_range == "raise":
+        checkify.check(jnp.all(is_inside), f"lookup: a position is outside the {cache.capacity} rows of the table")
+    cos, sin = (_split_rows if cache.strategy == "split_table" else _rows)(cache.tables, inside, pairs.axes)
+    if out_of_range == "clamp":
+        return cos, sin
+    is_inside = is_inside[..., None] if pairs.axes == 1 else is_inside
+    return jnp.where(is_inside, cos, jnp.nan), jnp.where(is_inside, sin, jnp.nan)
+
+
+def cached_cos_sin(
+    cache: RopeCache, positions: Positions, length: int, *, out_of_range: OutOfRange = "nan"
+) -> tuple[Table, RopeCache]:
+    """`grow_cache` and `lookup` in one call: `((cos, sin), cache)`; `length` is what the positions stay below."""
+    cache = grow_cache(cache, length)
+    return lookup(cache, positions, out_of_range=out_of_range), cache
+
+
+def _tables(spec: RopeSpec, strategy: Strategy, start: int, stop: int) -> tuple[Array, ...]:
+    """The rows of positions from `start` to `stop`, built on the host: with the same integers, and nothing to compile."""
+    if strategy == "table_free":
+        return ()
+    if strategy == "split_table":
+        rows = *table_rows(spec, range(0, stop, ROW), with_factor=False), *table_rows(spec, range(ROW))
+    else:
+        rows = table_rows(spec, range(start, stop))
+    return tuple(map(jnp.asarray, rows))
+
+
+def _rows(tables: tuple[Array, ...], index: Array, axes: int) -> Table:
+    """Rows of two tables, or for A > 1 axes each pair from the row of its own coordinate."""
+    column = () if axes == 1 else (jnp.arange(tables[0].shape[-1]),)
+    cos, sin = (table.at[(index, *column)].get(mode="promise_in_bounds") for table in tables)
+    return cos, sin
+
+
+def _split_rows(tables: tuple[Array, ...], index: Array, axes: int) -> Table:
+    """`(c, s)(a + b)` from `(c, s)(a)` and `(c, s)(b)`, for `position = ROW h + l`: one pair turned by the other's angle."""
+    cos_high, sin_high = _rows(tables[:2], index // ROW, axes)
+    cos_low, sin_low = _rows(tables[2:], index % ROW, axes)
+    cos = uncontracted(cos_high * cos_low) - uncontracted(sin_high * sin_low)
+    return cos, uncontracted(sin_high * cos_low) + uncontracted(cos_high * sin_low)

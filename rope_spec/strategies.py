@@ -1,0 +1,59 @@
+"""How a cos/sin table is kept: the names, and how many rows it has; the arrays are in the branches."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .spec import RopeSpec, one_of
+
+Strategy = Literal["lazy", "doubling", "fixed", "split_table", "table_free"]
+OutOfRange = Literal["nan", "clamp", "raise"]
+ROW = 1024  # split_table: position = ROW * high + low
+
+
+def checked_policy(out_of_range: OutOfRange) -> OutOfRange:
+    """The policy itself; ValueError for an unknown one."""
+    one_of("out_of_range", out_of_range, OutOfRange)
+    return out_of_range
+
+
+def first_capacity(spec: RopeSpec, strategy: Strategy, length: int) -> int:
+    """The rows of a new table that serves `length` positions; 0 where there is none."""
+    one_of("strategy", strategy, Strategy)
+    if strategy == "table_free":
+        return 0
+    if spec.depends_on_length or spec.real:
+        raise ValueError(
+            f"strategy: got {strategy!r} for frequencies that change with the length, or positions that are no integers, "
+            "expected 'table_free': a row of a table belongs to one position for good."
+        )
+    if length < 1:
+        raise ValueError(f"length: got {length} for strategy {strategy!r}, expected the number of positions, 1 or more.")
+    return -(-length // ROW) * ROW if strategy == "split_table" else length
+
+
+def grown_capacity(strategy: Strategy, capacity: int, length: int) -> int:
+    """The rows that serve `length` positions, the same number when there are enough.
+
+    Raises:
+        ValueError: a `fixed` or `split_table` table is too short.
+    """
+    if length <= capacity or strategy == "table_free":
+        return capacity
+    if strategy == "lazy":
+        return length
+    if strategy == "doubling":
+        return capacity << (-(-length // capacity) - 1).bit_length()
+    raise ValueError(
+        f"grow_cache: got length={length} for a {strategy} table of {capacity} rows, expected at most that. Make it longer at "
+        "the start, or use 'table_free', which has no end."
+    )
+
+
+def check_on_host(smallest: int, largest: int, capacity: int) -> None:
+    """Raise ValueError for positions, known on the host, that are not in the table."""
+    if smallest < 0 or largest >= capacity:
+        raise ValueError(
+            f"lookup: got positions from {smallest} to {largest}, expected 0 to {capacity - 1}, the rows of the table. Call "
+            "grow_cache first, pass out_of_range='clamp', or use 'table_free', which has no end."
+        )
