@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from rope_spec import (
-    DynamicNTK,
-    Explicit,
-    Linear,
-    Llama3,
-    LongRope,
-    Pairs,
-    Proportional,
-    RopeSpec,
-    Yarn,
-)
+from rope_spec import DynamicNTK, Explicit, Linear, Llama3, LongRope, Pairs, Proportional, RopeSpec, Yarn
 
 P64 = Pairs.single(64)
 FACTORS = tuple(1.0 + k / 4 for k in range(32))

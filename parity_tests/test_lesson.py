@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from rope_jax import apply_rotary_pos_emb, deepseek
-from rope_torch import DeepseekV3RotaryEmbedding
-from rope_torch import apply_rotary_pos_emb as torch_apply_rotary_pos_emb
+from rope_torch import DeepseekV3RotaryEmbedding, apply_rotary_pos_emb as torch_apply_rotary_pos_emb
 
 from .backends import array, tensor
 from .measure import DTYPES, compare, eps_of

@@ -14,17 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.experimental import checkify
-from jaxtyping import Array, Float32, Integer
+from jaxtyping import Array
 
 from rope_spec import OutOfRange, RopeSpec, Strategy, check_positions, first_capacity, grown_capacity
 from rope_spec.phase import table_rows
 from rope_spec.strategies import ROW, check_on_host, checked_policy
 
-from .functional import Length, cos_sin
+from .functional import Length, Positions, Table, cos_sin
 from .rotation import uncontracted
-
-Table = tuple[Float32[Array, "*batch seq pairs"], Float32[Array, "*batch seq pairs"]]
-Positions = Integer[Array | np.ndarray, "*batch seq"]
 
 
 @jax.tree_util.register_dataclass

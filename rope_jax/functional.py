@@ -16,16 +16,13 @@ from .phase import limbs, phase_cos_sin, phase_of
 from .rotation import rotate_p
 
 EXACT = Arithmetic()
+Positions = Integer[Array | np.ndarray, "*batch seq"]  # (..., S), or (..., S, A)
+Table = tuple[Float32[Array, "*batch seq pairs"], Float32[Array, "*batch seq pairs"]]
+Heads = Float[Array, "*batch_heads_seq head_dim"]
 Length = int | Integer[Array, "*batch"] | None
 
 
-def cos_sin(
-    spec: RopeSpec,
-    positions: Integer[Array | np.ndarray, "*batch seq"],
-    *,
-    seq_len: Length = None,
-    arithmetic: Arithmetic = EXACT,
-) -> tuple[Float32[Array, "*batch seq pairs"], Float32[Array, "*batch seq pairs"]]:
+def cos_sin(spec: RopeSpec, positions: Positions, *, seq_len: Length = None, arithmetic: Arithmetic = EXACT) -> Table:
     """`attention_factor * (cos, sin)(position[axis_j] * inv_freq_j)` for each pair j.
 
     Args:
@@ -50,7 +47,7 @@ def cos_sin(
 
 
 @partial(jax.jit, static_argnums=(0, 2, 3))
-def _cos_sin(spec: RopeSpec, positions: Array, seq_len: int | None, angles: Angles) -> tuple[Array, Array]:
+def _cos_sin(spec: RopeSpec, positions: Array, seq_len: int | None, angles: Angles) -> Table:
     frequencies = inverse_frequencies(spec, seq_len)
     if angles == "exact" and not spec.real:
         phase = phase_of(_per_pair(spec, positions), limbs(frequencies.turns))
@@ -59,14 +56,14 @@ def _cos_sin(spec: RopeSpec, positions: Array, seq_len: int | None, angles: Angl
 
 
 @partial(jax.jit, static_argnums=(0, 3))
-def _cos_sin_at(spec: RopeSpec, positions: Array, seq_len: Array, angles: Angles) -> tuple[Array, Array]:
+def _cos_sin_at(spec: RopeSpec, positions: Array, seq_len: Array, angles: Angles) -> Table:
     if angles == "exact" and isinstance(spec.rule, LongRope):
         phase = phase_of(_per_pair(spec, positions), limbs_at(spec, seq_len))
         return phase_cos_sin(phase, inverse_frequencies(spec).attention_factor)
     return _float32_cos_sin(spec, positions, inv_freq_at(spec, seq_len))
 
 
-def _float32_cos_sin(spec: RopeSpec, positions: Array, inv_freq: Array | np.ndarray) -> tuple[Array, Array]:
+def _float32_cos_sin(spec: RopeSpec, positions: Array, inv_freq: Array | np.ndarray) -> Table:
     angle = _per_pair(spec, positions).astype(jnp.float32) * inv_freq
     factor = np.float32(inverse_frequencies(spec).attention_factor)
     return jnp.cos(angle) * factor, jnp.sin(angle) * factor
@@ -78,14 +75,14 @@ def _per_pair(spec: RopeSpec, positions: Array) -> Array:
 
 
 def rotate(
-    x: Float[Array, "*batch_heads_seq head_dim"],
+    x: Heads,
     cos: Float[Array, "*batch seq pairs"],
     sin: Float[Array, "*batch seq pairs"],
     spec: RopeSpec,
     *,
     heads_axis: int | None = -2,
     arithmetic: Arithmetic = EXACT,
-) -> Float[Array, "*batch_heads_seq head_dim"]:
+) -> Heads:
     """Rotate each pair of channels: `y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin`.
 
     Args:
@@ -120,13 +117,13 @@ def _rotate(x, cos, sin, spec, heads_axis, rotate_in):
 
 
 def apply_rotary_pos_emb(
-    q: Float[Array, "*batch_heads_seq head_dim"],
-    k: Float[Array, "*batch_heads_seq head_dim"],
+    q: Heads,
+    k: Heads,
     cos: Float[Array, "*batch seq head_dim"],
     sin: Float[Array, "*batch seq head_dim"],
     position_ids: Integer[Array, "*batch seq"] | None = None,
     unsqueeze_dim: int = 1,
-) -> tuple[Float[Array, "*batch_heads_seq head_dim"], Float[Array, "*batch_heads_seq head_dim"]]:
+) -> tuple[Heads, Heads]:
     """The function of the lesson and of transformers, on full-width tables: `q * cos + rotate_half(q) * sin`.
 
     Args:

@@ -1,36 +1,38 @@
 """Rotary position embeddings described: what they are, their frequencies, and their exact phase. NumPy only."""
 
-from .checks import check_positions as check_positions
-from .checks import check_rotation as check_rotation
+from .checks import check_positions as check_positions, check_rotation as check_rotation
 from .families import model_types as model_types
-from .frequencies import Frequencies as Frequencies
-from .frequencies import inverse_frequencies as inverse_frequencies
-from .huggingface import context_length as context_length
-from .huggingface import layer_labels as layer_labels
-from .huggingface import read_config as read_config
-from .huggingface import reference_arithmetic as reference_arithmetic
-from .huggingface import spec_from_config as spec_from_config
-from .huggingface import specs_from_config as specs_from_config
+from .frequencies import Frequencies as Frequencies, inverse_frequencies as inverse_frequencies
+from .huggingface import (
+    context_length as context_length,
+    layer_labels as layer_labels,
+    read_config as read_config,
+    reference_arithmetic as reference_arithmetic,
+    spec_from_config as spec_from_config,
+    specs_from_config as specs_from_config,
+)
 from .pairs import Pairs as Pairs
 from .phase import cos_sin as cos_sin
-from .positions import grid_positions as grid_positions
-from .positions import mrope_positions as mrope_positions
-from .positions import positions_from_mask as positions_from_mask
-from .positions import positions_from_segments as positions_from_segments
-from .rules import DynamicNTK as DynamicNTK
-from .rules import Explicit as Explicit
-from .rules import Linear as Linear
-from .rules import Llama3 as Llama3
-from .rules import LongRope as LongRope
-from .rules import Proportional as Proportional
-from .rules import Rule as Rule
-from .rules import Yarn as Yarn
-from .spec import Angles as Angles
-from .spec import Arithmetic as Arithmetic
-from .spec import Layout as Layout
-from .spec import RopeSpec as RopeSpec
-from .spec import RotateIn as RotateIn
-from .strategies import OutOfRange as OutOfRange
-from .strategies import Strategy as Strategy
-from .strategies import first_capacity as first_capacity
-from .strategies import grown_capacity as grown_capacity
+from .positions import (
+    grid_positions as grid_positions,
+    mrope_positions as mrope_positions,
+    positions_from_mask as positions_from_mask,
+    positions_from_segments as positions_from_segments,
+)
+from .rules import (
+    DynamicNTK as DynamicNTK,
+    Explicit as Explicit,
+    Linear as Linear,
+    Llama3 as Llama3,
+    LongRope as LongRope,
+    Proportional as Proportional,
+    Rule as Rule,
+    Yarn as Yarn,
+)
+from .spec import Angles as Angles, Arithmetic as Arithmetic, Layout as Layout, RopeSpec as RopeSpec, RotateIn as RotateIn
+from .strategies import (
+    OutOfRange as OutOfRange,
+    Strategy as Strategy,
+    first_capacity as first_capacity,
+    grown_capacity as grown_capacity,
+)

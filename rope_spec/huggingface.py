@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from . import scaling
-from .families import Config, Family, towers
-from .families import read_config as read_config
+from .families import Config, Family, read_config as read_config, towers
 from .keys import OURS, Keys
 from .pairs import Pairs
 from .spec import Arithmetic, RopeSpec

@@ -62,7 +62,8 @@ def mrope_positions(parts: Sequence[int | Grid], merge: int = 2) -> np.ndarray:
     """Time, row and column of each token of a sequence of text and images, as M-RoPE counts them (arXiv:2409.12191).
 
     Text has the same number on all three axes. The tokens of an image start where the text stopped and count each axis for
-    itself; text goes on after the largest number so far.
+    itself; text goes on after the largest number so far (transformers 5.23 leaves the frames out of that; no difference
+    while there are fewer than rows or columns).
 
     Args:
         parts: in their order the number of tokens of a text, or the grid `(T, H, W)` of patches of an image or video.

@@ -8,18 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float32, Integer
 from torch import Tensor
 
 from rope_spec import OutOfRange, RopeSpec, Strategy, check_positions, first_capacity, grown_capacity
 from rope_spec.strategies import ROW, check_on_host, checked_policy
 
 from .constants import constants
-from .functional import Length, cos_sin, dtype_name, is_integer
+from .functional import Length, Positions, Table, cos_sin, dtype_name, is_integer
 from .phase import phase_cos_sin, phase_of
-
-Table = tuple[Float32[Tensor, "*batch seq pairs"], Float32[Tensor, "*batch seq pairs"]]
-Positions = Integer[Tensor, "*batch seq"]
 
 
 @dataclass(frozen=True)

@@ -41,10 +41,7 @@ class DeepseekV3RotaryEmbedding(nn.Module):
         self.register_buffer("sin_cached", angles.sin().to(dtype), persistent=False)
 
     def forward(
-        self,
-        x: Float[Tensor, "*batch seq dim"],
-        seq_len: int | None = None,
-        position_ids: Integer[Tensor, "..."] | None = None,
+        self, x: Float[Tensor, "*batch seq dim"], seq_len: int | None = None, position_ids: Integer[Tensor, "..."] | None = None
     ) -> tuple[Float[Tensor, "length dim"], Float[Tensor, "length dim"]]:
         """The first rows of the tables, in the dtype of x; grows them when they are too short.
 

@@ -14,16 +14,15 @@ from .lengthwise import inv_freq_at, turns_at
 from .phase import phase_cos_sin, phase_of
 
 EXACT = Arithmetic()
+Positions = Integer[Tensor, "*batch seq"]  # (..., S), or (..., S, A)
+Table = tuple[Float32[Tensor, "*batch seq pairs"], Float32[Tensor, "*batch seq pairs"]]
+Heads = Float[Tensor, "*batch_heads_seq head_dim"]
 Length = int | Integer[Tensor, "*batch"] | None
 
 
 def cos_sin(
-    spec: RopeSpec,
-    positions: Integer[Tensor, "*batch seq"],
-    *,
-    seq_len: Length = None,
-    arithmetic: Arithmetic = EXACT,
-) -> tuple[Float32[Tensor, "*batch seq pairs"], Float32[Tensor, "*batch seq pairs"]]:
+    spec: RopeSpec, positions: Integer[Tensor, "*batch seq"], *, seq_len: Length = None, arithmetic: Arithmetic = EXACT
+) -> Table:
     """`attention_factor * (cos, sin)(position[axis_j] * inv_freq_j)` for each pair j.
 
     Args:
@@ -46,20 +45,20 @@ def cos_sin(
     return at_length(spec, positions, seq_len, arithmetic.angles)  # pyright: ignore[reportArgumentType]
 
 
-def _cos_sin(spec: RopeSpec, positions: Tensor, seq_len: int | None, angles: Angles) -> tuple[Tensor, Tensor]:
+def _cos_sin(spec: RopeSpec, positions: Tensor, seq_len: int | None, angles: Angles) -> Table:
     turns, inv_freq, factor = constants(spec, seq_len)
     if angles == "exact" and not spec.real:
         return phase_cos_sin(phase_of(_per_pair(spec, positions), torch.tensor(turns, device=positions.device)), factor)
     return _float32_cos_sin(spec, positions, torch.tensor(inv_freq, device=positions.device))
 
 
-def _cos_sin_at(spec: RopeSpec, positions: Tensor, seq_len: Tensor, angles: Angles) -> tuple[Tensor, Tensor]:
+def _cos_sin_at(spec: RopeSpec, positions: Tensor, seq_len: Tensor, angles: Angles) -> Table:
     if angles == "exact" and isinstance(spec.rule, LongRope):
         return phase_cos_sin(phase_of(_per_pair(spec, positions), turns_at(spec, seq_len)), constants(spec, None)[2])
     return _float32_cos_sin(spec, positions, inv_freq_at(spec, seq_len))
 
 
-def _float32_cos_sin(spec: RopeSpec, positions: Tensor, inv_freq: Tensor) -> tuple[Tensor, Tensor]:
+def _float32_cos_sin(spec: RopeSpec, positions: Tensor, inv_freq: Tensor) -> Table:
     angle, factor = _per_pair(spec, positions).float() * inv_freq, constants(spec, None)[2]
     return angle.cos() * factor, angle.sin() * factor
 
@@ -80,14 +79,14 @@ def is_integer(x: Tensor) -> bool:
 
 
 def rotate(
-    x: Float[Tensor, "*batch_heads_seq head_dim"],
+    x: Heads,
     cos: Float[Tensor, "*batch seq pairs"],
     sin: Float[Tensor, "*batch seq pairs"],
     spec: RopeSpec,
     *,
     heads_axis: int | None = -3,
     arithmetic: Arithmetic = EXACT,
-) -> Float[Tensor, "*batch_heads_seq head_dim"]:
+) -> Heads:
     """Rotate each pair of channels: `y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin`.
 
     Args:
@@ -116,13 +115,13 @@ def rotate(
 
 
 def apply_rotary_pos_emb(
-    q: Float[Tensor, "*batch_heads_seq head_dim"],
-    k: Float[Tensor, "*batch_heads_seq head_dim"],
+    q: Heads,
+    k: Heads,
     cos: Float[Tensor, "*batch seq head_dim"],
     sin: Float[Tensor, "*batch seq head_dim"],
     position_ids: Integer[Tensor, "*batch seq"] | None = None,
     unsqueeze_dim: int = 1,
-) -> tuple[Float[Tensor, "*batch_heads_seq head_dim"], Float[Tensor, "*batch_heads_seq head_dim"]]:
+) -> tuple[Heads, Heads]:
     """The function of the lesson and of transformers, on full-width tables: `q * cos + rotate_half(q) * sin`.
 
     Args:

@@ -1,0 +1,55 @@
+"""Flax Linen: a module that holds a spec and calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flax import linen
+
+from rope_spec import Arithmetic, OutOfRange, RopeSpec, Strategy, spec_from_config
+
+from .cache import init_cache, lookup
+from .functional import EXACT, Heads, Length, Positions, Table, cos_sin, rotate
+
+COLLECTION = "rope"
+
+
+class RotaryEmbedding(linen.Module):
+    """Rotates queries and keys; without a table by default: no variables, no length, every int32 position.
+
+    A table is a `RopeCache` in the collection `rope`, beside `params`: neither trained nor checkpointed with them. A longer
+    one comes from `rope_jax.grow_cache`, outside of the module.
+
+    Attributes:
+        spec: the rotary embedding.
+        strategy: how a table is kept, if any; see `rope_jax.init_cache`.
+        length: the first number of rows of that table.
+        heads_axis: the axis of x that holds the heads, -2 for `(B, S, N, H)`.
+        arithmetic: how angles and rotation are computed; a table has exact angles.
+        out_of_range: what a position outside the table gives; see `rope_jax.lookup`.
+    """
+
+    spec: RopeSpec
+    strategy: Strategy = "table_free"
+    length: int = 0
+    heads_axis: int | None = -2
+    arithmetic: Arithmetic = EXACT
+    out_of_range: OutOfRange = "nan"
+
+    @classmethod
+    def from_config(cls, config: Any, label: str | None = None, **options: Any) -> RotaryEmbedding:
+        """From a config.json, by path or content; options as for the constructor."""
+        return cls(spec_from_config(config, label), **options)
+
+    @linen.compact
+    def cos_sin(self, positions: Positions, *, seq_len: Length = None) -> Table:
+        """cos and sin, `(..., S, P)`, once for each step; see `rope_jax.cos_sin`."""
+        if self.strategy == "table_free":
+            return cos_sin(self.spec, positions, seq_len=seq_len, arithmetic=self.arithmetic)
+        table = self.variable(COLLECTION, "table", init_cache, self.spec, self.strategy, self.length)
+        return lookup(table.value, positions, out_of_range=self.out_of_range)
+
+    def __call__(self, x: Heads, positions: Positions, *, seq_len: Length = None) -> Heads:
+        """x rotated by its positions, in its shape and dtype."""
+        cos, sin = self.cos_sin(positions, seq_len=seq_len)
+        return rotate(x, cos, sin, self.spec, heads_axis=self.heads_axis, arithmetic=self.arithmetic)

@@ -1,0 +1,85 @@
+"""PyTorch: a module that holds a spec and calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from rope_spec import Arithmetic, OutOfRange, RopeSpec, Strategy, spec_from_config
+
+from .cache import grow_cache, init_cache, lookup
+from .functional import EXACT, Heads, Length, Positions, Table, cos_sin, rotate
+
+
+class RotaryEmbedding(nn.Module):
+    """Rotates queries and keys; without a table by default: no buffers, no length, every int32 position.
+
+    A table is rebuilt, not converted, when the module moves, so that `.half()` and loads through the meta device leave it
+    whole. The `state_dict` is empty; an `inv_freq` of an older checkpoint is accepted and ignored.
+
+    Args:
+        spec: the rotary embedding.
+        strategy: how a table is kept, if any; see `rope_torch.init_cache`.
+        length: the first number of rows of that table.
+        heads_axis: the axis of x that holds the heads, -3 for `(B, N, S, H)`.
+        arithmetic: how angles and rotation are computed; a table has exact angles.
+        out_of_range: what a position outside the table gives; see `rope_torch.lookup`.
+        device: where the table is.
+    """
+
+    def __init__(
+        self,
+        spec: RopeSpec,
+        *,
+        strategy: Strategy = "table_free",
+        length: int = 0,
+        heads_axis: int | None = -3,
+        arithmetic: Arithmetic = EXACT,
+        out_of_range: OutOfRange = "nan",
+        device=None,
+    ):
+        super().__init__()
+        self.spec, self.heads_axis, self.arithmetic = spec, heads_axis, arithmetic
+        self.out_of_range: OutOfRange = out_of_range
+        self.cache = init_cache(spec, strategy, length, device)
+        self.register_load_state_dict_pre_hook(_ignore_inv_freq)
+
+    @classmethod
+    def from_config(cls, config: Any, label: str | None = None, **options: Any) -> RotaryEmbedding:
+        """From a config.json, by path or content; options as for the constructor."""
+        return cls(spec_from_config(config, label), **options)
+
+    def cos_sin(self, positions: Positions, *, seq_len: Length = None) -> Table:
+        """cos and sin, `(..., S, P)`, once for each step; see `rope_torch.cos_sin`."""
+        if not self.cache.tables:
+            return cos_sin(self.spec, positions, seq_len=seq_len, arithmetic=self.arithmetic)
+        return lookup(self.cache, positions, out_of_range=self.out_of_range)
+
+    def forward(self, x: Heads, positions: Positions, *, seq_len: Length = None) -> Heads:
+        """x rotated by its positions, in its shape and dtype."""
+        cos, sin = self.cos_sin(positions, seq_len=seq_len)
+        return rotate(x, cos, sin, self.spec, heads_axis=self.heads_axis, arithmetic=self.arithmetic)
+
+    def grow(self, length: int) -> None:
+        """Make the table serve `length` positions; without a table there is nothing to do."""
+        self.cache = grow_cache(self.cache, length)
+
+    def _apply(self, fn, recurse=True):
+        """What every move and cast of a module goes through: follow to another device, and let no cast at the table."""
+        super()._apply(fn, recurse)
+        if self.cache.tables:
+            device = fn(torch.empty(0, dtype=torch.int64, device=self.cache.tables[0].device)).device
+            if device != self.cache.tables[0].device:
+                self.cache = init_cache(self.spec, self.cache.strategy, self.cache.capacity, device)
+        return self
+
+    def extra_repr(self) -> str:
+        return f"{self.spec}, strategy={self.cache.strategy!r}"
+
+
+def _ignore_inv_freq(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Take away what transformers and the lesson's class once saved; the spec says it better."""
+    for name in ("inv_freq", "original_inv_freq"):
+        state_dict.pop(prefix + name, None)
