@@ -7,7 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, Integer
+from jaxtyping import Array, Float, Integer
 
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, check_positions, check_rotation, inverse_frequencies
 
@@ -17,7 +17,9 @@ from .rotation import rotate_p
 
 EXACT = Arithmetic()
 Positions = Integer[Array | np.ndarray, "*batch seq"]  # (..., S), or (..., S, A)
-Table = tuple[Float32[Array, "*batch seq pairs"], Float32[Array, "*batch seq pairs"]]
+Half = Float[Array, "*batch seq pairs"]  # cos or sin, one column for each pair
+Table = tuple[Half, Half]
+Full = Float[Array, "*batch seq head_dim"]  # cos or sin, one column for each channel
 Heads = Float[Array, "*batch_heads_seq head_dim"]
 Length = int | Integer[Array, "*batch"] | None
 
@@ -75,13 +77,7 @@ def _per_pair(spec: RopeSpec, positions: Array) -> Array:
 
 
 def rotate(
-    x: Heads,
-    cos: Float[Array, "*batch seq pairs"],
-    sin: Float[Array, "*batch seq pairs"],
-    spec: RopeSpec,
-    *,
-    heads_axis: int | None = -2,
-    arithmetic: Arithmetic = EXACT,
+    x: Heads, cos: Half, sin: Half, spec: RopeSpec, *, heads_axis: int | None = -2, arithmetic: Arithmetic = EXACT
 ) -> Heads:
     """Rotate each pair of channels: `y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin`.
 
@@ -117,12 +113,7 @@ def _rotate(x, cos, sin, spec, heads_axis, rotate_in):
 
 
 def apply_rotary_pos_emb(
-    q: Heads,
-    k: Heads,
-    cos: Float[Array, "*batch seq head_dim"],
-    sin: Float[Array, "*batch seq head_dim"],
-    position_ids: Integer[Array, "*batch seq"] | None = None,
-    unsqueeze_dim: int = 1,
+    q: Heads, k: Heads, cos: Full, sin: Full, position_ids: Positions | None = None, unsqueeze_dim: int = 1
 ) -> tuple[Heads, Heads]:
     """The function of the lesson and of transformers, on full-width tables: `q * cos + rotate_half(q) * sin`.
 

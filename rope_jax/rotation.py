@@ -15,6 +15,8 @@ from jaxtyping import Array, Float
 from rope_spec import RotateIn
 
 rotate_p = Primitive("rope_rotate")
+Slice = Float[Array, "*batch 2*pairs"]  # the rotated channels of x
+Half = Float[Array, "*#batch pairs"]  # cos or sin, broadcast against the pairs of x
 
 
 def uncontracted(product: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -28,16 +30,7 @@ def uncontracted(product: Float[Array, "..."]) -> Float[Array, "..."]:
     return lax.bitcast_convert_type(lax.min(bits, jnp.array(jnp.iinfo(bits.dtype).max - 1, bits.dtype)), product.dtype)
 
 
-def rotate_pairs(
-    x: Float[Array, "*batch 2*pairs"],
-    cos: Float[Array, "*#batch pairs"],
-    sin: Float[Array, "*#batch pairs"],
-    *,
-    read: int,
-    write: int,
-    rotate_in: RotateIn,
-    guard: bool = True,
-) -> Float[Array, "*batch 2*pairs"]:
+def rotate_pairs(x: Slice, cos: Half, sin: Half, *, read: int, write: int, rotate_in: RotateIn, guard: bool = True) -> Slice:
     """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin`, where a pair lies across axis -2 of `(..., blocks, 2, m)`."""
     dtype = x.dtype if rotate_in == "input" or x.dtype.itemsize > 4 else jnp.dtype(jnp.float32)
     keep = uncontracted if guard and dtype.itemsize >= 4 else lambda product: product

@@ -104,9 +104,9 @@ class Llama3:
     def __post_init__(self):
         _positive(self, *(field.name for field in fields(self)))
         if self.low_freq_factor >= self.high_freq_factor:
+            low, high = self.low_freq_factor, self.high_freq_factor
             raise ValueError(
-                f"Llama3: got low_freq_factor={self.low_freq_factor} and high_freq_factor={self.high_freq_factor}, "
-                "expected the low one below the high one."
+                f"Llama3: got low_freq_factor={low} and high_freq_factor={high}, expected the first below the second."
             )
 
 

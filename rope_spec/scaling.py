@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, Field, fields
+from typing import Any
+
 from .families import Family
 from .keys import Keys
 from .rules import DynamicNTK, Linear, Llama3, LongRope, Proportional, Rule, Yarn
 
 ALIASES = {"su": "longrope", "axial": "default"}
+RULES = {"linear": Linear, "dynamic": DynamicNTK, "yarn": Yarn, "llama3": Llama3, "longrope": LongRope}
+KINDS = {"float": float, "float | None": float, "int": int, "bool": bool, "tuple[float, ...]": list}
 
 
 def rule_of(rope: Keys, text: Keys, family: Family, head_dim: int) -> Rule | None:
-    """The rule that `rope_type`, or the older `type`, names.
+    """The rule that `rope_type`, or the older `type`, names; its fields are keys of the rope object.
 
     Args:
         rope: the rope object.
@@ -19,24 +24,29 @@ def rule_of(rope: Keys, text: Keys, family: Family, head_dim: int) -> Rule | Non
         head_dim: H.
     """
     name = rope_type(rope, family)
-    match name:
-        case "default":
-            return None
-        case "linear":
-            return Linear(_factor(rope, name))
-        case "dynamic":
-            return DynamicNTK(_factor(rope, name), context_length(text, family))
-        case "yarn":
-            return _yarn(rope, text, family)
-        case "llama3":
-            low, high = (rope.need(f"{end}_freq_factor", float, "llama3 needs it") for end in ("low", "high"))
-            return Llama3(_factor(rope, name), low, high, _original_length(rope, text, family))
-        case "longrope":
-            return _longrope(rope, text, family)
-        case "proportional":
-            share = rope.get("partial_rotary_factor", float, 1.0)
-            return Proportional(int(share * head_dim // 2), rope.get("factor", float, 1.0))
-    raise AssertionError(f"families.toml names the rope type {name!r}, which has no rule")
+    if name == "default":
+        return None
+    if name == "proportional":
+        share = rope.get("partial_rotary_factor", float, 1.0)
+        return Proportional(int(share * head_dim // 2), rope.get("factor", float, 1.0))
+    return RULES[name](**{field.name: _value(field, name, rope, text, family) for field in fields(RULES[name])})
+
+
+def _value(field: Field, rule: str, rope: Keys, text: Keys, family: Family) -> Any:
+    """What a field of a rule is: lengths also come from around the rope object, LongRoPE's factor from two of them."""
+    match field.name:
+        case "scales_softmax":
+            return family["scales_softmax"]
+        case "max_position_embeddings":
+            return context_length(text, family)
+        case "original_max_position_embeddings":
+            return _original_length(rope, text, family)
+        case "factor" if rule == "longrope" and rope.get("factor", float) is None:
+            return context_length(text, family) / _original_length(rope, text, family)
+    kind, why = KINDS[str(field.type)], f"rope type {rule!r} needs it"
+    if kind is list:
+        return rope.numbers(field.name, why)
+    return rope.need(field.name, kind, why) if field.default is MISSING else rope.get(field.name, kind, field.default)
 
 
 def rope_type(rope: Keys, family: Family) -> str:
@@ -59,37 +69,8 @@ def context_length(text: Keys, family: Family) -> int:
     return length
 
 
-def _factor(rope: Keys, name: str) -> float:
-    return rope.need("factor", float, f"rope type {name!r} stretches the context by it")
-
-
 def _original_length(rope: Keys, text: Keys, family: Family) -> int:
     """The context of pretraining: the top level first, as in transformers, then the rope object, then the whole context."""
     inside = rope.get("original_max_position_embeddings", int)
     outside = None if family["by_label"] else text.get("original_max_position_embeddings", int, family.get("original_length"))
     return outside or inside or context_length(text, family)
-
-
-def _yarn(rope: Keys, text: Keys, family: Family) -> Yarn:
-    return Yarn(
-        factor=_factor(rope, "yarn"),
-        original_max_position_embeddings=_original_length(rope, text, family),
-        beta_fast=rope.get("beta_fast", float) or 32.0,
-        beta_slow=rope.get("beta_slow", float) or 1.0,
-        mscale=rope.get("mscale", float),
-        mscale_all_dim=rope.get("mscale_all_dim", float),
-        attention_factor=rope.get("attention_factor", float),
-        truncate=rope.get("truncate", bool, True),
-        scales_softmax=family["scales_softmax"],
-    )
-
-
-def _longrope(rope: Keys, text: Keys, family: Family) -> LongRope:
-    original, factor = _original_length(rope, text, family), rope.get("factor", float)
-    return LongRope(
-        short_factor=rope.numbers("short_factor", "longrope divides the ladder by it"),
-        long_factor=rope.numbers("long_factor", "longrope divides the ladder by it"),
-        original_max_position_embeddings=original,
-        factor=context_length(text, family) / original if factor is None else factor,
-        attention_factor=rope.get("attention_factor", float),
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Float32, Integer
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, check_positions, check_rotation
@@ -15,7 +15,9 @@ from .phase import phase_cos_sin, phase_of
 
 EXACT = Arithmetic()
 Positions = Integer[Tensor, "*batch seq"]  # (..., S), or (..., S, A)
-Table = tuple[Float32[Tensor, "*batch seq pairs"], Float32[Tensor, "*batch seq pairs"]]
+Half = Float[Tensor, "*batch seq pairs"]  # cos or sin, one column for each pair
+Table = tuple[Half, Half]
+Full = Float[Tensor, "*batch seq head_dim"]  # cos or sin, one column for each channel
 Heads = Float[Tensor, "*batch_heads_seq head_dim"]
 Length = int | Integer[Tensor, "*batch"] | None
 
@@ -79,13 +81,7 @@ def is_integer(x: Tensor) -> bool:
 
 
 def rotate(
-    x: Heads,
-    cos: Float[Tensor, "*batch seq pairs"],
-    sin: Float[Tensor, "*batch seq pairs"],
-    spec: RopeSpec,
-    *,
-    heads_axis: int | None = -3,
-    arithmetic: Arithmetic = EXACT,
+    x: Heads, cos: Half, sin: Half, spec: RopeSpec, *, heads_axis: int | None = -3, arithmetic: Arithmetic = EXACT
 ) -> Heads:
     """Rotate each pair of channels: `y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin`.
 
@@ -115,12 +111,7 @@ def rotate(
 
 
 def apply_rotary_pos_emb(
-    q: Heads,
-    k: Heads,
-    cos: Float[Tensor, "*batch seq head_dim"],
-    sin: Float[Tensor, "*batch seq head_dim"],
-    position_ids: Integer[Tensor, "*batch seq"] | None = None,
-    unsqueeze_dim: int = 1,
+    q: Heads, k: Heads, cos: Full, sin: Full, position_ids: Positions | None = None, unsqueeze_dim: int = 1
 ) -> tuple[Heads, Heads]:
     """The function of the lesson and of transformers, on full-width tables: `q * cos + rotate_half(q) * sin`.
 

@@ -18,32 +18,22 @@ from .constants import constants
 
 def turns_at(spec: RopeSpec, seq_len: Integer[Tensor, "*batch"]) -> Int64[Tensor, "*batch 1 pairs"]:
     """The turns of LongRoPE at each length."""
-    short, long = (torch.tensor(constants(spec, length)[0], device=seq_len.device) for length in _lengths(spec))
-    return torch.where(_per_row(seq_len) > _original(spec), long, short)
+    return _chosen(spec, seq_len, 0)
 
 
 def inv_freq_at(spec: RopeSpec, seq_len: Integer[Tensor, "*batch"]) -> Float32[Tensor, "*batch 1 pairs"]:
     """float32 inverse frequencies at each length, of either rule."""
-    if isinstance(spec.rule, LongRope):
-        short, long = (torch.tensor(constants(spec, length)[1], device=seq_len.device) for length in _lengths(spec))
-        return torch.where(_per_row(seq_len) > _original(spec), long, short)
-    assert isinstance(spec.rule, DynamicNTK)
+    if not isinstance(spec.rule, DynamicNTK):
+        return _chosen(spec, seq_len, 1)
     longest, factor = spec.rule.max_position_embeddings, spec.rule.factor
     dim, rung = spec.pairs.ladder_dim, torch.tensor(spec.pairs.rung, dtype=torch.float32, device=seq_len.device)
-    stretch = factor * (_per_row(seq_len).clamp(min=longest).float() / longest) - (factor - 1)
+    stretch = factor * (seq_len[..., None, None].clamp(min=longest).float() / longest) - (factor - 1)
     return torch.tensor(constants(spec, None)[1], device=seq_len.device) * stretch ** (-2 * rung / (dim - 2))
 
 
-def _lengths(spec: RopeSpec) -> tuple[None, int]:
-    """A length for the short set, and one for the long."""
-    return None, _original(spec) + 1
-
-
-def _original(spec: RopeSpec) -> int:
+def _chosen(spec: RopeSpec, seq_len: Tensor, which: int) -> Tensor:
+    """One of the constants of LongRoPE's short or long set, by the length of each row of the batch."""
     assert isinstance(spec.rule, LongRope)
-    return spec.rule.original_max_position_embeddings
-
-
-def _per_row(seq_len: Integer[Tensor, "*batch"]) -> Integer[Tensor, "*batch 1 1"]:
-    """A length for each row of the batch, shaped to broadcast against `(..., S, P)`."""
-    return seq_len[..., None, None]
+    original = spec.rule.original_max_position_embeddings
+    short, long = (torch.tensor(constants(spec, length)[which], device=seq_len.device) for length in (None, original + 1))
+    return torch.where(seq_len[..., None, None] > original, long, short)

@@ -8,15 +8,11 @@ from torch import Tensor
 
 from rope_spec import RotateIn
 
+Slice = Float[Tensor, "*batch 2*pairs"]  # the rotated channels of x
+Half = Float[Tensor, "*#batch pairs"]  # cos or sin, broadcast against the pairs of x
 
-def rotate_pairs(
-    x: Float[Tensor, "*batch 2*pairs"],
-    cos: Float[Tensor, "*#batch pairs"],
-    sin: Float[Tensor, "*#batch pairs"],
-    read: int,
-    write: int,
-    rotate_in: RotateIn,
-) -> Float[Tensor, "*batch 2*pairs"]:
+
+def rotate_pairs(x: Slice, cos: Half, sin: Half, read: int, write: int, rotate_in: RotateIn) -> Slice:
     """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin`, where a pair lies across axis -2 of `(..., blocks, 2, m)`."""
     dtype = x.dtype if rotate_in == "input" else torch.promote_types(x.dtype, torch.float32)
     a, b = _split(x.to(dtype), read)
@@ -35,9 +31,7 @@ def _join(y: Tensor, blocks: int) -> Tensor:
     return y.unflatten(-1, (blocks, y.shape[-1] // blocks))
 
 
-def rotate(
-    x: Float[Tensor, "*batch 2*pairs"], cos: Tensor, sin: Tensor, read: int, write: int, rotate_in: RotateIn
-) -> Float[Tensor, "*batch 2*pairs"]:
+def rotate(x: Slice, cos: Half, sin: Half, read: int, write: int, rotate_in: RotateIn) -> Slice:
     """`rotate_pairs` with its own derivative, in forward mode too except under `torch.compile`, which cannot trace it."""
     function = Rotate if torch.compiler.is_compiling() else RotateInBothModes
     return function.apply(x, cos, sin, read, write, rotate_in)  # pyright: ignore[reportReturnType]
