@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ class Reference:
         from transformers.utils import logging
 
         logging.set_verbosity_error()  # what a config lacks is said by rope_spec
-        values = dict(config)
+        values = copy.deepcopy(dict(config))  # transformers writes into it
         whole = AutoConfig.for_model(values.pop("model_type"), **values)
         self.spec, self.is_vision = spec, label == "vision"
         self.config = getattr(whole, "vision_config", whole) if label == "vision" else whole.get_text_config()
@@ -41,7 +42,7 @@ class Reference:
         self.cos_sin(positions, DTYPES["float32"])
         prefix = f"{self.layer['layer_type']}_" if self.layer else ""
         ladder = array(getattr(self.rotary, f"{prefix}inv_freq"))
-        if hasattr(self.rotary, "recomposition_frequencies"):  # Ernie-VL keeps the ladder permuted
+        if type(self.rotary).__name__.startswith("Ernie4_5_VL"):  # it keeps the ladder permuted
             ladder = -np.sort(-ladder)
         return ladder if len(ladder) == len(self.spec.pairs) else ladder[list(self.spec.pairs.rung)]
 

@@ -42,13 +42,13 @@ def rotate_pairs(x: Slice, cos: Half, sin: Half, *, read: int, write: int, rotat
 
 def _split(x: Array, blocks: int) -> tuple[Array, Array]:
     """The two channels of each pair, `(..., P)` each."""
-    x = x.reshape(*x.shape[:-1], blocks, 2, -1)
-    flat = (*x.shape[:-3], -1)
-    return x[..., 0, :].reshape(flat), x[..., 1, :].reshape(flat)
+    *batch, width = x.shape
+    x = x.reshape(*batch, blocks, 2, width // (2 * blocks))
+    return x[..., 0, :].reshape(*batch, width // 2), x[..., 1, :].reshape(*batch, width // 2)
 
 
 def _join(y: Array, blocks: int) -> Array:
-    return y.reshape(*y.shape[:-1], blocks, -1)
+    return y.reshape(*y.shape[:-1], blocks, y.shape[-1] // blocks)
 
 
 @rotate_p.def_abstract_eval

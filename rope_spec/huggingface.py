@@ -152,6 +152,8 @@ def _rope_objects(text: Keys, family: Family, described: dict[str, Family]) -> d
     new, old = text.get("rope_parameters", dict), None if family["by_label"] else text.get("rope_scaling", dict)
     if new and old and new != old:
         raise ValueError(f"{text.name}: got both rope_parameters and rope_scaling, expected one of them. Remove the stale one.")
+    if new == {} and "rope" in family:
+        raise ValueError(f"{text.name}: got rope_parameters={{}}, expected what they are, or no such key for the model's own.")
     found, name = new or old or {}, "rope_parameters" if new else "rope_scaling"
     if set(found) & set(described):
         by_label = Keys(found, name)

@@ -22,7 +22,7 @@ class Keys:
         """The value of `key` as `kind`, or the default where it is absent; TypeError where it is something else."""
         self.read.add(key)
         value = self.values.get(key)
-        if value is None:
+        if value is None and not (kind is bool and key in self.values):  # null is neither true nor false
             return default
         if not _fits(value, kind):
             raise TypeError(f"{self.name}: got {key}={value!r}, expected {KINDS[kind]}.")
@@ -34,11 +34,11 @@ class Keys:
         return next((value for value in values if value is not None), default)
 
     def way(self, way: str, kind: type) -> Any:
-        """The value of a key, or for `a/b` of one divided by the other; None where one is missing or 0."""
+        """The value of a key, or for `a/b` of one divided by the other; None where one is missing, or b is 0."""
         whole, *part = (self.get(key, kind) for key in way.split("/"))
-        if not whole or part and not part[0]:
-            return None
-        return whole if not part else whole // part[0] if kind is int else whole / part[0]
+        if not part or whole is None:
+            return whole
+        return None if not part[0] else whole // part[0] if kind is int else whole / part[0]
 
     def is_null(self, key: str) -> bool:
         """Whether the key is there and holds null."""
