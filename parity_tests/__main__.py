@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,22 @@ from rich.console import Console
 app = typer.Typer(no_args_is_help=False, add_completion=False, help="Measure whether RoPE implementations are the same.")
 
 Configs = Annotated[list[str] | None, typer.Argument(help="config.json files, or model types of transformers.")]
-Json = Annotated[Path | None, typer.Option(help="Write every record to this file.")]
+Config = Annotated[str, typer.Argument(help="A config.json, or a model type of transformers.")]
+Json = Annotated[Path | None, typer.Option(help="Write every figure to this file.")]
+Plot = Annotated[Path | None, typer.Option(help="Draw a picture into this file.")]
+LLAMA = str(Path(__file__).parent / "configs" / "llama-3.1-8b.json")
+
+
+def _console() -> Console:
+    return Console() if sys.stdout.isatty() else Console(width=132)
+
+
+def _cases(configs: list[str], named: Callable[[str], list]) -> list:
+    """The cases of each argument; what is wrong with one is a usage error."""
+    try:
+        return [case for config in configs for case in named(config)]
+    except (OSError, TypeError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 @app.callback(invoke_without_command=True)
@@ -28,11 +44,7 @@ def report(configs: Configs = None, json: Json = None) -> None:
     from . import report as reporting
     from .cases import named, published
 
-    console = Console() if sys.stdout.isatty() else Console(width=132)
-    try:
-        cases = [case for config in configs for case in named(config)] if configs else published()
-    except (OSError, TypeError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
+    console, cases = _console(), _cases(configs, named) if configs else published()
     records = reporting.run(cases, console)
     console.print(reporting.summary(records), reporting.legend(records), sep="\n")
     for absent in reporting.environment()["missing"]:
@@ -41,6 +53,23 @@ def report(configs: Configs = None, json: Json = None) -> None:
     if json:
         reporting.write_json(json, records)
     raise typer.Exit(code=int(not all(record.ok for record in records)))
+
+
+@app.command()
+def growth(config: Config = LLAMA, json: Json = None, plot: Plot = None) -> None:
+    """Play traces through every way to keep a table: compilations, bytes, time, and what PyTorch does beside it."""
+    from . import growth as ledger
+    from .cases import named
+    from .report import environment
+
+    case, console = _cases([config], named)[0], _console()
+    found = ledger.ledger(case.spec, console=console)
+    for table in ledger.summary(found):
+        console.print(table)
+    if json:
+        ledger.write_json(json, environment(), found)
+    if plot:
+        ledger.plot(plot, found)
 
 
 if __name__ == "__main__":

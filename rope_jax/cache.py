@@ -62,7 +62,7 @@ def grow_cache(cache: RopeCache, length: int) -> RopeCache:
         return cache
     numpy = jnp if isinstance(cache.tables[0], Tracer) else np  # on the host nothing has to be compiled
     more = _tables(cache.spec, cache.strategy, cache.capacity, capacity)
-    tables = tuple(jnp.asarray(numpy.concatenate(rows)) for rows in zip(cache.tables, more, strict=True))
+    tables = tuple(jax.device_put(numpy.concatenate(rows)) for rows in zip(cache.tables, more, strict=True))
     return replace(cache, capacity=capacity, tables=tables)
 
 
@@ -120,7 +120,7 @@ def _tables(spec: RopeSpec, strategy: Strategy, start: int, stop: int) -> tuple[
         rows = *table_rows(spec, range(0, stop, ROW), with_factor=False), *table_rows(spec, range(ROW))
     else:
         rows = table_rows(spec, range(start, stop))
-    return tuple(map(jnp.asarray, rows))
+    return tuple(map(jax.device_put, rows))
 
 
 def _rows(tables: tuple[Array, ...], index: Array, axes: int) -> Table:

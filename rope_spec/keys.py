@@ -21,12 +21,12 @@ class Keys:
     def get(self, key: str, kind: type, default: Any = None) -> Any:
         """The value of `key` as `kind`, or the default where it is absent; TypeError where it is something else."""
         self.read.add(key)
-        value = self.values.get(key)
+        value: Any = self.values.get(key)
         if value is None and not (kind is bool and key in self.values):  # null is neither true nor false
             return default
         if not _fits(value, kind):
             raise TypeError(f"{self.name}: got {key}={value!r}, expected {KINDS[kind]}.")
-        return kind(value) if kind in (int, float) else value
+        return kind(value) if kind in (int, float) else value  # pyright: ignore[reportArgumentType]
 
     def first(self, keys: Iterable[str], kind: type, default: Any = None) -> Any:
         """The value of the first of `keys` that is there; every one of them counts as read."""

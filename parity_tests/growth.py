@@ -1,0 +1,221 @@
+"""The ledger of growth: what each way to keep a table costs along a trace of calls, in compilations, bytes and time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import jax
+import numpy as np
+import torch
+from jax import monitoring
+from rich.progress import track
+from rich.table import Table
+
+import rope_jax
+import rope_torch
+from rope_spec import RopeSpec, Strategy
+
+from . import oracle
+from .measure import compare
+
+COMPILED = "/jax/core/compile/backend_compile_duration"
+HEADS = 4
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A sequence of calls, each with its batch and its positions `(B, S)`."""
+
+    name: str
+    first: int  # rows of a growing table at the start
+    longest: int  # positions that a table of fixed size has to serve
+    calls: tuple[np.ndarray, ...] = field(repr=False)
+
+
+def chat(turns: int = 12) -> Trace:
+    """One long conversation: a prefill of mixed length, then some decoded tokens, over and over."""
+    rng, position, calls = np.random.default_rng(0), 0, []
+    for _ in range(turns):
+        prompt = int(rng.choice([64, 128, 256, 512]))
+        calls.append(np.arange(position, position + prompt)[None])
+        position += prompt
+        for _ in range(4):
+            calls.append(np.array([[position]]))
+            position += 1
+    return Trace("one long chat", 512, 8192, tuple(calls))
+
+
+def prefills(count: int = 10) -> Trace:
+    """Independent requests of mixed lengths, each with some decoded tokens."""
+    lengths = np.random.default_rng(1).choice([96, 200, 333, 512, 900, 1500, 2048, 3000], count)
+    calls = [np.arange(n)[None] for n in lengths]
+    decodes = [[np.array([[n + i]]) for i in range(3)] for n in lengths]
+    return Trace("mixed prefills", 256, 4096, tuple(c for n, d in zip(calls, decodes, strict=True) for c in (n, *d)))
+
+
+def server(steps: int = 12) -> Trace:
+    """A server with padded buckets: few shapes, positions that go on growing."""
+    rng, calls = np.random.default_rng(2), []
+    for step in range(steps):
+        bucket = int(rng.choice([128, 256]))
+        offsets = rng.integers(0, 500 * (step + 1), (4, 1))
+        calls += [np.arange(bucket)[None] + offsets, offsets + bucket]
+    return Trace("server with buckets", 1024, 8192, tuple(calls))
+
+
+TRACES = (chat, prefills, server)
+
+
+@dataclass
+class Account:
+    """What one strategy cost along one trace."""
+
+    compilations: int = 0
+    cache_compilations: int = 0  # beyond those of `table_free` on the same trace
+    growths: int = 0
+    peak_bytes: int = 0
+    final_bytes: int = 0
+    first_call_ms: float = 0.0
+    steady_call_ms: float = 0.0
+    max_position: int = 0
+    max_error: float = 0.0  # of cos and sin against the oracle, over the largest positions served
+    torch_rebuilds: int = 0
+    torch_recompiles: int = 0
+    steps: list[dict[str, int]] = field(default_factory=list)  # bytes and compilations after each call
+
+
+class Compilations:
+    """Counts what XLA compiles, by jax's own event."""
+
+    def __init__(self):
+        self.count = 0
+        monitoring.register_event_duration_secs_listener(self._heard)
+
+    def _heard(self, event: str, duration_secs: float, **_: Any) -> None:
+        self.count += event == COMPILED
+
+
+COMPILATIONS = Compilations()
+
+
+def ledger(spec: RopeSpec, traces: tuple[Callable[[], Trace], ...] = TRACES, console=None) -> dict[str, dict[str, Account]]:
+    """`{trace: {strategy: Account}}`, with a progress bar."""
+    jobs = [(make(), strategy) for make in traces for strategy in get_args(Strategy)]
+    found: dict[str, dict[str, Account]] = {}
+    for trace, strategy in track(jobs, description="playing", console=console, transient=True):
+        account = play_jax(spec, trace, strategy)
+        account.torch_rebuilds, account.torch_recompiles = play_torch(spec, trace, strategy)
+        found.setdefault(trace.name, {})[strategy] = account
+    for accounts in found.values():
+        for account in accounts.values():
+            account.cache_compilations = account.compilations - accounts["table_free"].compilations
+    return found
+
+
+def play_jax(spec: RopeSpec, trace: Trace, strategy: Strategy) -> Account:
+    """Every call of the trace through a jitted rotation that takes the cache as an argument; caches grow outside."""
+    jax.clear_caches()
+    account, times = Account(max_position=max(int(call.max()) for call in trace.calls)), []
+
+    @jax.jit
+    def step(cache: rope_jax.RopeCache, x: jax.Array, positions: jax.Array) -> jax.Array:
+        return rope_jax.rotate(x, *rope_jax.lookup(cache, positions), spec)
+
+    start, compiled = time.perf_counter(), COMPILATIONS.count
+    cache = rope_jax.init_cache(spec, strategy, trace.first if strategy in ("lazy", "doubling") else trace.longest)
+    for call in trace.calls:
+        x = np.zeros((*call.shape, HEADS, spec.head_dim), np.float32)  # NumPy arrays: nothing of their own to compile
+        before = cache
+        cache = rope_jax.grow_cache(cache, int(call.max()) + 1)
+        step(cache, x, call.astype(np.int32)).block_until_ready()
+        times.append(time.perf_counter() - start)
+        account.growths += cache is not before
+        both = 0 if cache is before else _bytes(before)
+        account.peak_bytes = max(account.peak_bytes, both + _bytes(cache))
+        account.steps.append({"bytes": _bytes(cache), "compilations": COMPILATIONS.count - compiled})
+        start = time.perf_counter()
+    account.compilations, account.final_bytes = COMPILATIONS.count - compiled, _bytes(cache)
+    account.first_call_ms, account.steady_call_ms = times[0] * 1e3, float(np.median(times)) * 1e3
+    account.max_error = _error(spec, cache, account.max_position)
+    return account
+
+
+def play_torch(spec: RopeSpec, trace: Trace, strategy: Strategy) -> tuple[int, int]:
+    """How often the same trace builds a table in PyTorch, and how often `torch.compile` compiles beyond the first time."""
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, _: list) -> Callable:
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    step = torch.compile(lambda cache, x, p: rope_torch.rotate(x, *rope_torch.lookup(cache, p), spec), backend=backend)
+    cache = rope_torch.init_cache(spec, strategy, trace.first if strategy in ("lazy", "doubling") else trace.longest)
+    rebuilds = int(bool(cache.tables))
+    with torch._dynamo.config.patch(recompile_limit=1000):
+        for call in trace.calls:
+            before, cache = cache, rope_torch.grow_cache(cache, int(call.max()) + 1)
+            rebuilds += cache is not before
+            step(cache, torch.zeros(call.shape[0], HEADS, call.shape[1], spec.head_dim), torch.tensor(call))
+    return rebuilds, len(graphs) - 1
+
+
+def _error(spec: RopeSpec, cache: rope_jax.RopeCache, last: int) -> float:
+    positions = np.arange(max(0, last - 63), last + 1)[None]
+    ours, exact = rope_jax.lookup(cache, positions), oracle.cos_sin(spec, positions)
+    return max(compare(np.asarray(a), b, 1.0, 1.0).max_abs for a, b in zip(ours, exact, strict=True))
+
+
+def _bytes(cache: rope_jax.RopeCache) -> int:
+    return sum(table.nbytes for table in cache.tables)
+
+
+def summary(found: dict[str, dict[str, Account]]) -> Iterator[Table]:
+    """A table for each trace."""
+    for name, accounts in found.items():
+        table = Table("strategy", title=f"[bold]{name}", title_justify="left")
+        heads = ("compiled by the cache", "in all", "MiB at end", "at peak", "first ms", "steady ms", "to position", "error")
+        for head in (*heads, "torch builds", "torch recompiles"):
+            table.add_column(head, justify="right")
+        for strategy, a in accounts.items():
+            sizes = f"{a.final_bytes / 2**20:.2f}", f"{a.peak_bytes / 2**20:.2f}"
+            times = f"{a.first_call_ms:.1f}", f"{a.steady_call_ms:.2f}"
+            counts = str(a.cache_compilations), str(a.compilations)
+            torch_counts = str(a.torch_rebuilds), str(a.torch_recompiles)
+            table.add_row(strategy, *counts, *sizes, *times, str(a.max_position), f"{a.max_error:.1e}", *torch_counts)
+        yield table
+
+
+def write_json(path: Path, environment: dict, found: dict[str, dict[str, Account]]) -> None:
+    """`{"environment": ..., "traces": {trace: {strategy: {...}}}}`."""
+    traces = {name: {strategy: asdict(a) for strategy, a in accounts.items()} for name, accounts in found.items()}
+    path.write_text(json.dumps({"environment": environment, "traces": traces}, indent=1) + "\n", encoding="utf-8")
+
+
+def plot(path: Path, found: dict[str, dict[str, Account]]) -> None:
+    """Memory and compilations after each call of each trace, a line for each strategy."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(2, len(found), figsize=(4.6 * len(found), 6.4), sharex="col", layout="constrained")
+    for column, (name, accounts) in zip(axes.T, found.items(), strict=True):
+        for index, (strategy, account) in enumerate(accounts.items()):
+            style = {"color": f"C{index}", "linestyle": ["-", "--", "-.", ":", (0, (5, 1))][index], "label": strategy}
+            column[0].plot([step["bytes"] / 2**20 for step in account.steps], **style)
+            column[1].plot([step["compilations"] for step in account.steps], **style)
+        column[0].set_title(name)
+        column[1].set_xlabel("call")
+    axes[0, 0].set_ylabel("MiB held")
+    axes[1, 0].set_ylabel("compilations so far")
+    axes[0, 0].legend(frameon=False)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)

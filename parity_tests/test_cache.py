@@ -1,0 +1,272 @@
+"""Caches as values: the same bytes by every strategy, rows that stay, loud ends of tables, and compilations counted."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+from hypothesis import given, settings, strategies as st
+from jax.experimental import checkify
+
+import rope_jax
+import rope_torch
+from rope_jax.nnx import RotaryEmbedding
+from rope_spec import inverse_frequencies
+
+from . import growth, oracle
+from .backends import array, tensor
+from .constructed import LAYOUTS, SPECS
+from .measure import DTYPES, compare
+
+SPEC = SPECS["yarn, not truncated"]
+TABLES = ["lazy", "doubling", "fixed", "split_table"]
+STATIC = {name: spec for name, spec in SPECS.items() if not spec.depends_on_length}
+
+
+def equal(left, right) -> bool:
+    left, right = (array(a) if isinstance(a, torch.Tensor) else np.asarray(a) for a in (left, right))
+    return compare(left, right, 1.0, 0.0).ok and left.dtype == right.dtype
+
+
+def positions_for(spec, shape, end, rng):
+    return rng.integers(0, end, shape if spec.pairs.axes == 1 else (*shape, spec.pairs.axes)).astype(np.int32)
+
+
+@pytest.mark.parametrize("strategy", TABLES)
+@pytest.mark.parametrize("spec", STATIC.values(), ids=STATIC)
+def test_every_strategy_serves_the_bytes_of_table_free(spec, strategy, rng):
+    """In both frameworks, after growth; `split_table` is equal between them, and near."""
+    cache = rope_jax.init_cache(spec, strategy, 40 if strategy in ("lazy", "doubling") else 3000)
+    of_torch = rope_torch.init_cache(spec, strategy, cache.capacity)
+    for end in (40, 300, 3000):
+        positions = positions_for(spec, (2, 30), end, rng)
+        ours, cache = rope_jax.cached_cos_sin(cache, jnp.asarray(positions), end)
+        theirs, of_torch = rope_torch.cached_cos_sin(of_torch, tensor(positions), end)
+        assert all(map(equal, ours, theirs))
+        if strategy != "split_table":
+            assert all(map(equal, ours, rope_jax.cos_sin(spec, positions)))
+
+
+@pytest.mark.parametrize("spec", STATIC.values(), ids=STATIC)
+def test_the_split_table_keeps_its_bound_up_to_a_million(spec, rng):
+    """1.6e-7 f, and the rounding of the product where the attention factor f is not 1."""
+    factor = inverse_frequencies(spec).attention_factor
+    cache = rope_jax.init_cache(spec, "split_table", 2**20)
+    positions = positions_for(spec, (1, 200), 2**20, rng)
+    bound = 1.6e-7 * factor + (factor * 2.0**-24 if factor != 1 else 0)
+    for ours, exact in zip(rope_jax.lookup(cache, positions), oracle.cos_sin(spec, positions), strict=True):
+        assert np.abs(np.asarray(ours, np.float64) - exact).max() <= bound
+
+
+def test_bytes_at_a_million_positions():
+    spec = LAYOUTS["half"].__class__(head_dim=128, theta=1e4, pairs=LAYOUTS["half"].pairs.single(128))
+    size = lambda cache: sum(table.nbytes for table in cache.tables)
+    assert size(rope_jax.init_cache(spec, "split_table", 2**20)) == 2**20
+    assert size(rope_jax.grow_cache(rope_jax.init_cache(spec), 2**31)) == 0
+
+
+@pytest.mark.parametrize("strategy", ["lazy", "doubling"])
+@pytest.mark.parametrize("branch", [rope_jax, rope_torch])
+def test_growth_is_pure_and_keeps_rows(branch, strategy):
+    cache = branch.init_cache(SPEC, strategy, 10)
+    before = [np.asarray(table).copy() for table in cache.tables]
+    grown = branch.grow_cache(cache, 11)
+    assert grown.capacity == (11 if strategy == "lazy" else 20) and cache.capacity == 10
+    assert branch.grow_cache(grown, 11) is grown and branch.grow_cache(grown, 3) is grown
+    assert all(equal(new[:10], old) for new, old in zip(grown.tables, before, strict=True))
+    assert all(equal(table, old) for table, old in zip(cache.tables, before, strict=True))
+
+
+@pytest.mark.parametrize("capacity, length, grown", [(512, 513, 1024), (512, 1024, 1024), (512, 1025, 2048), (3, 100, 192)])
+def test_doubling_takes_the_fewest_doublings(capacity, length, grown):
+    assert rope_jax.grow_cache(rope_jax.init_cache(SPEC, "doubling", capacity), length).capacity == grown
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    name=st.sampled_from(sorted(STATIC)),
+    lengths=st.lists(st.integers(1, 700), min_size=1, max_size=6),
+    dtypes=st.lists(st.sampled_from(sorted(DTYPES)), min_size=6, max_size=6),
+)
+def test_all_strategies_agree(name, lengths, dtypes):
+    """Over random specs, lengths and dtypes of the callers: a half-precision call leaves nothing behind."""
+    spec = STATIC[name]
+    caches = {s: rope_jax.init_cache(spec, s, 700 if s == "fixed" else 1) for s in ("lazy", "doubling", "fixed")}
+    of_torch = rope_torch.init_cache(spec, "lazy", 1)
+    for length, dtype in zip(lengths, dtypes, strict=False):
+        positions = np.arange(length)[None]
+        if spec.pairs.axes > 1:
+            positions = np.stack([positions, *[positions[:, ::-1]] * (spec.pairs.axes - 1)], axis=-1)
+        x = np.linspace(-1, 1, length * spec.head_dim).reshape(1, length, 1, spec.head_dim).astype(DTYPES[dtype])
+        expected = rope_jax.rotate(jnp.asarray(x), *rope_jax.cos_sin(spec, positions), spec)
+        for strategy in caches:
+            table, caches[strategy] = rope_jax.cached_cos_sin(caches[strategy], positions, length)
+            assert equal(rope_jax.rotate(jnp.asarray(x), *table, spec), expected), strategy
+        table, of_torch = rope_torch.cached_cos_sin(of_torch, torch.tensor(positions.copy()), length)
+        assert equal(rope_torch.rotate(tensor(x), *table, spec, heads_axis=-2), expected)
+
+
+OUTSIDE = np.array([[-1, 0, 99, 100, 2**31 - 1]], np.int32)
+
+
+@pytest.mark.parametrize("strategy", ["lazy", "doubling", "fixed"])
+def test_leaving_the_table_is_loud(strategy):
+    """NaN under jit and torch.compile, NumPy and CPU positions raise at once, `clamp` takes the nearest row."""
+    cache, of_torch = (branch.init_cache(SPEC, strategy, 100) for branch in (rope_jax, rope_torch))
+    compiled = torch.compile(lambda p: rope_torch.lookup(of_torch, p)[0], fullgraph=True)
+    for cos in (jax.jit(lambda p: rope_jax.lookup(cache, p)[0])(OUTSIDE), compiled(torch.tensor(OUTSIDE))):
+        assert np.isnan(np.asarray(cos)).all(-1).tolist() == [[True, False, False, True, True]]
+        assert np.isnan(np.asarray(cos)).any(-1).tolist() == [[True, False, False, True, True]]
+    message = "got positions from -1 to 2147483647, expected 0 to 99, the rows of the table. Call grow_cache first"
+    for call in (lambda: rope_jax.lookup(cache, OUTSIDE), lambda: rope_torch.lookup(of_torch, torch.tensor(OUTSIDE))):
+        with pytest.raises(ValueError, match=message):
+            call()
+    nearest = rope_jax.lookup(cache, OUTSIDE.clip(0, 99))[0]
+    assert equal(rope_jax.lookup(cache, OUTSIDE, out_of_range="clamp")[0], nearest)
+    assert equal(rope_torch.lookup(of_torch, torch.tensor(OUTSIDE), out_of_range="clamp")[0], nearest)
+
+
+def test_raise_goes_through_checkify():
+    cache = rope_jax.init_cache(SPEC, "fixed", 100)
+    checked = jax.jit(checkify.checkify(lambda p: rope_jax.lookup(cache, p, out_of_range="raise")[0]))
+    error, _ = checked(OUTSIDE)
+    with pytest.raises(checkify.JaxRuntimeError, match="lookup: a position is outside the 100 rows of the table"):
+        error.throw()
+    checked(OUTSIDE.clip(0, 99))[0].throw()
+
+
+def test_no_value_is_waited_for():
+    """A lookup of positions on a device is dispatched without reading them."""
+    cache = rope_jax.init_cache(SPEC, "fixed", 100)
+    with jax.transfer_guard_device_to_host("disallow"):
+        rope_jax.lookup(cache, jnp.asarray(OUTSIDE))
+
+
+BAD = {
+    "strategy": (lambda b: b.init_cache(SPEC, "static"), "strategy: got 'static', expected one of 'lazy', 'doubling'"),
+    "no length": (lambda b: b.init_cache(SPEC, "fixed"), "length: got 0 for strategy 'fixed', expected the number"),
+    "dynamic": (lambda b: b.init_cache(SPECS["dynamic"], "lazy", 8), "got 'lazy' for frequencies that change with the length"),
+    "too short": (
+        lambda b: b.grow_cache(b.init_cache(SPEC, "fixed", 8), 9),
+        "got length=9 for a fixed table of 8 rows, expected at most that. Make it longer at the start, or use 'table_free'",
+    ),
+    "policy": (lambda b: b.lookup(b.init_cache(SPEC), None, out_of_range="wrap"), "out_of_range: got 'wrap', expected one of"),
+}
+
+
+@pytest.mark.parametrize("branch", [rope_jax, rope_torch])
+@pytest.mark.parametrize("call, message", BAD.values(), ids=BAD)
+def test_bad_input(call, message, branch):
+    with pytest.raises(ValueError, match=message):
+        call(branch)
+
+
+def test_torch_has_no_raise():
+    with pytest.raises(ValueError, match="got 'raise', expected 'nan' or 'clamp': positions on the CPU raise by themselves"):
+        rope_torch.lookup(rope_torch.init_cache(SPEC), torch.arange(3), out_of_range="raise")
+
+
+def one_shape() -> growth.Trace:
+    return growth.Trace("one shape", 100, 4096, tuple(np.arange(n - 64, n)[None] for n in (64, 100, 130, 700, 400, 3000, 3001)))
+
+
+def test_compilations_of_the_cache():
+    """Counted by jax's own event, for calls of one shape: none of the cache's own where no shape changes, else one a growth."""
+    found = growth.ledger(SPEC, (one_shape,))["one shape"]
+    own = {strategy: account.cache_compilations for strategy, account in found.items()}
+    assert own["fixed"] == own["split_table"] == own["table_free"] == 0
+    assert own["doubling"] == found["doubling"].growths <= math.ceil(math.log2(3001 / 100))
+    assert own["lazy"] == found["lazy"].growths == 4
+    assert found["table_free"].final_bytes == found["table_free"].peak_bytes == 0
+    assert found["lazy"].torch_rebuilds == 5 and found["fixed"].torch_rebuilds == 1
+
+
+@pytest.mark.parametrize("trace", growth.TRACES)
+def test_compilations_along_the_traces(trace):
+    """Of mixed shapes every one is compiled anew for a larger table; without growth there is nothing of the cache's own."""
+    shapes = len({call.shape for call in trace().calls})
+    found = growth.ledger(SPEC, (trace,))[trace().name]
+    for strategy, account in found.items():
+        assert 0 <= account.cache_compilations <= account.growths * shapes
+        assert account.max_error <= (1.6e-7 if strategy == "split_table" else 3.2e-8) * 2
+
+
+LONG = 30_000
+
+
+@pytest.mark.parametrize("name", ["longrope", "dynamic"])
+def test_a_traced_length_is_the_static_one(name):
+    """One length for each row of the batch, in one compilation; LongRoPE to the bit, dynamic NTK within its stated error."""
+    spec, lengths = SPECS[name], np.array([100, 5000, LONG], np.int32)
+    positions = np.stack([np.arange(n - 8, n) for n in lengths]).astype(np.int32)
+    traced = jax.jit(lambda p, n: rope_jax.cos_sin(spec, p, seq_len=n))
+    cos, sin = traced(positions, lengths)
+    of_torch = rope_torch.cos_sin(spec, torch.tensor(positions), seq_len=torch.tensor(lengths))
+    for row, length in enumerate(lengths):
+        exact = rope_jax.cos_sin(spec, positions[row], seq_len=int(length))
+        for ours, theirs, static in zip((cos, sin), of_torch, exact, strict=True):
+            if name == "longrope":
+                assert equal(ours[row], static) and equal(theirs[row], static)
+            else:
+                factor, stretch = 4.0, 4.0 * max(length / 2048, 1) - 3.0
+                relative = (2 * factor + math.log(stretch) + 8) * 2.0**-24
+                angle = positions[row][:, None] * inverse_frequencies(spec, int(length)).inv_freq
+                bound = angle * relative + 2 * 2.0**-24
+                assert (np.abs(np.asarray(ours[row]) - static) <= bound).all()
+                assert (np.abs(theirs[row].numpy() - static) <= bound).all()
+    one = traced(positions[1], lengths[1])[0]
+    assert equal(one, cos[1])
+
+
+def test_a_traced_length_needs_no_round_trip():
+    spec = SPECS["longrope"]
+    with jax.transfer_guard_device_to_host("disallow"):
+        rope_jax.cos_sin(spec, jnp.arange(8), seq_len=jnp.array(9))
+
+
+def test_decoding_is_rotating_the_whole_sequence_at_once(rng):
+    """lax.scan over tokens of left-padded rows with offsets of their own, into a preallocated KV cache, to the bit."""
+    lengths, total = np.array([5, 9, 12]), 12
+    positions = jnp.asarray(np.maximum(np.arange(total) - (total - lengths[:, None]), 0), jnp.int32)
+    keys = jnp.asarray(rng.standard_normal((3, total, 2, 64)), jnp.bfloat16)
+    whole = rope_jax.rotate(keys, *rope_jax.cos_sin(SPEC, positions), SPEC)
+
+    def step(kv, token):
+        index, key, position = token
+        key = rope_jax.rotate(key[:, None], *rope_jax.cos_sin(SPEC, position[:, None]), SPEC)
+        return jax.lax.dynamic_update_slice_in_dim(kv, key, index, axis=1), None
+
+    tokens = jnp.arange(total), keys.swapaxes(0, 1), positions.T
+    assert equal(jax.lax.scan(step, jnp.zeros_like(keys), tokens)[0], whole)
+
+
+class Layer(nnx.Module):
+    def __init__(self, capacity):
+        self.rope, self.keys = RotaryEmbedding(SPEC), nnx.Cache(jnp.zeros((3, capacity, 2, 64)))
+        self.length = nnx.Cache(jnp.array(0))
+
+    def __call__(self, key):
+        index = self.length[...]
+        positions = jnp.broadcast_to(index + jnp.arange(key.shape[1]), key.shape[:2])
+        self.keys[...] = jax.lax.dynamic_update_slice_in_dim(self.keys[...], self.rope(key, positions), index, axis=1)
+        self.length[...] = index + key.shape[1]
+
+
+def test_decoding_under_nnx_jit(rng):
+    """A prefill and single tokens into a preallocated cache: two compilations, and the bits of the whole sequence at once."""
+    keys = jnp.asarray(rng.standard_normal((3, 12, 2, 64)), jnp.float32)
+    layer, step = Layer(16), nnx.jit(lambda layer, key: layer(key))
+    for part in (keys[:, :8], *(keys[:, i : i + 1] for i in range(8, 12))):
+        step(layer, part)
+    whole = rope_jax.rotate(keys, *rope_jax.cos_sin(SPEC, jnp.arange(12)[None]), SPEC)
+    assert equal(layer.keys[...][:, :12], whole)
+
+
+def test_the_default_is_right_at_every_int32_position(rng):
+    rope, positions = RotaryEmbedding(SPEC), np.array([[0, -1, 2**31 - 1, -(2**31), 10**9]], np.int32)
+    factor = inverse_frequencies(SPEC).attention_factor
+    for ours, exact in zip(rope.cos_sin(jnp.asarray(positions)), oracle.cos_sin(SPEC, positions), strict=True):
+        assert np.abs(np.asarray(ours, np.float64) - exact).max() <= 3.2e-8 * factor + factor * 2.0**-24
