@@ -179,8 +179,8 @@ def summary(found: dict[str, dict[str, Account]]) -> Iterator[Table]:
     """A table for each trace."""
     for name, accounts in found.items():
         table = Table("strategy", title=f"[bold]{name}", title_justify="left")
-        heads = ("compiled by the cache", "in all", "MiB at end", "at peak", "first ms", "steady ms", "to position", "error")
-        for head in (*heads, "torch builds", "torch recompiles"):
+        heads = ("cache compiles", "all compiles", "MiB", "peak MiB", "first ms", "steady ms", "up to", "error")
+        for head in (*heads, "torch builds", "recompiles"):
             table.add_column(head, justify="right")
         for strategy, a in accounts.items():
             sizes = f"{a.final_bytes / 2**20:.2f}", f"{a.peak_bytes / 2**20:.2f}"
@@ -203,15 +203,18 @@ def plot(path: Path, found: dict[str, dict[str, Account]]) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import MaxNLocator
 
     figure, axes = pyplot.subplots(2, len(found), figsize=(4.6 * len(found), 6.4), sharex="col", layout="constrained")
     for column, (name, accounts) in zip(axes.T, found.items(), strict=True):
         for index, (strategy, account) in enumerate(accounts.items()):
-            style = {"color": f"C{index}", "linestyle": ["-", "--", "-.", ":", (0, (5, 1))][index], "label": strategy}
+            style: dict = {"color": f"C{index}", "label": strategy, "drawstyle": "steps-post"}
+            style["linestyle"] = ["-", "--", "-.", ":", (0, (5, 1))][index]
             column[0].plot([step["bytes"] / 2**20 for step in account.steps], **style)
             column[1].plot([step["compilations"] for step in account.steps], **style)
         column[0].set_title(name)
         column[1].set_xlabel("call")
+        column[1].yaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0, 0].set_ylabel("MiB held")
     axes[1, 0].set_ylabel("compilations so far")
     axes[0, 0].legend(frameon=False)

@@ -130,7 +130,7 @@ BAD = {
         r"positions of shape \(2, 3\), but cos is for \(2, 8\). Name the axis of x that holds the heads",
     ),
     "heads axis of positive sign": (lambda: rope_jax.rotate(X, *TABLE, HALF, heads_axis=2), ValueError, "heads_axis=2"),
-    "rank": (lambda: rope_jax.rotate(X[0, 0, 0], *TABLE, HALF), ValueError, r"heads_axis=-2 for x of shape \(64,\)"),
+    "rank": (lambda: rope_jax.rotate(X[0, 0, 0], *TABLE, HALF), ValueError, r"x of shape \(64,\) with heads_axis=-2"),
     "float positions": (lambda: rope_jax.cos_sin(HALF, jnp.zeros(3)), TypeError, "positions: got float32, expected integers"),
 }
 

@@ -93,7 +93,7 @@ def test_a_broken_formula_is_called_broken(name, broken, monkeypatch):
     config = {"_llama3": "llama-3.1-8b", "_yarn": "deepseek-v3"}[name]
     spec = cases_of(config, CONFIGS / f"{config}.json")[0].spec
     monkeypatch.setattr(f"rope_spec.frequencies.{name}", broken)
-    monkeypatch.setattr("rope_torch.constants.inverse_frequencies", inverse_frequencies.__wrapped__)  # not the remembered one
+    monkeypatch.setattr("rope_torch.phase.inverse_frequencies", inverse_frequencies.__wrapped__)  # not the remembered one
     assert not verdict(spec, spec)
 
 

@@ -81,7 +81,7 @@ BAD = {
         ValueError,
         r"positions of shape \(2, 3\), but cos is for \(2, 8\). Name the axis of x that holds the heads",
     ),
-    "rank": (lambda: rope_torch.rotate(X[0, 0, 0], *TABLE, HALF), ValueError, r"heads_axis=-3 for x of shape \(64,\)"),
+    "rank": (lambda: rope_torch.rotate(X[0, 0, 0], *TABLE, HALF), ValueError, r"x of shape \(64,\) with heads_axis=-3"),
     "float positions": (
         lambda: rope_torch.cos_sin(HALF, torch.zeros(3)),
         TypeError,

@@ -4,8 +4,6 @@ All strategies give the same bits, but `split_table`, which is within 1.6e-7 f. 
 other: a larger one is another shape, hence another compilation. `table_free` holds nothing and never grows.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -18,7 +16,8 @@ from jaxtyping import Array
 
 from rope_spec import OutOfRange, RopeSpec, Strategy, check_positions, first_capacity, grown_capacity
 from rope_spec.phase import table_rows
-from rope_spec.strategies import ROW, check_on_host, checked_policy
+from rope_spec.spec import one_of
+from rope_spec.strategies import ROW, check_on_host
 
 from .functional import Length, Positions, Table, cos_sin
 from .rotation import uncontracted
@@ -79,7 +78,7 @@ def lookup(cache: RopeCache, positions: Positions, *, seq_len: Length = None, ou
     Raises:
         ValueError: NumPy positions outside the table.
     """
-    checked_policy(out_of_range)
+    one_of("out_of_range", out_of_range, OutOfRange)
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)
     dtype = jnp.result_type(positions)

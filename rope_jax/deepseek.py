@@ -5,8 +5,6 @@ tracing, from a shape or a static `seq_len`; a call that grows the table returns
 state is compiled anew. The faults of the lesson's class are kept: the table takes the dtype of the call that grew it.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import jax.numpy as jnp

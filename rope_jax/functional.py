@@ -1,7 +1,5 @@
 """RoPE as functions: `cos_sin` once for each step, `rotate` for q and k in each layer."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import jax
@@ -11,8 +9,7 @@ from jaxtyping import Array, Float, Integer
 
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, check_positions, check_rotation, inverse_frequencies
 
-from .lengthwise import inv_freq_at, limbs_at
-from .phase import limbs, phase_cos_sin, phase_of
+from .phase import inv_freq_at, limbs, limbs_at, phase_cos_sin, phase_of
 from .rotation import rotate_p
 
 EXACT = Arithmetic()
@@ -31,7 +28,7 @@ def cos_sin(spec: RopeSpec, positions: Positions, *, seq_len: Length = None, ari
         spec: the rotary embedding; static under `jit`.
         positions: any int32, negative ones too: `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
         seq_len: the current length, for `DynamicNTK` and `LongRope`: a Python int, or an array, traced or not, that holds
-            one length or one for each row of the batch (`rope_jax.lengthwise` says what that costs).
+            one length or one for each row of the batch (`rope_jax.phase` says what that costs).
         arithmetic: exact angles, or float32 ones as transformers has them.
 
     Returns:

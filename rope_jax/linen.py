@@ -1,8 +1,6 @@
 """Flax Linen: a module that holds a spec and calls."""
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, Self
 
 from flax import linen
 
@@ -37,7 +35,7 @@ class RotaryEmbedding(linen.Module):
     out_of_range: OutOfRange = "nan"
 
     @classmethod
-    def from_config(cls, config: Any, label: str | None = None, **options: Any) -> RotaryEmbedding:
+    def from_config(cls, config: Any, label: str | None = None, **options: Any) -> Self:
         """From a config.json, by path or content; options as for the constructor."""
         return cls(spec_from_config(config, label), **options)
 

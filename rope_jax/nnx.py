@@ -1,9 +1,7 @@
 """Flax NNX: a module that holds a spec and calls, and an attention function for `nnx.MultiHeadAttention`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import jax.numpy as jnp
 from flax import nnx
@@ -51,7 +49,7 @@ class RotaryEmbedding(nnx.Module):
         self.table = RopeTable(cache) if cache.tables else None
 
     @classmethod
-    def from_config(cls, config: Any, label: str | None = None, **options: Any) -> RotaryEmbedding:
+    def from_config(cls, config: Any, label: str | None = None, **options: Any) -> Self:
         """From a config.json, by path or content; options as for the constructor."""
         return cls(spec_from_config(config, label), **options)
 

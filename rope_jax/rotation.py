@@ -4,8 +4,6 @@ A primitive, because its derivative has to be the rotation by the negative angle
 has no forward mode, and differentiating through the guard would give zero.
 """
 
-from __future__ import annotations
-
 import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Primitive

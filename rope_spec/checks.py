@@ -1,7 +1,5 @@
 """Checks that both branches make of their arguments, from shapes and names alone; each error says the next step."""
 
-from __future__ import annotations
-
 from .spec import RopeSpec
 
 Shape = tuple[int, ...]
@@ -41,16 +39,11 @@ def check_rotation(
 
 
 def _check_heads_axis(x: Shape, cos: Shape, heads_axis: int | None) -> None:
-    if heads_axis is not None and not -len(x) <= heads_axis <= -2:
-        raise ValueError(
-            f"rotate: got heads_axis={heads_axis} for x of shape {x}, expected -2 for (B, S, N, H), -3 for (B, N, S, H), "
-            "or None for an x without heads."
-        )
+    is_axis = heads_axis is None or -len(x) <= heads_axis <= -2
     positions = tuple(size for axis, size in enumerate(x[:-1], -len(x)) if axis != heads_axis)
-    table = cos[:-1]
-    fits = len(table) <= len(positions) and all(c in (1, p) for c, p in zip(table[::-1], positions[::-1], strict=False))
-    if not fits:
+    sizes = list(zip(cos[-2::-1], positions[::-1], strict=False))
+    if not is_axis or len(sizes) < len(cos) - 1 or any(c not in (1, p) for c, p in sizes):
         raise ValueError(
             f"rotate: got x of shape {x} with heads_axis={heads_axis}, hence positions of shape {positions}, but cos is for "
-            f"{table}. Name the axis of x that holds the heads: -2 for (B, S, N, H), -3 for (B, N, S, H), None for none."
+            f"{cos[:-1]}. Name the axis of x that holds the heads: -2 for (B, S, N, H), -3 for (B, N, S, H), None for none."
         )

@@ -1,7 +1,5 @@
 """What a model_type means, from families.toml, and where in a config.json its keys are."""
 
-from __future__ import annotations
-
 import json
 import tomllib
 from collections.abc import Mapping

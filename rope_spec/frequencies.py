@@ -4,8 +4,6 @@ Each rule is written once, over a ladder `w_k = theta ** (2 k / ladder_dim)` who
 the same on every machine) or float32 in the order of operations of transformers' `modeling_rope_utils.py`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from decimal import Decimal, localcontext

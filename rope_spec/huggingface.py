@@ -1,7 +1,5 @@
 """From a raw `config.json` to the specs of its layers: strict, since a wrong rotation trains happily."""
 
-from __future__ import annotations
-
 from . import scaling
 from .families import Config, Family, read_config as read_config, towers
 from .keys import OURS, Keys

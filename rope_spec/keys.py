@@ -1,10 +1,8 @@
 """A JSON object that remembers which of its keys were read, so that a key nobody understood is an error, not a guess."""
 
-from __future__ import annotations
-
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 OURS = re.compile("rope|rotary|yarn|ntk")
@@ -27,11 +25,6 @@ class Keys:
         if not _fits(value, kind):
             raise TypeError(f"{self.name}: got {key}={value!r}, expected {KINDS[kind]}.")
         return kind(value) if kind in (int, float) else value  # pyright: ignore[reportArgumentType]
-
-    def first(self, keys: Iterable[str], kind: type, default: Any = None) -> Any:
-        """The value of the first of `keys` that is there; every one of them counts as read."""
-        values = [self.get(key, kind) for key in keys]
-        return next((value for value in values if value is not None), default)
 
     def way(self, way: str, kind: type) -> Any:
         """The value of a key, or for `a/b` of one divided by the other; None where one is missing, or b is 0."""

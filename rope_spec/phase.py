@@ -9,8 +9,6 @@ rounded phase (2 pi 2 ** -33), 0.037 for the rounded turns (2 pi 2 ** -65 2 ** 3
 at most 3.17.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -93,7 +91,4 @@ def fixed_point(attention_factor: float) -> tuple[int, float]:
     if attention_factor == 1.0:
         return 0, 2.0**-31
     fraction, exponent = math.frexp(attention_factor)
-    multiplier = round(fraction * 2**32)
-    if multiplier == 2**32:
-        multiplier, exponent = 2**31, exponent + 1
-    return multiplier, 2.0 ** (exponent - 31)
+    return min(round(fraction * 2**32), 2**32 - 1), 2.0 ** (exponent - 31)

@@ -1,7 +1,5 @@
 """Positions as data pipelines need them: padding, packing, images. NumPy on the host; int32."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """One small frozen dataclass for each rule that scales the frequency ladder; `frequencies.py` has their formulas."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, fields
 

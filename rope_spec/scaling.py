@@ -1,7 +1,5 @@
 """From the rope object of a config.json to a rule, or None."""
 
-from __future__ import annotations
-
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
@@ -11,7 +9,7 @@ from .rules import DynamicNTK, Linear, Llama3, LongRope, Proportional, Rule, Yar
 
 ALIASES = {"su": "longrope", "axial": "default"}
 RULES = {"linear": Linear, "dynamic": DynamicNTK, "yarn": Yarn, "llama3": Llama3, "longrope": LongRope}
-KINDS = {"float": float, "float | None": float, "int": int, "bool": bool, "tuple[float, ...]": list}
+KINDS = {float: float, float | None: float, int: int, bool: bool, tuple[float, ...]: list}
 
 
 def rule_of(rope: Keys, text: Keys, family: Family, head_dim: int) -> Rule | None:
@@ -43,7 +41,7 @@ def _value(field: Field, rule: str, rope: Keys, text: Keys, family: Family) -> A
             return _original_length(rope, text, family)
         case "factor" if rule == "longrope" and rope.get("factor", float) is None:
             return context_length(text, family) / _original_length(rope, text, family)
-    kind, why = KINDS[str(field.type)], f"rope type {rule!r} needs it"
+    kind, why = KINDS[field.type], f"rope type {rule!r} needs it"
     if kind is list:
         return rope.numbers(field.name, why)
     return rope.need(field.name, kind, why) if field.default is MISSING else rope.get(field.name, kind, field.default)
@@ -51,7 +49,8 @@ def _value(field: Field, rule: str, rope: Keys, text: Keys, family: Family) -> A
 
 def rope_type(rope: Keys, family: Family) -> str:
     """The name of the rule in today's spelling; ValueError for one that the model does not know."""
-    given = rope.first(("rope_type", "type"), str, "default")
+    older = rope.get("type", str, "default")
+    given = rope.get("rope_type", str, older)
     name = "default" if given == "mrope" and family["axes"] != "single" else ALIASES.get(given, given)
     if name not in family["rope_types"]:
         raise ValueError(
@@ -63,8 +62,8 @@ def rope_type(rope: Keys, family: Family) -> str:
 
 def context_length(text: Keys, family: Family) -> int:
     """`max_position_embeddings`, the number of positions that the model was made for; ValueError where it is missing."""
-    length = text.first(family["length"], int)
-    if length is None:
+    length = next(filter(None, [text.get(key, int) for key in family["length"]]), 0)
+    if not length:
         raise ValueError(f"{text.name}: got none of {', '.join(family['length'])}, expected the length of the context.")
     return length
 

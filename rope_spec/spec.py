@@ -3,8 +3,6 @@
 Letters used in every shape of this project: B batch, S sequence, N heads, H head_dim, P pairs, A axes, L table length.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal, get_args

@@ -1,7 +1,5 @@
 """How a cos/sin table is kept: the names, and how many rows it has; the arrays are in the branches."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from .spec import RopeSpec, one_of
@@ -9,12 +7,6 @@ from .spec import RopeSpec, one_of
 Strategy = Literal["lazy", "doubling", "fixed", "split_table", "table_free"]
 OutOfRange = Literal["nan", "clamp", "raise"]
 ROW = 1024  # split_table: position = ROW * high + low
-
-
-def checked_policy(out_of_range: OutOfRange) -> OutOfRange:
-    """The policy itself; ValueError for an unknown one."""
-    one_of("out_of_range", out_of_range, OutOfRange)
-    return out_of_range
 
 
 def first_capacity(spec: RopeSpec, strategy: Strategy, length: int) -> int:

@@ -3,19 +3,17 @@
 All strategies give the same bits, but `split_table`, which is within 1.6e-7 f. `table_free` holds nothing and never grows.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from rope_spec import OutOfRange, RopeSpec, Strategy, check_positions, first_capacity, grown_capacity
-from rope_spec.strategies import ROW, check_on_host, checked_policy
+from rope_spec.spec import one_of
+from rope_spec.strategies import ROW, check_on_host
 
-from .constants import constants
 from .functional import Length, Positions, Table, cos_sin, dtype_name, is_integer
-from .phase import phase_cos_sin, phase_of
+from .phase import constants, phase_cos_sin, phase_of
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,8 @@ def lookup(cache: RopeCache, positions: Positions, *, seq_len: Length = None, ou
     Raises:
         ValueError: positions on the CPU outside the table; `raise`, which only JAX has.
     """
-    if checked_policy(out_of_range) == "raise":
+    one_of("out_of_range", out_of_range, OutOfRange)
+    if out_of_range == "raise":
         raise ValueError("out_of_range: got 'raise', expected 'nan' or 'clamp': positions on the CPU raise by themselves.")
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)

@@ -4,8 +4,6 @@ Its faults, which `RotaryEmbedding` does not have: the table takes the dtype of 
 leaves float16 values to every later float32 call; `.half()` halves `inv_freq` and the table; angles are float32 products.
 """
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn

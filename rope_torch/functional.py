@@ -1,7 +1,5 @@
 """RoPE as functions: `cos_sin` once for each step, `rotate` for q and k in each layer."""
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
@@ -9,9 +7,7 @@ from torch import Tensor
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, check_positions, check_rotation
 
 from . import rotation
-from .constants import constants
-from .lengthwise import inv_freq_at, turns_at
-from .phase import phase_cos_sin, phase_of
+from .phase import constants, inv_freq_at, phase_cos_sin, phase_of, turns_at
 
 EXACT = Arithmetic()
 Positions = Integer[Tensor, "*batch seq"]  # (..., S), or (..., S, A)
@@ -31,7 +27,7 @@ def cos_sin(
         spec: the rotary embedding.
         positions: any int32, negative ones too: `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
         seq_len: the current length, for `DynamicNTK` and `LongRope`: a Python int, or a tensor that holds one length or one
-            for each row of the batch (`rope_torch.lengthwise` says what that costs).
+            for each row of the batch (`rope_torch.phase` says what that costs).
         arithmetic: exact angles, or float32 ones as transformers has them.
 
     Returns:

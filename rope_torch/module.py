@@ -1,8 +1,6 @@
 """PyTorch: a module that holds a spec and calls."""
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -47,7 +45,7 @@ class RotaryEmbedding(nn.Module):
         self.register_load_state_dict_pre_hook(_ignore_inv_freq)
 
     @classmethod
-    def from_config(cls, config: Any, label: str | None = None, **options: Any) -> RotaryEmbedding:
+    def from_config(cls, config: Any, label: str | None = None, **options: Any) -> Self:
         """From a config.json, by path or content; options as for the constructor."""
         return cls(spec_from_config(config, label), **options)
 

@@ -1,7 +1,5 @@
 """The rotation as an autograd function, so that its derivative is the rotation by the negative angle, bit for bit."""
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
