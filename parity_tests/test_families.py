@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rope_spec import inverse_frequencies, model_types, reference_arithmetic, specs_from_config
-from rope_spec.families import family_of
+from rope_spec import inverse_frequencies, reference_arithmetic, specs_from_config
+from rope_spec.families import families, family_of
 
 from .backends import Torch
 from .cases import Case
@@ -54,7 +54,7 @@ def raw_config(model_type: str) -> dict:
     return config | ALSO.get(model_type, {})
 
 
-@pytest.mark.parametrize("model_type", [name for name in model_types() if name not in UNREFERENCED])
+@pytest.mark.parametrize("model_type", [name for name in families() if name not in UNREFERENCED])
 def test_a_family_is_what_transformers_does(model_type, monkeypatch):
     """Frequencies within 1 ULP, and the rotation in every byte, given their cos and sin, in float32 and bfloat16."""
     if model_type in CLASSES:
@@ -77,4 +77,4 @@ def test_a_family_is_what_transformers_does(model_type, monkeypatch):
 
 
 def test_the_exceptions_are_still_needed():
-    assert set(UNREFERENCED) | set(ALSO) | set(CLASSES) <= set(model_types())
+    assert set(UNREFERENCED) | set(ALSO) | set(CLASSES) <= set(families())

@@ -5,7 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from rope_spec import Arithmetic, Llama3, Pairs, RopeSpec, Yarn, inverse_frequencies, reference_arithmetic, spec_from_config
+from rope_spec import (
+    Arithmetic,
+    Linear,
+    Llama3,
+    Pairs,
+    RopeSpec,
+    Yarn,
+    inverse_frequencies,
+    layer_labels,
+    reference_arithmetic,
+    spec_from_config,
+    specs_from_config,
+)
 
 from .cases import CONFIGS
 
@@ -91,3 +103,49 @@ def test_what_is_refused(config, error, message, tmp_path):
     path.write_text(json.dumps(config))
     with pytest.raises(error, match=message):
         spec_from_config(path)
+
+
+def test_labels_of_layers():
+    """Every sixth layer of Gemma-3 is global; SmolLM3 leaves every fourth without a rotation; lists win over periods."""
+    gemma = CONFIGS / "gemma-3-4b.json"
+    labels, specs = layer_labels(gemma), specs_from_config(gemma)
+    assert labels == ["full_attention" if i % 6 == 5 else "sliding_attention" for i in range(34)]
+    assert (specs["full_attention"].theta, specs["full_attention"].rule) == (1e6, Linear(8.0))
+    assert (specs["sliding_attention"].theta, specs["sliding_attention"].rule) == (1e4, None)
+    smollm3 = changed({}, model_type="smollm3", num_hidden_layers=5)
+    assert layer_labels(smollm3) == ["rope", "rope", "rope", "nope", "rope"]
+    assert layer_labels(smollm3 | {"no_rope_layers": [0, 1, 1, 0, 1]}) == ["nope", "rope", "rope", "nope", "rope"]
+    assert specs_from_config(smollm3)["nope"] is None and spec_from_config(smollm3) == specs_from_config(smollm3)["rope"]
+    assert layer_labels(changed(num_hidden_layers=3)) == ["text"] * 3
+    with pytest.raises(ValueError, match="got layers .*'odd'.*, 1 of them, expected 5 of nope, rope"):
+        layer_labels(smollm3 | {"no_rope_layers": None, "layer_types": ["odd"]})
+
+
+def test_published_models_by_hand():
+    """What each file means, as its model card and code have it."""
+    spec = lambda name: spec_from_config(CONFIGS / f"{name}.json")
+    pythia, glm, phi = spec("pythia-1b"), spec("glm-4-9b"), spec("phi-2")
+    assert (pythia.head_dim, pythia.rotary_dim, pythia.start) == (256, 64, 0)
+    assert (glm.head_dim, glm.rotary_dim, glm.start, glm.read) == (128, 64, 0, "interleaved")
+    assert (phi.head_dim, phi.rotary_dim) == (80, 32)
+    assert spec("gpt-oss-20b").rule == Yarn(32.0, 4096, truncate=False) and spec("gpt-oss-20b").theta == 150000.0
+    assert spec("command-r").read == "interleaved" and spec("command-r").theta == 8e6
+    assert spec("qwen2-vl-7b").pairs == Pairs.sections((16, 24, 24)) and spec("qwen3-vl-8b").pairs == Pairs.strided(
+        (24, 20, 20)
+    )
+    long = spec("phi-3.5-mini").rule
+    assert long.original_max_position_embeddings == 4096 and long.factor == 32.0
+    short, stretched = (inverse_frequencies(spec("phi-3.5-mini"), length).inv_freq for length in (4096, 4097))
+    assert short / stretched == pytest.approx([b / a for a, b in zip(long.short_factor, long.long_factor, strict=True)])
+
+
+def test_a_vision_tower_is_a_label_of_its_own():
+    vision = {"embed_dim": 1280, "num_heads": 16, "hidden_size": 3584}
+    config = json.loads((CONFIGS / "qwen2-vl-7b.json").read_text()) | {"vision_config": vision}
+    assert spec_from_config(config, "vision") == RopeSpec(head_dim=80, theta=10000.0, pairs=Pairs.axial(80))
+    assert spec_from_config(config) == spec_from_config(config, "text")
+
+
+def test_what_is_known_and_not_described_says_why():
+    with pytest.raises(ValueError, match="model_type='phimoe', which is not described: its LongRoPE has factors of its own"):
+        specs_from_config({"model_type": "phimoe"})

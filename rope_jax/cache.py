@@ -14,12 +14,12 @@ from jax.core import Tracer
 from jax.experimental import checkify
 from jaxtyping import Array
 
-from rope_spec import OutOfRange, RopeSpec, Strategy, check_positions, first_capacity, grown_capacity
+from rope_spec import OutOfRange, RopeSpec, Strategy
 from rope_spec.phase import table_rows
 from rope_spec.spec import one_of
-from rope_spec.strategies import ROW, check_on_host
+from rope_spec.strategies import ROW, check_on_host, first_capacity, grown_capacity
 
-from .functional import Length, Positions, Table, cos_sin
+from .functional import Length, Positions, Table, check, cos_sin
 from .rotation import uncontracted
 
 
@@ -81,8 +81,7 @@ def lookup(cache: RopeCache, positions: Positions, *, seq_len: Length = None, ou
     one_of("out_of_range", out_of_range, OutOfRange)
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)
-    dtype = jnp.result_type(positions)
-    check_positions(cache.spec, np.shape(positions), dtype.name, jnp.issubdtype(dtype, jnp.integer))
+    check(cache.spec, positions)
     if out_of_range != "clamp" and not isinstance(positions, jax.Array) and np.size(positions):
         check_on_host(np.min(positions), np.max(positions), cache.capacity)
     return _lookup(cache, jnp.asarray(positions), out_of_range)

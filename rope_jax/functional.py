@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
-from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, check_positions, check_rotation, inverse_frequencies
+from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, inverse_frequencies
+from rope_spec.checks import check_positions, check_rotation
 
 from .phase import inv_freq_at, limbs, limbs_at, phase_cos_sin, phase_of
 from .rotation import rotate_p
@@ -38,11 +39,16 @@ def cos_sin(spec: RopeSpec, positions: Positions, *, seq_len: Length = None, ari
         TypeError: positions are no integers.
         ValueError: positions lack the last dimension of A coordinates.
     """
-    shape, dtype = np.shape(positions), jnp.result_type(positions)
-    check_positions(spec, shape, dtype.name, jnp.issubdtype(dtype, jnp.integer))
+    check(spec, positions)
     positions, seq_len = jnp.asarray(positions), seq_len if spec.depends_on_length else None
     at_length = _cos_sin if seq_len is None or isinstance(seq_len, (int, np.integer)) else _cos_sin_at
     return at_length(spec, positions, seq_len, arithmetic.angles)
+
+
+def check(spec: RopeSpec, positions: Positions) -> None:
+    """What `rope_spec.checks.check_positions` asks of an array."""
+    dtype = jnp.result_type(positions)
+    check_positions(spec, np.shape(positions), dtype.name, jnp.issubdtype(dtype, jnp.integer))
 
 
 @partial(jax.jit, static_argnums=(0, 2, 3))
@@ -127,8 +133,7 @@ def apply_rotary_pos_emb(
     """
     if position_ids is not None:
         cos, sin = (table.at[position_ids].get(mode="fill", fill_value=jnp.nan) for table in (cos, sin))
-    cos, sin = (t[None] if t.ndim == 2 else t for t in (cos, sin))
-    cos, sin = jnp.expand_dims(cos, unsqueeze_dim), jnp.expand_dims(sin, unsqueeze_dim)
+    cos, sin = (jnp.expand_dims(t[None] if t.ndim == 2 else t, unsqueeze_dim) for t in (cos, sin))
     return _rotate_halves(q, cos, sin), _rotate_halves(k, cos, sin)
 
 

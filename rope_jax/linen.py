@@ -9,8 +9,6 @@ from rope_spec import Arithmetic, OutOfRange, RopeSpec, Strategy, spec_from_conf
 from .cache import init_cache, lookup
 from .functional import EXACT, Heads, Length, Positions, Table, cos_sin, rotate
 
-COLLECTION = "rope"
-
 
 class RotaryEmbedding(linen.Module):
     """Rotates queries and keys; without a table by default: no variables, no length, every int32 position.
@@ -44,7 +42,7 @@ class RotaryEmbedding(linen.Module):
         """cos and sin, `(..., S, P)`, once for each step; see `rope_jax.cos_sin`."""
         if self.strategy == "table_free":
             return cos_sin(self.spec, positions, seq_len=seq_len, arithmetic=self.arithmetic)
-        table = self.variable(COLLECTION, "table", init_cache, self.spec, self.strategy, self.length)
+        table = self.variable("rope", "table", init_cache, self.spec, self.strategy, self.length)
         return lookup(table.value, positions, out_of_range=self.out_of_range)
 
     def __call__(self, x: Heads, positions: Positions, *, seq_len: Length = None) -> Heads:

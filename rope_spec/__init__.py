@@ -1,7 +1,5 @@
 """Rotary position embeddings described: what they are, their frequencies, and their exact phase. NumPy only."""
 
-from .checks import check_positions as check_positions, check_rotation as check_rotation
-from .families import model_types as model_types
 from .frequencies import Frequencies as Frequencies, inverse_frequencies as inverse_frequencies
 from .huggingface import (
     context_length as context_length,
@@ -30,9 +28,4 @@ from .rules import (
     Yarn as Yarn,
 )
 from .spec import Angles as Angles, Arithmetic as Arithmetic, Layout as Layout, RopeSpec as RopeSpec, RotateIn as RotateIn
-from .strategies import (
-    OutOfRange as OutOfRange,
-    Strategy as Strategy,
-    first_capacity as first_capacity,
-    grown_capacity as grown_capacity,
-)
+from .strategies import OutOfRange as OutOfRange, Strategy as Strategy

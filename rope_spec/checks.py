@@ -9,14 +9,12 @@ def check_positions(spec: RopeSpec, shape: Shape, dtype: str, is_integer: bool) 
     """Raise TypeError for positions that are no integers, ValueError for a shape without the A coordinates last."""
     if not is_integer and not (spec.real and dtype.startswith("float")):
         raise TypeError(f"positions: got {dtype}, expected integers. Cast them to int32 where they are whole numbers.")
-    axes = spec.pairs.axes
-    if axes > 1 and (len(shape) < 2 or shape[-1] != axes):
+    axes, last = spec.pairs.axes, "" if spec.pairs.axes == 1 else f", {spec.pairs.axes}"
+    if not shape or axes > 1 and (len(shape) < 2 or shape[-1] != axes):
         raise ValueError(
-            f"positions: got shape {shape}, expected (..., S, {axes}): this spec has {axes} axes. Put the coordinates "
-            "last; for text repeat one position on every axis."
+            f"positions: got shape {shape}, expected (..., S{last}): this spec has {axes} axes. Give a single position an axis "
+            "of length 1, and put the coordinates last; for text repeat one position on every axis."
         )
-    if axes == 1 and not shape:
-        raise ValueError("positions: got a scalar, expected shape (..., S). Give it an axis: positions[None].")
 
 
 def check_rotation(

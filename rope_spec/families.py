@@ -55,7 +55,8 @@ def _data() -> dict[str, Any]:
 
 
 @lru_cache
-def _families() -> dict[str, Family]:
+def families() -> dict[str, Family]:
+    """What each model_type that is described means."""
     data = _data()
     named = {name: data["defaults"] | family for family in data["family"] for name in family["model_types"]}
     for default in ("head_dim_default", "theta_default"):
@@ -69,19 +70,16 @@ def family_of(model_type: str) -> Family:
     why = _data()["refused"].get(model_type)
     if why:
         raise ValueError(f"config: got model_type={model_type!r}, which is not described: {why}. Build the RopeSpec yourself.")
-    if model_type not in _families():
+    if model_type not in families():
         raise ValueError(
-            f"config: got model_type={model_type!r}, expected one of the {len(_families())} in rope_spec/families.toml. "
+            f"config: got model_type={model_type!r}, expected one of the {len(families())} in rope_spec/families.toml. "
             "Add it there, or build the RopeSpec yourself."
         )
-    return _families()[model_type]
-
-
-def model_types() -> list[str]:
-    """Every model_type that families.toml describes."""
-    return sorted(_families())
+    return families()[model_type]
 
 
 def _nested(outer: Keys, key: str, default_type: str) -> Tower:
+    """The tower under a key; some older files repeat the model_type of the whole there."""
     keys = Keys(outer.need(key, dict, "it holds the keys of that part of the model"), key)
-    return Tower(keys, family_of(keys.get("model_type", str, default_type)))
+    model_type = keys.get("model_type", str, default_type)
+    return Tower(keys, family_of(default_type if model_type == outer.values["model_type"] else model_type))

@@ -99,14 +99,13 @@ def _spec(text: Keys, rope: Keys, family: Family) -> RopeSpec:
     share = 1.0 if ways is None else _agreed(rope, text, "partial_rotary_factor", ways, family["partial_default"])
     ways, default = ([], None) if family["by_label"] else (family["theta"], family["theta_default"])
     theta = _agreed(rope, text, "rope_theta", ways, default)
-    is_interleaved = text.get(family.get("interleave_key", ""), bool, True)
     rope.read.update(family["ignores"])
     return RopeSpec(
         head_dim=head_dim,
         theta=theta,
         pairs=_pairs(rope, family, int(head_dim * share)),
         rule=scaling.rule_of(rope, text, family, head_dim),
-        read=family["read"] if is_interleaved else "half",
+        read=family["read"] if text.get(family.get("interleave_key", ""), bool, True) else "half",
         write=family.get("write"),
         sign=family["sign"],
     )
@@ -190,6 +189,5 @@ def _periodic(text: Keys, layers: Family, count: int) -> list[str]:
     period = text.get(layers.get("period_key", ""), int, layers.get("period"))
     if not period:
         raise ValueError(f"{text.name}: got no layer_types, expected the type of each of the {count} layers.")
-    last = count - 1 if layers.get("last") else None
-    is_one = [(index + layers.get("offset", 1)) % period == 0 or index == last for index in range(count)]
-    return [layers["one"] if one else layers["others"] for one in is_one]
+    offset, last = layers.get("offset", 1), count - 1 if layers.get("last") else None
+    return [layers["one" if (i + offset) % period == 0 or i == last else "others"] for i in range(count)]

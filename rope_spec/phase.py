@@ -21,7 +21,6 @@ from .spec import RopeSpec
 # cos = 1 - z (C0 - z (C1 - ...)), sin = u (S0 - z (S1 - ...)). Interpolated at the Chebyshev nodes of [0, 1].
 COS = (1324675878, 136187728, 5599974, 121701)
 SIN = (3373259426, 693598667, 42784630, 1256618, 21234)
-COS_SIN_BOUND = 3.2e-8
 
 
 def cos_sin(spec: RopeSpec, positions: np.ndarray, seq_len: int | None = None) -> tuple[np.ndarray, np.ndarray]:

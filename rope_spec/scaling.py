@@ -49,8 +49,7 @@ def _value(field: Field, rule: str, rope: Keys, text: Keys, family: Family) -> A
 
 def rope_type(rope: Keys, family: Family) -> str:
     """The name of the rule in today's spelling; ValueError for one that the model does not know."""
-    older = rope.get("type", str, "default")
-    given = rope.get("rope_type", str, older)
+    given = rope.get("rope_type", str, rope.get("type", str, "default"))
     name = "default" if given == "mrope" and family["axes"] != "single" else ALIASES.get(given, given)
     if name not in family["rope_types"]:
         raise ValueError(

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from rope_spec import OutOfRange, RopeSpec, Strategy, check_positions, first_capacity, grown_capacity
+from rope_spec import OutOfRange, RopeSpec, Strategy
 from rope_spec.spec import one_of
-from rope_spec.strategies import ROW, check_on_host
+from rope_spec.strategies import ROW, check_on_host, first_capacity, grown_capacity
 
-from .functional import Length, Positions, Table, cos_sin, dtype_name, is_integer
+from .functional import Length, Positions, Table, check, cos_sin
 from .phase import constants, phase_cos_sin, phase_of
 
 
@@ -75,7 +75,7 @@ def lookup(cache: RopeCache, positions: Positions, *, seq_len: Length = None, ou
         raise ValueError("out_of_range: got 'raise', expected 'nan' or 'clamp': positions on the CPU raise by themselves.")
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)
-    check_positions(cache.spec, tuple(positions.shape), dtype_name(positions), is_integer(positions))
+    check(cache.spec, positions)
     if out_of_range != "clamp" and positions.device.type == "cpu" and not torch.compiler.is_compiling() and positions.numel():
         check_on_host(int(positions.min()), int(positions.max()), cache.capacity)
     return _lookup(cache, positions, out_of_range)

@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, check_positions, check_rotation
+from rope_spec import Angles, Arithmetic, LongRope, RopeSpec
+from rope_spec.checks import check_positions, check_rotation
 
 from . import rotation
 from .phase import constants, inv_freq_at, phase_cos_sin, phase_of, turns_at
@@ -37,7 +38,7 @@ def cos_sin(
         TypeError: positions are no integers.
         ValueError: positions lack the last dimension of A coordinates.
     """
-    check_positions(spec, tuple(positions.shape), dtype_name(positions), is_integer(positions))
+    check(spec, positions)
     seq_len = seq_len if spec.depends_on_length else None
     at_length = _cos_sin_at if isinstance(seq_len, Tensor) else _cos_sin
     return at_length(spec, positions, seq_len, arithmetic.angles)  # pyright: ignore[reportArgumentType]
@@ -66,14 +67,10 @@ def _per_pair(spec: RopeSpec, positions: Tensor) -> Tensor:
     return positions[..., None] if spec.pairs.axes == 1 else positions[..., list(spec.pairs.axis)]
 
 
-def dtype_name(x: Tensor) -> str:
-    """`float32`, as NumPy and JAX call it."""
-    return str(x.dtype).removeprefix("torch.")
-
-
-def is_integer(x: Tensor) -> bool:
-    """Whether x holds whole numbers; bool is none."""
-    return not (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool)
+def check(spec: RopeSpec, positions: Positions) -> None:
+    """What `rope_spec.checks.check_positions` asks of a tensor."""
+    is_integer = not (positions.is_floating_point() or positions.is_complex() or positions.dtype == torch.bool)
+    check_positions(spec, tuple(positions.shape), str(positions.dtype).removeprefix("torch."), is_integer)
 
 
 def rotate(
@@ -97,7 +94,7 @@ def rotate(
         ValueError: x is not head_dim wide, or its other dimensions do not fit those of cos.
     """
     shapes = tuple(cos.shape), tuple(sin.shape)
-    check_rotation(spec, tuple(x.shape), dtype_name(x), x.is_floating_point(), *shapes, heads_axis)
+    check_rotation(spec, tuple(x.shape), str(x.dtype).removeprefix("torch."), x.is_floating_point(), *shapes, heads_axis)
     if heads_axis is not None:
         cos, sin = (t[(None,) * max(0, -heads_axis - t.ndim)].unsqueeze(heads_axis) for t in (cos, sin))
     end = spec.start + spec.rotary_dim
@@ -124,8 +121,7 @@ def apply_rotary_pos_emb(
     """
     if position_ids is not None:
         cos, sin = cos[position_ids], sin[position_ids]
-    cos, sin = (t[None] if t.ndim == 2 else t for t in (cos, sin))
-    cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
+    cos, sin = ((t[None] if t.ndim == 2 else t).unsqueeze(unsqueeze_dim) for t in (cos, sin))
     return _rotate_halves(q, cos, sin), _rotate_halves(k, cos, sin)
 
 

@@ -73,9 +73,6 @@ class RotaryEmbedding(nn.Module):
                 self.cache = init_cache(self.spec, self.cache.strategy, self.cache.capacity, device)
         return self
 
-    def extra_repr(self) -> str:
-        return f"{self.spec}, strategy={self.cache.strategy!r}"
-
 
 def _ignore_inv_freq(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
     """Take away what transformers and the lesson's class once saved; the spec says it better."""
