@@ -15,7 +15,9 @@ app = typer.Typer(no_args_is_help=False, add_completion=False, help="Measure whe
 Configs = Annotated[list[str] | None, typer.Argument(help="config.json files, or model types of transformers.")]
 Config = Annotated[str, typer.Argument(help="A config.json, or a model type of transformers.")]
 Json = Annotated[Path | None, typer.Option(help="Write every figure to this file.")]
+Device = Annotated[str | None, typer.Option(help="cpu or gpu; without it every one that is found.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw a picture into this file.")]
+Plots = Annotated[Path | None, typer.Option(help="Draw pictures into this folder.")]
 LLAMA = str(Path(__file__).parent / "configs" / "llama-3.1-8b.json")
 
 
@@ -39,13 +41,15 @@ def main(context: typer.Context) -> None:
 
 
 @app.command()
-def report(configs: Configs = None, json: Json = None) -> None:
+def report(configs: Configs = None, json: Json = None, device: Device = None) -> None:
     """Compare rope_jax, rope_torch, transformers and exact arithmetic; exit code 1 when a bound is broken."""
     from . import report as reporting
     from .cases import named, published
 
     console, cases = _console(), _cases(configs, named) if configs else published()
-    records = reporting.run(cases, console)
+    if device and device not in reporting.devices():
+        raise typer.BadParameter(f"got {device!r}, expected one that both jax and torch see: {', '.join(reporting.devices())}")
+    records = reporting.run(cases, console, [device] if device else None)
     console.print(reporting.summary(records), reporting.legend(records), sep="\n")
     for absent in reporting.environment()["missing"]:
         console.print(f"[yellow]not measured, as this machine lacks it: {absent}")
@@ -70,6 +74,22 @@ def growth(config: Config = LLAMA, json: Json = None, plot: Plot = None) -> None
         ledger.write_json(json, environment(), found)
     if plot:
         ledger.plot(plot, found)
+
+
+@app.command()
+def atlas(json: Json = None, plot: Plots = None) -> None:
+    """Measure and draw where bits differ: over position, by framework, by cause, each with the remedy."""
+    from . import atlas as drawing
+    from .report import environment
+
+    console = _console()
+    found = drawing.measure(console)
+    drawing.show(found, console)
+    if json:
+        drawing.write_json(json, environment(), found)
+    if plot:
+        for path in drawing.plot(plot, found):
+            console.print(f"drawn: {path}")
 
 
 if __name__ == "__main__":

@@ -38,9 +38,9 @@ def compare(left: np.ndarray, right: np.ndarray, pair: np.ndarray | float, bound
     """
     if left.shape != right.shape:
         raise ValueError(f"compare: got shapes {left.shape} and {right.shape}, expected them equal.")
-    equal = _bytes(left) == _bytes(right.astype(left.dtype))
-    a, b = left.astype(np.float64), right.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
+        equal = _bytes(left) == _bytes(right.astype(left.dtype))
+        a, b = left.astype(np.float64), right.astype(np.float64)
         difference = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
         relative = np.where(difference == 0, 0.0, np.nan_to_num(difference / pair, nan=np.inf))
         used = np.where(relative == 0, 0.0, relative / bound)

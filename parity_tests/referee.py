@@ -69,6 +69,9 @@ class Referee:
         for backend in (self.eager, self.jit):
             table = np.stack(backend.cos_sin(self.spec, positions, self.case.seq_len, EXACT))
             yield self._record("cos_sin", backend, "rope_torch", "float32", table, ours, 1.0, 0.0, EQUAL)
+            if self.device != "cpu":
+                on_cpu = np.stack(Torch("cpu").cos_sin(self.spec, positions, self.case.seq_len, EXACT))
+                yield self._record("cos_sin, cpu", backend, "rope_torch", "float32", table, on_cpu, 1.0, 0.0, EQUAL)
             yield self._record("cos_sin", backend, "oracle", "float32", table, exact, self.factor, bound / self.factor, TABLE)
         yield self._record("cos_sin", self.torch, "oracle", "float32", ours, exact, self.factor, bound / self.factor, TABLE)
 
@@ -81,6 +84,9 @@ class Referee:
         for backend in (self.eager, self.jit):
             ours = backend.rotate(x, table, self.spec, EXACT)
             yield self._record("rotate", backend, "rope_torch", dtype, ours, y, 1.0, 0.0, EQUAL)
+            if self.device != "cpu":
+                on_cpu = Torch("cpu").rotate(x, table, self.spec, EXACT)
+                yield self._record("rotate, cpu", backend, "rope_torch", dtype, ours, on_cpu, 1.0, 0.0, EQUAL)
             yield self._rotation_against_oracle(backend, dtype, x, ours)
             grad = backend.gradient(x, ct, table, self.spec, EXACT)
             yield self._record("gradient", backend, "rope_torch", dtype, grad, dx, 1.0, 0.0, EQUAL)

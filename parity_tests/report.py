@@ -24,10 +24,10 @@ from .referee import Record, Referee
 PACKAGES = ("rope-parity", "jax", "flax", "torch", "transformers", "numpy", "mpmath")
 
 
-def run(cases: Sequence[Case], console: Console) -> list[Record]:
-    """Every comparison of every case on every device, with a progress bar."""
+def run(cases: Sequence[Case], console: Console, on: Sequence[str] | None = None) -> list[Record]:
+    """Every comparison of every case on the devices named, else on every one found, with a progress bar."""
     has_transformers = environment()["packages"]["transformers"] is not None
-    jobs = [(case, device) for device in devices() for case in cases]
+    jobs = [(case, device) for device in on or devices() for case in cases]
     records: list[Record] = []
     for case, device in track(jobs, description="measuring", console=console, transient=True):
         records.extend(Referee(case, device, has_transformers).records())

@@ -32,10 +32,18 @@ def rotate_pairs(x: Slice, cos: Half, sin: Half, *, read: int, write: int, rotat
     """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin`, where a pair lies across axis -2 of `(..., blocks, 2, m)`."""
     dtype = x.dtype if rotate_in == "input" or x.dtype.itemsize > 4 else jnp.dtype(jnp.float32)
     keep = uncontracted if guard and dtype.itemsize >= 4 else lambda product: product
-    a, b = _split(x.astype(dtype), read)
+    a, b = _split(_widened(x, dtype) if guard else x.astype(dtype), read)
     cos, sin = cos.astype(dtype), sin.astype(dtype)
     y = jnp.stack([_join(keep(a * cos) - keep(b * sin), write), _join(keep(b * cos) + keep(a * sin), write)], axis=-2)
     return y.astype(x.dtype).reshape(x.shape)
+
+
+def _widened(x: Slice, dtype: jnp.dtype) -> Slice:
+    """`x.astype(dtype)`; bfloat16 through its bits, as XLA would else drop a rounding to it together with this cast."""
+    if x.dtype != jnp.bfloat16 or dtype != jnp.float32:
+        return x.astype(dtype)
+    bits = lax.bitcast_convert_type(x, jnp.uint16).astype(jnp.uint32) << 16
+    return lax.bitcast_convert_type(bits, jnp.float32)
 
 
 def _split(x: Array, blocks: int) -> tuple[Array, Array]:
