@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from . import report
+from . import growth, report
 from .__main__ import app
 from .backends import Jax
 from .cases import CONFIGS, cases_of
@@ -86,3 +86,29 @@ def test_bounds_are_no_looser_than_a_factor_of_two():
     referee = Referee(cases_of("smollm2", SMOL)[0], with_transformers=False)
     of_oracle = [record for record in referee.records() if record.right == "oracle"]
     assert all(record.of_bound > 0.5 for record in of_oracle), of_oracle
+
+
+def test_the_ledger_writes_figures_and_a_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr("parity_tests.growth.ledger.__defaults__", ((growth.prefills,), None))
+    files = tmp_path / "growth.json", tmp_path / "growth.png"
+    result = run("growth", SMOL, "--json", str(files[0]), "--plot", str(files[1]))
+    assert result.exit_code == 0 and "mixed prefills" in result.output and files[1].stat().st_size > 10_000
+    accounts = json.loads(files[0].read_text())["traces"]["mixed prefills"]
+    assert set(accounts) == {"lazy", "doubling", "fixed", "split_table", "table_free"}
+    figures = {"cache_compilations", "compilations", "peak_bytes", "final_bytes", "first_call_ms", "steady_call_ms"}
+    assert all(figures | {"max_position", "max_error"} <= account.keys() for account in accounts.values())
+
+
+def test_the_atlas_writes_figures_and_a_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr("parity_tests.atlas.MODELS", ("smollm2-135m", "deepseek-v3"))
+    result = run("atlas", "--json", str(tmp_path / "atlas.json"), "--plot", str(tmp_path))
+    assert result.exit_code == 0 and (tmp_path / "error_over_position.png").stat().st_size > 10_000
+    data = json.loads((tmp_path / "atlas.json").read_text())
+    assert all(max(curve["exact"]) <= 6.5e-8 for curve in data["error_over_position"].values())
+    assert all({"name", "size", "share", "program", "remedy"} <= entry.keys() for entry in data["differences"])
+
+
+def test_a_device_that_is_not_there():
+    if "gpu" not in report.devices():
+        result = run("report", SMOL, "--device", "gpu")
+        assert result.exit_code == 2 and "expected one that both jax and torch see: cpu" in " ".join(result.output.split())
