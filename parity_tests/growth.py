@@ -205,7 +205,7 @@ def plot(path: Path, found: dict[str, dict[str, Account]]) -> None:
     from matplotlib import pyplot
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = pyplot.subplots(2, len(found), figsize=(4.6 * len(found), 6.4), sharex="col", layout="constrained")
+    figure, axes = pyplot.subplots(2, len(found), figsize=(4.6 * len(found), 6.4), sharex="col", squeeze=False)
     for column, (name, accounts) in zip(axes.T, found.items(), strict=True):
         for index, (strategy, account) in enumerate(accounts.items()):
             style: dict = {"color": f"C{index}", "label": strategy, "drawstyle": "steps-post"}
@@ -220,5 +220,6 @@ def plot(path: Path, found: dict[str, dict[str, Account]]) -> None:
     axes[0, 0].legend(frameon=False)
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
