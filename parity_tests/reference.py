@@ -85,7 +85,7 @@ class Reference:
 
 def _labels(config: Any) -> set[str]:
     """The labels for which a configuration has rope parameters of their own."""
-    return {key for key, value in (config.rope_parameters or {}).items() if isinstance(value, dict)}
+    return {key for key, value in (getattr(config, "rope_parameters", None) or {}).items() if isinstance(value, dict)}
 
 
 def _rotary_class(module: Any, config_class: type) -> type:

@@ -42,8 +42,8 @@ class RotaryEmbedding(linen.Module):
         """cos and sin, `(..., S, P)`, once for each step; see `rope_jax.cos_sin`."""
         if self.strategy == "table_free":
             return cos_sin(self.spec, positions, seq_len=seq_len, arithmetic=self.arithmetic)
-        table = self.variable("rope", "table", init_cache, self.spec, self.strategy, self.length)
-        return lookup(table.value, positions, out_of_range=self.out_of_range)
+        cache = self.variable("rope", "table", init_cache, self.spec, self.strategy, self.length).value
+        return lookup(cache, positions, out_of_range=self.out_of_range)
 
     def __call__(self, x: Heads, positions: Positions, *, seq_len: Length = None) -> Heads:
         """x rotated by its positions, in its shape and dtype."""

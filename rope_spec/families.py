@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
 from os import PathLike
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from .keys import OURS, Keys
@@ -24,9 +25,7 @@ class Tower(NamedTuple):
 
 def read_config(config: Config) -> Mapping[str, Any]:
     """The JSON object itself, from a path or as given."""
-    if not isinstance(config, Mapping):
-        with open(config, encoding="utf-8") as file:
-            config = json.load(file)
+    config = config if isinstance(config, Mapping) else json.loads(Path(config).read_text(encoding="utf-8"))
     if not isinstance(config, Mapping):
         raise TypeError(f"config: got {type(config).__name__}, expected a JSON object with a model_type.")
     return config
@@ -39,14 +38,14 @@ def towers(config: Config) -> list[Tower]:
     inner = _data()["text_config"].get(model_type)
     if inner is None:
         return [Tower(outer, family_of(model_type))]
-    found = [_nested(outer, "text_config", inner)] if outer.get("text_config", dict) or model_type not in FLAT else []
-    text = found or [Tower(outer, family_of(inner))]
+    is_nested = model_type not in FLAT or outer.get("text_config", dict) is not None
+    found = [_nested(outer, "text_config", inner) if is_nested else Tower(outer, family_of(inner))]
     vision = _data()["vision_config"].get(model_type)
     if vision and outer.get("vision_config", dict):
-        text.append(_nested(outer, "vision_config", vision))
-    if found:
+        found.append(_nested(outer, "vision_config", vision))
+    if is_nested:
         outer.finish(OURS)
-    return text
+    return found
 
 
 @lru_cache

@@ -6,8 +6,6 @@ from .keys import OURS, Keys
 from .pairs import Pairs
 from .spec import Arithmetic, RopeSpec
 
-TEXT, VISION = "text", "vision"
-
 
 def specs_from_config(config: Config) -> dict[str, RopeSpec | None]:
     """The rotary embeddings that a `config.json` describes, by label; None for layers without one.
@@ -39,7 +37,7 @@ def spec_from_config(config: Config, label: str | None = None) -> RopeSpec:
         TypeError: a value of the wrong kind.
     """
     specs = {name: spec for name, spec in specs_from_config(config).items() if spec is not None}
-    of_text = [name for name in specs if name != VISION]
+    of_text = [name for name in specs if name != "vision"]
     found = label or (of_text[0] if len(of_text) == 1 else None)
     if found is None or found not in specs:
         raise ValueError(f"spec_from_config: got label={label!r}, expected one of {', '.join(map(repr, specs))}.")
@@ -51,12 +49,11 @@ def layer_labels(config: Config) -> list[str]:
     text, family = towers(config)[0]
     layers, count = family.get("layers"), text.need("num_hidden_layers", int, "it is the number of labels")
     if layers is None:
-        return [TEXT] * count
+        return ["text"] * count
     flags, types = text.get(layers.get("flags", ""), list), text.get("layer_types", list)
     if flags is not None:
         types = [layers["others"] if flag else layers["one"] for flag in flags]
-    if types is None:
-        types = _periodic(text, layers, count)
+    types = _periodic(text, layers, count) if types is None else types
     if len(types) != count or set(types) - set(family["labels"]):
         raise ValueError(
             f"{text.name}: got layers {sorted(set(map(str, types)))}, {len(types)} of them, expected {count} of "
@@ -67,9 +64,7 @@ def layer_labels(config: Config) -> list[str]:
 
 def reference_arithmetic(config: Config, label: str | None = None) -> Arithmetic:
     """How transformers computes the rotation of this model: float32 angles, and often all in the dtype of x."""
-    found = towers(config)
-    family = found[-1].family if label == VISION else found[0].family
-    return Arithmetic(angles="float32", rotate_in=family["rotate_in"])
+    return Arithmetic(angles="float32", rotate_in=towers(config)[-1 if label == "vision" else 0].family["rotate_in"])
 
 
 def context_length(config: Config) -> int:
@@ -78,7 +73,7 @@ def context_length(config: Config) -> int:
 
 
 def _specs(text: Keys, family: Family) -> dict[str, RopeSpec | None]:
-    labels = family.get("labels", {VISION if family["vision"] else TEXT: {}})
+    labels = family.get("labels", {"vision" if family["vision"] else "text": {}})
     described = {label: family | changes for label, changes in labels.items()}
     rotates, nopes = _rotates(text, family), _has_nopes(text, family)
     ropes = _rope_objects(text, family, described)

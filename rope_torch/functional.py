@@ -69,8 +69,8 @@ def _per_pair(spec: RopeSpec, positions: Tensor) -> Tensor:
 
 def check(spec: RopeSpec, positions: Positions) -> None:
     """What `rope_spec.checks.check_positions` asks of a tensor."""
-    is_integer = not (positions.is_floating_point() or positions.is_complex() or positions.dtype == torch.bool)
-    check_positions(spec, tuple(positions.shape), str(positions.dtype).removeprefix("torch."), is_integer)
+    dtype = str(positions.dtype).removeprefix("torch.")
+    check_positions(spec, tuple(positions.shape), dtype, "int" in dtype)
 
 
 def rotate(
