@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 NEWEST ?= python3.13
 BIN := .venv/bin
-NEWEST_TESTS := parity_tests/test_spec.py parity_tests/test_phase.py parity_tests/test_jax.py
+NEWEST_TESTS := parity_tests/test_spec.py parity_tests/test_phase.py parity_tests/test_jax.py parity_tests/test_flax.py
 
 .PHONY: parity test lint format test-newest
 

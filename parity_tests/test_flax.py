@@ -1,0 +1,128 @@
+"""Flax modules by themselves, without torch: training, checkpoints, growth, attention and decode."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+import pytest
+from flax import nnx
+
+import rope_jax
+from rope_jax.linen import RotaryEmbedding as LinenRotary
+from rope_jax.nnx import RopeTable, RotaryAttention, RotaryEmbedding as NnxRotary
+
+from .constructed import SPECS
+from .measure import compare
+
+SPEC = SPECS["yarn, not truncated"]
+POSITIONS = np.arange(16).reshape(2, 8)
+STRATEGIES = ["table_free", "fixed", "lazy", "doubling"]
+
+
+def same(left, right) -> bool:
+    left, right = np.asarray(left), np.asarray(right)
+    return compare(left, right, 1.0, 0.0).ok and left.dtype == right.dtype
+
+
+@pytest.fixture
+def x(rng):
+    return rng.standard_normal((2, 8, 3, 64)).astype(np.float32)
+
+
+@pytest.fixture
+def rotated(x):
+    return rope_jax.rotate(jnp.asarray(x), *rope_jax.cos_sin(SPEC, POSITIONS), SPEC)
+
+
+class Block(nnx.Module):
+    """A layer with parameters and a rotary embedding."""
+
+    def __init__(self, strategy, rngs):
+        self.rope = NnxRotary(SPEC, strategy=strategy, length=16)
+        self.project = nnx.Linear(64, 64, rngs=rngs)
+
+    def __call__(self, x):
+        return self.rope(self.project(x), jnp.asarray(POSITIONS))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_nnx_trains_and_checkpoints_without_the_table(strategy, x, tmp_path):
+    block = Block(strategy, nnx.Rngs(0))
+    params, table, rest = nnx.state(block, nnx.Param, RopeTable, ...)
+    assert len(jax.tree.leaves(table)) == (0 if strategy == "table_free" else 2) and not jax.tree.leaves(rest)
+    optimizer = nnx.Optimizer(block, optax.sgd(1e-2), wrt=nnx.Param)
+
+    @nnx.jit
+    def step(block, optimizer, x):
+        grads = nnx.grad(lambda block: (block(x) ** 2).mean(), argnums=nnx.DiffState(0, nnx.Param))(block)
+        optimizer.update(block, grads)
+
+    before = jax.tree.map(np.asarray, nnx.state(block, RopeTable))
+    kernel = np.asarray(block.project.kernel)
+    step(block, optimizer, jnp.asarray(x))
+    assert jax.tree.all(jax.tree.map(same, before, nnx.state(block, RopeTable)))
+    assert not same(block.project.kernel.get_value(), kernel)
+    saved = nnx.state(block, nnx.Param)
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "params", saved)
+        checkpointer.wait_until_finished()
+        restored = checkpointer.restore(tmp_path / "params", saved)
+    fresh = Block(strategy, nnx.Rngs(1))
+    nnx.update(fresh, restored)
+    assert same(fresh(jnp.asarray(x)), block(jnp.asarray(x)))
+
+
+def test_linen_keeps_the_table_in_its_own_collection(x, rotated):
+    module = LinenRotary(SPEC, strategy="lazy", length=4)
+    variables = module.init({}, jnp.asarray(x), jnp.zeros((2, 8), int))
+    longer = jax.tree.map(lambda leaf: leaf, variables)
+    longer["rope"]["table"] = rope_jax.grow_cache(variables["rope"]["table"], 16)
+    assert same(module.apply(longer, jnp.asarray(x), jnp.asarray(POSITIONS)), rotated)
+    assert jax.tree.leaves(LinenRotary(SPEC).init({}, jnp.asarray(x), jnp.asarray(POSITIONS))) == []
+
+
+def test_nnx_table_grows_outside_jit(x, rotated):
+    rope = NnxRotary(SPEC, strategy="lazy", length=4)
+    short = nnx.jit(lambda rope, x, p: rope(x, p))
+    assert np.isnan(short(rope, jnp.asarray(x), jnp.asarray(POSITIONS))).any()
+    rope.grow(16)
+    assert same(short(rope, jnp.asarray(x), jnp.asarray(POSITIONS)), rotated)
+
+
+def attention(rope, decode, rngs):
+    attend = RotaryAttention(rope)
+    return nnx.MultiHeadAttention(
+        num_heads=2, in_features=16, qkv_features=128, decode=decode, attention_fn=attend, rngs=rngs
+    ), attend
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_attention_rotates_in_training_and_in_decode(offset, rng):
+    """One token at a time from the cache of keys = the whole sequence at once = rotated by hand before the attention."""
+    tokens = jnp.asarray(rng.standard_normal((2, 6, 16)), jnp.float32)
+    positions = jnp.stack([jnp.arange(6) + offset, jnp.arange(6) + 7 * offset])
+    attend, rotary = attention(NnxRotary(SPEC), False, nnx.Rngs(0))
+    rotary.set_positions(positions)
+    mask = nnx.make_causal_mask(jnp.ones((2, 6)))
+    whole = attend(tokens, mask=mask)
+
+    table = rope_jax.cos_sin(SPEC, positions)
+    query, key = (rope_jax.rotate(part(tokens), *table, SPEC) for part in (attend.query, attend.key))
+    by_hand = attend.out(nnx.dot_product_attention(query, key, attend.value(tokens), mask=mask))
+    assert same(whole, by_hand)
+
+    decode, rotary = attention(NnxRotary(SPEC), True, nnx.Rngs(0))
+    rotary.set_positions(positions)
+    decode.init_cache(tokens.shape)
+    step = nnx.jit(lambda attend, token: attend(token))
+    steps = jnp.concatenate([step(decode, tokens[:, i : i + 1]) for i in range(6)], axis=1)
+    few_roundings = 64 * np.finfo(np.float32).eps  # softmax and sums over 6 keys and 128 channels, in another order
+    assert np.abs(steps - whole).max() <= few_roundings * np.abs(whole).max()
+
+
+def test_attention_with_a_mask_it_cannot_read():
+    rotary = RotaryAttention(NnxRotary(SPEC))
+    q, k = jnp.zeros((1, 2, 2, 64)), jnp.zeros((1, 4, 2, 64))
+    with pytest.raises(ValueError, match=r"got a mask of shape None for fewer queries than keys.*Else rotate before attention"):
+        rotary(q, k, k)
