@@ -28,8 +28,8 @@ DERIVATIONS = {
 
 
 def exact_table(factor: float) -> float:
-    """Our cos and sin: 3.2e-8, from `rope_spec.phase`; half an ULP of the product where the attention factor is not 1."""
-    return 3.2e-8 + (U if factor != 1 else 0.0)
+    """Our cos and sin: 3.2e-8 f, from `rope_spec.phase`; half an ULP of the product where the attention factor f is not 1."""
+    return 3.2e-8 * factor + (float(np.spacing(np.float32(factor))) / 2 if factor != 1 else 0.0)
 
 
 def float32_table(positions: np.ndarray, inv_freq: np.ndarray, error: np.ndarray, factor: float) -> np.ndarray:

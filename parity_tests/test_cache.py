@@ -270,3 +270,21 @@ def test_the_default_is_right_at_every_int32_position(rng):
     factor = inverse_frequencies(SPEC).attention_factor
     for ours, exact in zip(rope.cos_sin(jnp.asarray(positions)), oracle.cos_sin(SPEC, positions), strict=True):
         assert np.abs(np.asarray(ours, np.float64) - exact).max() <= 3.2e-8 * factor + factor * 2.0**-24
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int64])
+@pytest.mark.parametrize("strategy", ["fixed", "split_table"])
+def test_narrow_positions_in_a_long_table(strategy, dtype):
+    """The number of rows need not fit into the dtype of the positions."""
+    positions = np.array([0, 5, 100, 127], dtype)
+    expected = rope_jax.lookup(rope_jax.init_cache(SPEC, strategy, 70_000), positions.astype(np.int32))
+    assert all(map(equal, rope_jax.lookup(rope_jax.init_cache(SPEC, strategy, 70_000), jnp.asarray(positions)), expected))
+    if dtype != np.uint16:
+        assert all(map(equal, rope_torch.lookup(rope_torch.init_cache(SPEC, strategy, 70_000), tensor(positions)), expected))
+
+
+@pytest.mark.parametrize("branch", [rope_jax, rope_torch])
+@pytest.mark.parametrize("strategy", ["lazy", "doubling"])
+def test_lengths_from_numpy(branch, strategy):
+    grown = branch.grow_cache(branch.init_cache(SPEC, strategy, 10), np.int64(39) + 1)
+    assert grown.capacity == 40 and type(grown.capacity) is int

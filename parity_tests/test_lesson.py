@@ -212,3 +212,19 @@ def test_a_row_beyond_the_table_is_loud():
     assert np.isnan(ours[0, 0]).all(axis=-1).tolist() == [False, True]
     with pytest.raises(IndexError):
         torch_apply_rotary_pos_emb(*map(tensor, (q, q, table, table, ids)))
+
+
+@pytest.mark.parametrize("width", [16, 64])
+def test_a_table_of_another_width_fails(width):
+    q, table = np.ones((1, 1, 2, 32), np.float32), np.ones((2, width), np.float32)
+    with pytest.raises((TypeError, ValueError)):
+        apply_rotary_pos_emb(*map(jnp.asarray, (q, q, table, table)))
+    with pytest.raises(RuntimeError):
+        torch_apply_rotary_pos_emb(*map(tensor, (q, q, table, table)))
+
+
+def test_vmap_of_the_function(rng):
+    q = jnp.asarray(rng.standard_normal((3, 2, 8, 32)), jnp.float32)
+    cos, sin = (jnp.asarray(array(t)) for t in DeepseekV3RotaryEmbedding(32, 8)(torch.zeros(1, 1, 8, 32)))
+    mapped = jax.vmap(lambda q: apply_rotary_pos_emb(q, q, cos, sin, unsqueeze_dim=0)[0])(q)
+    assert compare(np.asarray(mapped), np.asarray(apply_rotary_pos_emb(q, q, cos, sin)[0]), 1.0, 0.0).ok

@@ -48,16 +48,14 @@ def test_the_case_table_holds_what_arithmetic_treats_specially():
 
 
 def test_torch_derivatives_of_every_order(rng):
-    """jvp, vmap, a second derivative and the gradient for cos and sin, against torch's own derivative of the formula."""
+    """vmap, a second derivative and the gradient for cos and sin, against torch's own derivative of the formula."""
     spec = SPECS["de-interleave"]
-    x, dx = (torch.tensor(rng.standard_normal((2, 3, 8, 64)), dtype=torch.float64) for _ in range(2))
+    x = torch.tensor(rng.standard_normal((2, 3, 8, 64)))
     cos, sin = (t.double() for t in rope_torch.cos_sin(spec, torch.arange(8)[None]))
     rotate = lambda x, cos, sin: rope_torch.rotate(x, cos, sin, spec)
     small = x[:1, :1].clone().requires_grad_()
     assert torch.autograd.gradcheck(rotate, [small, cos.clone().requires_grad_(), sin.clone().requires_grad_()])
     assert torch.autograd.gradgradcheck(lambda x: rotate(x, cos, sin) ** 2, [small])
-    forward = torch.func.jvp(lambda x: rotate(x, cos, sin), (x,), (dx,))[1]
-    assert torch.equal(forward, rotate(dx, cos, sin))
     mapped = torch.vmap(lambda x: rope_torch.rotate(x, cos[0], sin[0], spec))(x)
     assert torch.equal(mapped, rotate(x, cos, sin))
 
@@ -101,3 +99,28 @@ def test_tensors_keep_their_bits(rng):
     for kind in DTYPES.values():
         values = rng.standard_normal(5).astype(kind)
         assert (array(tensor(values)) == values).all() and array(tensor(values)).dtype == kind
+
+
+def test_nothing_of_x_is_kept_for_the_backward_pass():
+    """Only cos and sin, which every layer shares."""
+    x, saved = torch.zeros(1, 3, 8, 64, requires_grad=True), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+        rope_torch.rotate(x * 1.0, *rope_torch.cos_sin(HALF, torch.arange(8)[None]), HALF)
+    assert saved and all(t.numel() <= 8 * 32 for t in saved)
+
+
+@pytest.mark.parametrize("default", [torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("name, seq_len", [("half", None), ("dynamic", 9000), ("longrope", 9000)])
+def test_the_default_dtype_of_torch_changes_nothing(default, name, seq_len):
+    """Models are often loaded under another default dtype; angles stay float32."""
+    lengths = (seq_len, None if seq_len is None else torch.tensor(seq_len))
+    for length in lengths:
+        run = lambda length=length: rope_torch.cos_sin(
+            SPECS[name], torch.arange(5000, 5008)[None], seq_len=length, arithmetic=Arithmetic(angles="float32")
+        )
+        expected = run()
+        torch.set_default_dtype(default)
+        try:
+            assert all(map(torch.equal, run(), expected)) and run()[0].dtype == torch.float32
+        finally:
+            torch.set_default_dtype(torch.float32)

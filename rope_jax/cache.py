@@ -24,7 +24,7 @@ from .rotation import uncontracted
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RopeCache:
     """A cos/sin table for one spec: a pytree whose leaves are its arrays."""
 
@@ -91,6 +91,7 @@ def lookup(cache: RopeCache, positions: Positions, *, seq_len: Length = None, ou
 def _lookup(cache: RopeCache, positions: Array, out_of_range: OutOfRange) -> Table:
     pairs = cache.spec.pairs
     per_pair = positions if pairs.axes == 1 else positions[..., np.array(pairs.axis)]
+    per_pair = per_pair.astype(jnp.int32) if per_pair.dtype.itemsize < 4 else per_pair
     inside = jnp.clip(per_pair, 0, cache.capacity - 1)
     is_inside = inside == per_pair
     if out_of_range == "raise":

@@ -133,13 +133,13 @@ def apply_rotary_pos_emb(
     """
     if position_ids is not None:
         cos, sin = (table.at[position_ids].get(mode="fill", fill_value=jnp.nan) for table in (cos, sin))
-    cos, sin = (jnp.expand_dims(t[None] if t.ndim == 2 else t, unsqueeze_dim) for t in (cos, sin))
+    cos, sin = (jnp.expand_dims(t[None] if t.ndim + 1 < q.ndim else t, unsqueeze_dim) for t in (cos, sin))
     return _rotate_halves(q, cos, sin), _rotate_halves(k, cos, sin)
 
 
 @jax.jit
 def _rotate_halves(x: Array, cos: Array, sin: Array) -> Array:
-    pairs = x.shape[-1] // 2
+    pairs = cos.shape[-1] // 2  # not of x: a table of another width has to fail
     with jax.numpy_dtype_promotion("standard"):  # this function promotes, as the lesson's does, whatever the user's setting
         dtype = jnp.promote_types(x.dtype, cos.dtype)
     return rotate_p.bind(x.astype(dtype), cos[..., :pairs], sin[..., :pairs], read=1, write=1, rotate_in="input")

@@ -82,6 +82,8 @@ class RotaryAttention(nnx.Module):
     """
 
     def __init__(self, rope: RotaryEmbedding, attention_fn: Callable[..., Array] = nnx.dot_product_attention):
+        if rope.spec.depends_on_length:
+            raise ValueError("RotaryAttention: got frequencies that change with the length, expected others. Rotate before it.")
         self.rope, self.attention_fn = rope, attention_fn
         self.positions = RopePositions(None)
 

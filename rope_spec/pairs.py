@@ -79,7 +79,7 @@ class Pairs:
     @classmethod
     def alternating(cls, pairs: int, axes: int = 2) -> Pairs:
         """One ladder; axes take turns, pair by pair (NeoMME)."""
-        return cls._shared([j % axes for j in range(_at_least_1(pairs))])
+        return cls._shared([j % _at_least_1(axes) for j in range(_at_least_1(pairs))])
 
     @classmethod
     def axial(cls, rotary_dim: int, axes: int = 2) -> Pairs:
@@ -113,6 +113,6 @@ def _at_least_1(size: int) -> int:
 
 def _block(rotary_dim: int, axes: int) -> int:
     """The pairs of each axis."""
-    if rotary_dim < 1 or rotary_dim % (2 * axes):
+    if axes < 1 or rotary_dim < 1 or rotary_dim % (2 * axes):
         raise ValueError(f"Pairs: got rotary_dim={rotary_dim} for {axes} axes, expected a multiple of {2 * axes}.")
     return rotary_dim // (2 * axes)

@@ -75,7 +75,7 @@ def mrope_positions(parts: Sequence[int | Grid], merge: int = 2) -> np.ndarray:
     """
     start, found = 0, [np.zeros((0, 3), np.int64)]
     for part in parts:
-        if isinstance(part, int):
+        if isinstance(part, (int, np.integer)):
             axes = np.repeat(np.arange(part)[:, None], 3, axis=1)
         else:
             frames, rows, columns = _checked(part, merge)
@@ -86,6 +86,6 @@ def mrope_positions(parts: Sequence[int | Grid], merge: int = 2) -> np.ndarray:
 
 
 def _checked(grid: Grid, merge: int) -> Grid:
-    if len(grid) != 3 or min(grid) < 1 or grid[1] % merge or grid[2] % merge:
+    if merge < 1 or len(grid) != 3 or min(grid) < 1 or grid[1] % merge or grid[2] % merge:
         raise ValueError(f"grid: got {grid}, expected (frames, rows, columns), rows and columns multiples of merge={merge}.")
     return grid

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from .pairs import Pairs
-from .rules import DynamicNTK, Explicit, LongRope, Rule
+from .rules import DynamicNTK, Explicit, LongRope, Rule, Yarn
 
 Layout = Literal["half", "interleaved", "half_per_axis"]
 Angles = Literal["exact", "float32"]
@@ -93,6 +93,8 @@ class RopeSpec:
                 got = f"{len(short)} short and {len(long)} long factors"
             case Explicit(inv_freq=inv_freq) if len(inv_freq) != rungs:
                 got = f"{len(inv_freq)} inverse frequencies"
+            case Yarn() if self.theta == 1:
+                raise ValueError("Yarn: got theta=1.0, expected another: the ramp divides by its logarithm.")
             case DynamicNTK() if self.pairs.ladder_dim <= 2:
                 raise ValueError("DynamicNTK: got a ladder_dim of 2 or less, expected more: its exponent is d / (d - 2).")
             case _:

@@ -33,9 +33,9 @@ def grown_capacity(strategy: Strategy, capacity: int, length: int) -> int:
     if length <= capacity or strategy == "table_free":
         return capacity
     if strategy == "lazy":
-        return length
+        return int(length)
     if strategy == "doubling":
-        return capacity << (-(-length // capacity) - 1).bit_length()
+        return capacity << (int(-(-length // capacity)) - 1).bit_length()
     raise ValueError(
         f"grow_cache: got length={length} for a {strategy} table of {capacity} rows, expected at most that. Make it longer at "
         "the start, or use 'table_free', which has no end."

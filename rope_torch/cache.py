@@ -16,7 +16,7 @@ from .functional import Length, Positions, Table, check, cos_sin
 from .phase import constants, phase_cos_sin, phase_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RopeCache:
     """A cos/sin table for one spec."""
 
@@ -91,7 +91,7 @@ def cached_cos_sin(
 
 def _lookup(cache: RopeCache, positions: Tensor, out_of_range: OutOfRange) -> Table:
     pairs = cache.spec.pairs
-    per_pair = positions if pairs.axes == 1 else positions[..., list(pairs.axis)]
+    per_pair = (positions if pairs.axes == 1 else positions[..., list(pairs.axis)]).long()
     inside = per_pair.clamp(0, cache.capacity - 1)
     cos, sin = (_split_rows if cache.strategy == "split_table" else _rows)(cache.tables, inside, pairs.axes)
     if out_of_range == "clamp":
@@ -116,7 +116,7 @@ def _tables(spec: RopeSpec, strategy: Strategy, start: int, stop: int, device) -
 def _rows(tables: tuple[Tensor, ...], index: Tensor, axes: int) -> Table:
     """Rows of two tables, or for A > 1 axes each pair from the row of its own coordinate."""
     column = () if axes == 1 else (torch.arange(tables[0].shape[-1], device=index.device),)
-    cos, sin = (table[(index.long(), *column)] for table in tables)
+    cos, sin = (table[(index, *column)] for table in tables)
     return cos, sin
 
 

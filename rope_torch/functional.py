@@ -7,8 +7,8 @@ from torch import Tensor
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec
 from rope_spec.checks import check_positions, check_rotation
 
-from . import rotation
 from .phase import constants, inv_freq_at, phase_cos_sin, phase_of, turns_at
+from .rotation import Rotate
 
 EXACT = Arithmetic()
 Positions = Integer[Tensor, "*batch seq"]  # (..., S), or (..., S, A)
@@ -48,7 +48,7 @@ def _cos_sin(spec: RopeSpec, positions: Tensor, seq_len: int | None, angles: Ang
     turns, inv_freq, factor = constants(spec, seq_len)
     if angles == "exact" and not spec.real:
         return phase_cos_sin(phase_of(_per_pair(spec, positions), torch.tensor(turns, device=positions.device)), factor)
-    return _float32_cos_sin(spec, positions, torch.tensor(inv_freq, device=positions.device))
+    return _float32_cos_sin(spec, positions, torch.tensor(inv_freq, dtype=torch.float32, device=positions.device))
 
 
 def _cos_sin_at(spec: RopeSpec, positions: Tensor, seq_len: Tensor, angles: Angles) -> Table:
@@ -99,7 +99,7 @@ def rotate(
         cos, sin = (t[(None,) * max(0, -heads_axis - t.ndim)].unsqueeze(heads_axis) for t in (cos, sin))
     end = spec.start + spec.rotary_dim
     layout = spec.blocks(spec.read), spec.blocks(spec.write or spec.read)
-    y = rotation.rotate(x[..., spec.start : end], cos, spec.sign * sin, *layout, arithmetic.rotate_in)
+    y = Rotate.apply(x[..., spec.start : end], cos, spec.sign * sin, *layout, arithmetic.rotate_in)
     return torch.cat([x[..., : spec.start], y, x[..., end:]], dim=-1) if spec.rotary_dim < spec.head_dim else y
 
 
@@ -121,11 +121,11 @@ def apply_rotary_pos_emb(
     """
     if position_ids is not None:
         cos, sin = cos[position_ids], sin[position_ids]
-    cos, sin = ((t[None] if t.ndim == 2 else t).unsqueeze(unsqueeze_dim) for t in (cos, sin))
+    cos, sin = ((t[None] if t.ndim + 1 < q.ndim else t).unsqueeze(unsqueeze_dim) for t in (cos, sin))
     return _rotate_halves(q, cos, sin), _rotate_halves(k, cos, sin)
 
 
 def _rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    pairs = x.shape[-1] // 2
+    pairs = cos.shape[-1] // 2  # not of x: a table of another width has to fail
     dtype = torch.promote_types(x.dtype, cos.dtype)
-    return rotation.rotate(x.to(dtype), cos[..., :pairs], sin[..., :pairs], 1, 1, "input")
+    return Rotate.apply(x.to(dtype), cos[..., :pairs], sin[..., :pairs], 1, 1, "input")

@@ -65,12 +65,14 @@ def inv_freq_at(spec: RopeSpec, seq_len: Integer[Tensor, "*batch"]) -> Float32[T
     longest, factor = spec.rule.max_position_embeddings, spec.rule.factor
     dim, rung = spec.pairs.ladder_dim, torch.tensor(spec.pairs.rung, dtype=torch.float32, device=seq_len.device)
     stretch = factor * (seq_len[..., None, None].clamp(min=longest).float() / longest) - (factor - 1)
-    return torch.tensor(constants(spec, None)[1], device=seq_len.device) * stretch ** (-2 * rung / (dim - 2))
+    inv_freq = torch.tensor(constants(spec, None)[1], dtype=torch.float32, device=seq_len.device)
+    return inv_freq * stretch ** (-2 * rung / (dim - 2))
 
 
 def _chosen(spec: RopeSpec, seq_len: Tensor, which: int) -> Tensor:
     """One of the constants of LongRoPE's short or long set, by the length of each row of the batch."""
     assert isinstance(spec.rule, LongRope)
     original = spec.rule.original_max_position_embeddings
-    short, long = (torch.tensor(constants(spec, length)[which], device=seq_len.device) for length in (None, original + 1))
+    dtype = (torch.int64, torch.float32)[which]
+    short, long = (torch.tensor(constants(spec, n)[which], dtype=dtype, device=seq_len.device) for n in (None, original + 1))
     return torch.where(seq_len[..., None, None] > original, long, short)

@@ -29,14 +29,8 @@ def _join(y: Tensor, blocks: int) -> Tensor:
     return y.unflatten(-1, (blocks, y.shape[-1] // blocks))
 
 
-def rotate(x: Slice, cos: Half, sin: Half, read: int, write: int, rotate_in: RotateIn) -> Slice:
-    """`rotate_pairs` with its own derivative, in forward mode too except under `torch.compile`, which cannot trace it."""
-    function = Rotate if torch.compiler.is_compiling() else RotateInBothModes
-    return function.apply(x, cos, sin, read, write, rotate_in)  # pyright: ignore[reportReturnType]
-
-
 class Rotate(torch.autograd.Function):
-    """`rotate_pairs`, bilinear in x and (cos, sin)."""
+    """`rotate_pairs`, bilinear in x and (cos, sin); of x nothing is kept for the backward pass. It has no forward mode."""
 
     generate_vmap_rule = True
 
@@ -54,29 +48,10 @@ class Rotate(torch.autograd.Function):
         """Rotation by the negative angle, from the written layout back to the one that was read."""
         x, cos, sin = ctx.saved_tensors
         read, write, rotate_in = ctx.layout
-        dx = rotate(grads[0], cos, -sin, write, read, rotate_in) if ctx.needs_input_grad[0] else None
+        dx = Rotate.apply(grads[0], cos, -sin, write, read, rotate_in) if ctx.needs_input_grad[0] else None
         tables = (None, None)
         if x is not None:
             with torch.enable_grad():
                 c, s = cos.detach().requires_grad_(), sin.detach().requires_grad_()
                 tables = torch.autograd.grad(rotate_pairs(x, c, s, read, write, rotate_in), (c, s), grads[0])
         return dx, *tables, None, None, None
-
-
-class RotateInBothModes(Rotate):
-    """`Rotate` with forward-mode differentiation."""
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        Rotate.setup_context(ctx, inputs, output)
-        ctx.save_for_forward(*inputs[:3])
-
-    @staticmethod
-    def jvp(ctx, dx, dcos, dsin, *_):
-        x, cos, sin = ctx.saved_tensors
-        read, write, rotate_in = ctx.layout
-        terms = [rotate(dx, cos, sin, read, write, rotate_in)] if dx is not None else []
-        if dcos is not None or dsin is not None:
-            dcos, dsin = (torch.zeros_like(cos) if d is None else d for d in (dcos, dsin))
-            terms.append(rotate_pairs(x, dcos, dsin, read, write, rotate_in))
-        return sum(terms[1:], terms[0])
