@@ -28,9 +28,12 @@ def _console() -> Console:
 def _cases(configs: list[str], named: Callable[[str], list]) -> list:
     """The cases of each argument; what is wrong with one is a usage error."""
     try:
-        return [case for config in configs for case in named(config)]
-    except (OSError, TypeError, ValueError) as error:
+        cases = [case for config in configs for case in named(config)]
+    except (ImportError, OSError, TypeError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
+    if not cases:
+        raise typer.BadParameter(f"got {', '.join(configs)}, expected a model that has a rotary embedding")
+    return cases
 
 
 @app.callback(invoke_without_command=True)
@@ -67,6 +70,8 @@ def growth(config: Config = LLAMA, json: Json = None, plot: Plot = None) -> None
     from .report import environment
 
     case, console = _cases([config], named)[0], _console()
+    if case.spec.depends_on_length or case.spec.real or case.spec.pairs.axes > 1:
+        raise typer.BadParameter(f"got {case.name}, expected one coordinate, and frequencies that no length changes")
     found = ledger.ledger(case.spec, console=console)
     for table in ledger.summary(found):
         console.print(table)

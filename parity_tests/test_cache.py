@@ -288,3 +288,12 @@ def test_narrow_positions_in_a_long_table(strategy, dtype):
 def test_lengths_from_numpy(branch, strategy):
     grown = branch.grow_cache(branch.init_cache(SPEC, strategy, 10), np.int64(39) + 1)
     assert grown.capacity == 40 and type(grown.capacity) is int
+
+
+@pytest.mark.parametrize("name, ends, compilations", [("longrope", (4090, 4100), 2), ("dynamic", (2040, 2048), 1)])
+def test_lengths_with_the_same_frequencies_are_one_compilation(name, ends, compilations):
+    rope_jax.cos_sin(SPEC, np.zeros((1, 13), np.int32))  # what JAX compiles once for itself
+    before = growth.COMPILATIONS.count
+    for length in range(ends[0], ends[1] + 1):
+        rope_jax.cos_sin(SPECS[name], np.full((1, 13), length - 1, np.int32), seq_len=length)
+    assert growth.COMPILATIONS.count - before == compilations

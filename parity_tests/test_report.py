@@ -43,9 +43,16 @@ def test_a_model_type_of_transformers():
     assert result.exit_code == 0 and "llama" in result.output
 
 
-@pytest.mark.parametrize("argument, message", [("no-such-model", "expected the path of a config.json or a model_type")])
-def test_bad_arguments(argument, message):
-    result = run("report", argument)
+BAD = {
+    "no such model": (["report", "no-such-model"], "expected the path of a config.json or a model_type"),
+    "M-RoPE": (["growth", str(CONFIGS / "qwen2-vl-7b.json")], "expected one coordinate, and frequencies that no length"),
+    "dynamic": (["growth", str(CONFIGS / "llama-dynamic-ntk-constructed.json")], "expected one coordinate"),
+}
+
+
+@pytest.mark.parametrize("arguments, message", BAD.values(), ids=BAD)
+def test_bad_arguments(arguments, message):
+    result = run(*arguments)
     assert result.exit_code == 2 and message in " ".join(result.output.replace("│", " ").split())
 
 
@@ -112,3 +119,10 @@ def test_a_device_that_is_not_there():
     if "gpu" not in report.devices():
         result = run("report", SMOL, "--device", "gpu")
         assert result.exit_code == 2 and "expected one that both jax and torch see: cpu" in " ".join(result.output.split())
+
+
+def test_a_model_without_a_rotation_is_no_success(tmp_path):
+    path = tmp_path / "falcon.json"
+    path.write_text('{"model_type": "falcon", "alibi": true, "hidden_size": 64, "num_attention_heads": 4}')
+    result = run("report", str(path))
+    assert result.exit_code == 2 and "expected a model that has a rotary embedding" in " ".join(result.output.split())

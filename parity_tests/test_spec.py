@@ -35,6 +35,8 @@ BAD = {
     "linear": (lambda: Linear(0.0), r"Linear.factor: got 0.0, expected a finite number above 0"),
     "llama3": (lambda: Llama3(8.0, 4.0, 1.0, 8192), r"low_freq_factor=4.0 and high_freq_factor=1.0"),
     "yarn": (lambda: Yarn(4.0, 4096, beta_fast=1.0, beta_slow=32.0), r"beta_fast=1.0 below beta_slow=32.0"),
+    "yarn theta": (lambda: spec(theta=1.0, rule=Yarn(4.0, 4096)), r"Yarn: got theta=1.0, expected another"),
+    "no axes": (lambda: Pairs.axial(8, 0), r"got rotary_dim=8 for 0 axes"),
     "yarn length": (lambda: Yarn(4.0, 0), r"Yarn.original_max_position_embeddings: got 0"),
     "longrope": (lambda: LongRope((1.0, -1.0), (1.0, 1.0), 4096, 4.0), r"LongRope.short_factor: got -1.0"),
     "longrope length": (lambda: LongRope((1.0,), (1.0,), 1, 4.0), r"got less than 2, expected a context length"),

@@ -40,9 +40,9 @@ def cos_sin(spec: RopeSpec, positions: Positions, *, seq_len: Length = None, ari
         ValueError: positions lack the last dimension of A coordinates.
     """
     check(spec, positions)
-    positions, seq_len = jnp.asarray(positions), seq_len if spec.depends_on_length else None
-    at_length = _cos_sin if seq_len is None or isinstance(seq_len, (int, np.integer)) else _cos_sin_at
-    return at_length(spec, positions, seq_len, arithmetic.angles)
+    if spec.depends_on_length and not (seq_len is None or isinstance(seq_len, (int, np.integer))):
+        return _cos_sin_at(spec, jnp.asarray(positions), jnp.asarray(seq_len), arithmetic.angles)
+    return _cos_sin(spec, jnp.asarray(positions), spec.effective_length(seq_len), arithmetic.angles)
 
 
 def check(spec: RopeSpec, positions: Positions) -> None:

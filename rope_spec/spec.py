@@ -78,6 +78,15 @@ class RopeSpec:
         """Whether the frequencies change with the current length."""
         return isinstance(self.rule, (DynamicNTK, LongRope))
 
+    def effective_length(self, seq_len: int | None) -> int | None:
+        """The length that decides the frequencies: None in the original context, one for all beyond it in LongRoPE."""
+        match self.rule:
+            case DynamicNTK(max_position_embeddings=original) if seq_len is not None and seq_len > original:
+                return int(seq_len)
+            case LongRope(original_max_position_embeddings=original) if seq_len is not None and seq_len > original:
+                return original + 1
+        return None
+
     def _check_blocks(self):
         per_axis = "half_per_axis" in (self.read, self.write)
         if per_axis and self.pairs.axis != tuple(sorted(self.pairs.axis)) or len(self.pairs) % self.pairs.axes * per_axis:

@@ -39,9 +39,9 @@ def cos_sin(
         ValueError: positions lack the last dimension of A coordinates.
     """
     check(spec, positions)
-    seq_len = seq_len if spec.depends_on_length else None
-    at_length = _cos_sin_at if isinstance(seq_len, Tensor) else _cos_sin
-    return at_length(spec, positions, seq_len, arithmetic.angles)  # pyright: ignore[reportArgumentType]
+    if spec.depends_on_length and isinstance(seq_len, Tensor):
+        return _cos_sin_at(spec, positions, seq_len, arithmetic.angles)
+    return _cos_sin(spec, positions, spec.effective_length(seq_len), arithmetic.angles)  # pyright: ignore[reportArgumentType]
 
 
 def _cos_sin(spec: RopeSpec, positions: Tensor, seq_len: int | None, angles: Angles) -> Table:
