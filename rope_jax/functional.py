@@ -42,7 +42,8 @@ def cos_sin(spec: RopeSpec, positions: Positions, *, seq_len: Length = None, ari
     check(spec, positions)
     if spec.depends_on_length and not (seq_len is None or isinstance(seq_len, (int, np.integer))):
         return _cos_sin_at(spec, jnp.asarray(positions), jnp.asarray(seq_len), arithmetic.angles)
-    return _cos_sin(spec, jnp.asarray(positions), spec.effective_length(seq_len), arithmetic.angles)
+    length = spec.effective_length(seq_len)  # pyright: ignore[reportArgumentType]
+    return _cos_sin(spec, jnp.asarray(positions), length, arithmetic.angles)
 
 
 def check(spec: RopeSpec, positions: Positions) -> None:
