@@ -169,29 +169,31 @@ def test_torch_has_no_raise():
         rope_torch.lookup(rope_torch.init_cache(SPEC), torch.arange(3), out_of_range="raise")
 
 
-def one_shape() -> growth.Trace:
-    return growth.Trace("one shape", 100, 4096, tuple(np.arange(n - 64, n)[None] for n in (64, 100, 130, 700, 400, 3000, 3001)))
-
-
-def test_compilations_of_the_cache():
-    """Counted by jax's own event, for calls of one shape: none of the cache's own where no shape changes, else one a growth."""
-    found = growth.ledger(SPEC, (one_shape,))["one shape"]
-    own = {strategy: account.cache_compilations for strategy, account in found.items()}
-    assert own["fixed"] == own["split_table"] == own["table_free"] == 0
-    assert own["doubling"] == found["doubling"].growths <= math.ceil(math.log2(3001 / 100))
-    assert own["lazy"] == found["lazy"].growths == 4
-    assert found["table_free"].final_bytes == found["table_free"].peak_bytes == 0
-    assert found["lazy"].torch_rebuilds == 5 and found["fixed"].torch_rebuilds == 1
-
-
 @pytest.mark.parametrize("trace", growth.TRACES)
 def test_compilations_along_the_traces(trace):
-    """Of mixed shapes every one is compiled anew for a larger table; without growth there is nothing of the cache's own."""
-    shapes = len({call.shape for call in trace().calls})
-    found = growth.ledger(SPEC, (trace,))[trace().name]
+    """Counted by jax's own event: one for each larger table that a call meets, none without growth, whatever the shapes.
+
+    With the table as an argument of the step every shape is compiled anew for a larger table.
+    """
+    shapes, name = len({call.shape for call in trace().calls}), trace().name
+    found = growth.ledger(SPEC, (trace,))[name]
+    own = {strategy: account.cache_compilations for strategy, account in found.items()}
+    assert own["fixed"] == own["split_table"] == own["table_free"] == 0
+    met = {strategy: len({step["bytes"] for step in account.steps}) - 1 for strategy, account in found.items()}
+    assert 0 < own["doubling"] == met["doubling"] <= math.ceil(math.log2(found["doubling"].max_position / trace().first))
+    assert own["doubling"] < own["lazy"] == met["lazy"] <= found["lazy"].growths
+    assert found["table_free"].final_bytes == found["table_free"].peak_bytes == 0
+    assert found["lazy"].torch_rebuilds == found["lazy"].growths + 1 and found["fixed"].torch_rebuilds == 1
     for strategy, account in found.items():
-        assert 0 <= account.cache_compilations <= account.growths * shapes
+        assert 0 <= account.cache_compilations_in_step <= account.growths * shapes
         assert account.max_error <= (1.6e-7 if strategy == "split_table" else 3.2e-8) * 2
+
+
+def test_both_places_of_the_lookup_rotate_alike(rng):
+    """In blocks before the step, and inside it."""
+    positions = rng.integers(0, 300, (3, 77)).astype(np.int32)
+    x, cache = rng.standard_normal((3, 77, growth.HEADS, 64)).astype(np.float32), rope_jax.init_cache(SPEC, "fixed", 300)
+    assert equal(growth.lookup_before(SPEC)(cache, x, positions), growth.lookup_inside(SPEC)(cache, x, positions))
 
 
 LONG = 30_000
