@@ -110,10 +110,8 @@ def _rotate(x, cos, sin, spec, heads_axis, rotate_in):
         cos, sin = jnp.expand_dims(cos, heads_axis), jnp.expand_dims(sin, heads_axis)
     missing = tuple(range(x.ndim - cos.ndim))
     cos, sin = jnp.expand_dims(cos, missing), jnp.expand_dims(sin, missing)
-    end = spec.start + spec.rotary_dim
-    layout = {"read": spec.blocks(spec.read), "write": spec.blocks(spec.write or spec.read)}
-    y = rotate_p.bind(x[..., spec.start : end], cos, spec.sign * sin, rotate_in=rotate_in, **layout)
-    return jnp.concatenate([x[..., : spec.start], y, x[..., end:]], axis=-1) if spec.rotary_dim < spec.head_dim else y
+    layout = {"start": spec.start, "read": spec.blocks(spec.read), "write": spec.blocks(spec.write or spec.read)}
+    return rotate_p.bind(x, cos, spec.sign * sin, rotate_in=rotate_in, **layout)
 
 
 def apply_rotary_pos_emb(
@@ -143,4 +141,4 @@ def _rotate_halves(x: Array, cos: Array, sin: Array) -> Array:
     pairs = cos.shape[-1] // 2  # not of x: a table of another width has to fail
     with jax.numpy_dtype_promotion("standard"):  # this function promotes, as the lesson's does, whatever the user's setting
         dtype = jnp.promote_types(x.dtype, cos.dtype)
-    return rotate_p.bind(x.astype(dtype), cos[..., :pairs], sin[..., :pairs], read=1, write=1, rotate_in="input")
+    return rotate_p.bind(x.astype(dtype), cos[..., :pairs], sin[..., :pairs], start=0, read=1, write=1, rotate_in="input")

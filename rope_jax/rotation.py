@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from rope_spec import RotateIn
 
 rotate_p = Primitive("rope_rotate")
-Slice = Float[Array, "*batch 2*pairs"]  # the rotated channels of x
+Heads = Float[Array, "*batch head_dim"]
 Half = Float[Array, "*#batch pairs"]  # cos or sin, broadcast against the pairs of x
 
 
@@ -34,17 +34,35 @@ def uncontracted(product: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def rotate_pairs(
-    x: Slice, cos: Half, sin: Half, *, read: int, write: int, rotate_in: RotateIn, guard: bool = True, alone: bool = False
-) -> Slice:
-    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin`, where a pair lies across axis -2 of `(..., blocks, 2, m)`.
+    x: Heads,
+    cos: Half,
+    sin: Half,
+    *,
+    start: int,
+    read: int,
+    write: int,
+    rotate_in: RotateIn,
+    guard: bool = True,
+    alone: bool = False,
+) -> Heads:
+    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for the pairs from channel `start` on; the other channels stay.
 
-    The arithmetic is one function whose result has the shape `(..., blocks, 2, m)`, with the reshapes outside: XLA's CPU
-    compiler turns it into one loop over memory. `alone` keeps it so, where XLA would else merge it with what comes before and
-    after into loops that compute an index for each element, or cos and sin anew for each head: 2 to 20 times slower.
+    A pair lies across axis -2 of `(..., blocks, 2, m)`, where `read` and `write` are the numbers of blocks. The arithmetic is
+    one function whose result has that shape, with the reshapes outside: XLA's CPU compiler turns it into one loop over memory.
+    `alone` keeps it so, where XLA would else merge it with what comes before and after into loops that compute an index for
+    each element, or cos and sin anew for each head: 2 to 20 times slower.
     """
-    *batch, width = x.shape
+    *batch, head_dim = x.shape
+    width, end = 2 * cos.shape[-1], start + 2 * cos.shape[-1]
+    options = {"read": read, "write": write, "rotate_in": rotate_in, "guard": guard, "alone": alone}
+    if head_dim % width or start % width:
+        rotated = rotate_pairs(x[..., start:end], cos, sin, start=0, **options)
+        return jnp.concatenate([x[..., :start], rotated, x[..., end:]], axis=-1)
+    if head_dim > width:  # slices of the same width, of which one is rotated
+        batch, cos, sin = [*batch, head_dim // width], jnp.expand_dims(cos, -2), jnp.expand_dims(sin, -2)
+    chosen = start // width if head_dim > width else None
     with set_xla_metadata(inlineable="false") if alone else nullcontext():
-        y = _rotate(x.reshape(*batch, *_paired(width, read)), cos, sin, tuple(batch), read, write, rotate_in, guard)
+        y = _rotate(x.reshape(*batch, *_paired(width, read)), cos, sin, tuple(batch), chosen, read, write, rotate_in, guard)
     return y.reshape(x.shape)
 
 
@@ -54,8 +72,8 @@ def _paired(width: int, blocks: int, two: int = 2) -> list[int]:
     return [*[blocks] * (blocks > 1), two, *[m] * (m > 1)]
 
 
-@partial(jax.jit, static_argnums=(3, 4, 5, 6, 7))
-def _rotate(x, cos, sin, batch, read, write, rotate_in, guard):
+@partial(jax.jit, static_argnums=(3, 4, 5, 6, 7, 8))
+def _rotate(x, cos, sin, batch, chosen, read, write, rotate_in, guard):
     """Both results for each channel, then a choice by index, as a concatenation would read x twice. lax only, no nested jit."""
     dtype = x.dtype if rotate_in == "input" or x.dtype.itemsize > 4 else jnp.dtype(jnp.float32)
     keep = uncontracted if guard and dtype.itemsize >= 4 else lambda product: product
@@ -71,7 +89,11 @@ def _rotate(x, cos, sin, batch, read, write, rotate_in, guard):
     a, b = (spread(_widened(lax.index_in_dim(bits, i, axis, keepdims=False), dtype), len(batch)) for i in (0, 1))
     cos, sin = (spread(table.astype(dtype), table.ndim - 1) for table in (cos, sin))
     first = lax.broadcasted_iota(jnp.int32, written, len(batch) + (write > 1)) == 0
-    return lax.select(first, keep(a * cos) - keep(b * sin), keep(b * cos) + keep(a * sin)).astype(x.dtype)
+    y = lax.select(first, keep(a * cos) - keep(b * sin), keep(b * cos) + keep(a * sin))
+    if chosen is not None:
+        is_chosen = lax.broadcasted_iota(jnp.int32, written, len(batch) - 1) == chosen
+        y = lax.select(is_chosen, y, _widened(bits, dtype).reshape(written))
+    return y.astype(x.dtype)
 
 
 def _widened(x: Array, dtype: jnp.dtype) -> Array:
@@ -96,13 +118,16 @@ def _jvp(primals, tangents, **params):
     if not isinstance(dx, ad.Zero):
         terms.append(rotate_p.bind(dx, cos, sin, **params))
     if not (isinstance(dcos, ad.Zero) and isinstance(dsin, ad.Zero)):
-        terms.append(rotate_pairs(x, ad.instantiate_zeros(dcos), ad.instantiate_zeros(dsin), guard=False, **params))
+        dcos, dsin = ad.instantiate_zeros(dcos), ad.instantiate_zeros(dsin)
+        start, end = params["start"], params["start"] + 2 * cos.shape[-1]
+        dy = rotate_pairs(x[..., start:end], dcos, dsin, guard=False, **params | {"start": 0})
+        terms.append(jnp.pad(dy, [(0, 0)] * (x.ndim - 1) + [(start, x.shape[-1] - end)]))
     return rotate_p.bind(x, cos, sin, **params), sum(terms[1:], terms[0])
 
 
-def _transpose(ct, x, cos, sin, *, read, write, rotate_in):
+def _transpose(ct, x, cos, sin, *, start, read, write, rotate_in):
     """Rotation by the negative angle, from the written layout back to the one that was read."""
-    return rotate_p.bind(ct, cos, -sin, read=write, write=read, rotate_in=rotate_in), None, None
+    return rotate_p.bind(ct, cos, -sin, start=start, read=write, write=read, rotate_in=rotate_in), None, None
 
 
 def _batch(operands, axes, **params):
