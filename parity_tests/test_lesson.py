@@ -217,10 +217,9 @@ def test_a_row_beyond_the_table_is_loud():
 @pytest.mark.parametrize("width", [16, 64])
 def test_a_table_of_another_width_fails(width):
     q, table = np.ones((1, 1, 2, 32), np.float32), np.ones((2, width), np.float32)
-    with pytest.raises((TypeError, ValueError)):
-        apply_rotary_pos_emb(*map(jnp.asarray, (q, q, table, table)))
-    with pytest.raises(RuntimeError):
-        torch_apply_rotary_pos_emb(*map(tensor, (q, q, table, table)))
+    for call, numpy in ((apply_rotary_pos_emb, jnp.asarray), (torch_apply_rotary_pos_emb, tensor)):
+        with pytest.raises(ValueError, match=f"got cos of width {width} for x of width 32, expected a column for each channel"):
+            call(*map(numpy, (q, q, table, table)))
 
 
 def test_vmap_of_the_function(rng):

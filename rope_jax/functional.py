@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, inverse_frequencies
-from rope_spec.checks import check_positions, check_rotation
+from rope_spec.checks import check_full_width, check_positions, check_rotation
 
 from .phase import inv_freq_at, limbs, limbs_at, phase_cos_sin, phase_of
 from .rotation import rotate_p
@@ -138,7 +138,8 @@ def apply_rotary_pos_emb(
 
 @jax.jit
 def _rotate_halves(x: Array, cos: Array, sin: Array) -> Array:
-    pairs = cos.shape[-1] // 2  # not of x: a table of another width has to fail
+    check_full_width(x.shape, cos.shape)
+    pairs = x.shape[-1] // 2
     with jax.numpy_dtype_promotion("standard"):  # this function promotes, as the lesson's does, whatever the user's setting
         dtype = jnp.promote_types(x.dtype, cos.dtype)
     return rotate_p.bind(x.astype(dtype), cos[..., :pairs], sin[..., :pairs], start=0, read=1, write=1, rotate_in="input")

@@ -36,6 +36,15 @@ def check_rotation(
     _check_heads_axis(x, cos, heads_axis)
 
 
+def check_full_width(x: Shape, cos: Shape) -> None:
+    """Raise ValueError for a table that has not a column for each channel of x."""
+    if cos[-1] != x[-1]:
+        raise ValueError(
+            f"apply_rotary_pos_emb: got cos of width {cos[-1]} for x of width {x[-1]}, expected a column for each channel, both "
+            "halves alike. A table with a column for each pair is for rotate."
+        )
+
+
 def _check_heads_axis(x: Shape, cos: Shape, heads_axis: int | None) -> None:
     is_axis = heads_axis is None or -len(x) <= heads_axis <= -2
     positions = tuple(size for axis, size in enumerate(x[:-1], -len(x)) if axis != heads_axis)

@@ -5,7 +5,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec
-from rope_spec.checks import check_positions, check_rotation
+from rope_spec.checks import check_full_width, check_positions, check_rotation
 
 from .phase import constants, inv_freq_at, phase_cos_sin, phase_of, turns_at
 from .rotation import Rotate
@@ -97,10 +97,8 @@ def rotate(
     check_rotation(spec, tuple(x.shape), str(x.dtype).removeprefix("torch."), x.is_floating_point(), *shapes, heads_axis)
     if heads_axis is not None:
         cos, sin = (t[(None,) * max(0, -heads_axis - t.ndim)].unsqueeze(heads_axis) for t in (cos, sin))
-    end = spec.start + spec.rotary_dim
-    layout = spec.blocks(spec.read), spec.blocks(spec.write or spec.read)
-    y = Rotate.apply(x[..., spec.start : end], cos, spec.sign * sin, *layout, arithmetic.rotate_in)
-    return torch.cat([x[..., : spec.start], y, x[..., end:]], dim=-1) if spec.rotary_dim < spec.head_dim else y
+    layout = spec.start, spec.blocks(spec.read), spec.blocks(spec.write or spec.read)
+    return Rotate.apply(x, cos, spec.sign * sin, *layout, arithmetic.rotate_in)
 
 
 def apply_rotary_pos_emb(
@@ -126,6 +124,7 @@ def apply_rotary_pos_emb(
 
 
 def _rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    pairs = cos.shape[-1] // 2  # not of x: a table of another width has to fail
+    check_full_width(tuple(x.shape), tuple(cos.shape))
+    pairs = x.shape[-1] // 2
     dtype = torch.promote_types(x.dtype, cos.dtype)
-    return Rotate.apply(x.to(dtype), cos[..., :pairs], sin[..., :pairs], 1, 1, "input")
+    return Rotate.apply(x.to(dtype), cos[..., :pairs], sin[..., :pairs], 0, 1, 1, "input")

@@ -1,42 +1,149 @@
 """The rotation as an autograd function, so that its derivative is the rotation by the negative angle, bit for bit."""
 
+import platform
+from collections.abc import Callable
+from functools import partial
+from itertools import repeat
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from rope_spec import RotateIn
 
-Slice = Float[Tensor, "*batch 2*pairs"]  # the rotated channels of x
+CHUNK = 2**21  # bytes of x that are worked on at once: with what lies between they stay in cache
+Heads = Float[Tensor, "*batch head_dim"]
 Half = Float[Tensor, "*#batch pairs"]  # cos or sin, broadcast against the pairs of x
 
 
-def rotate_pairs(x: Slice, cos: Half, sin: Half, read: int, write: int, rotate_in: RotateIn) -> Slice:
-    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin`, where a pair lies across axis -2 of `(..., blocks, 2, m)`."""
-    dtype = x.dtype if rotate_in == "input" else torch.promote_types(x.dtype, torch.float32)
-    a, b = _split(x.to(dtype), read)
+def rotate_pairs(x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
+    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for the pairs from channel `start` on; the other channels stay.
+
+    A pair lies across axis -2 of `(..., blocks, 2, m)`, where `read` and `write` are the numbers of blocks.
+    """
+    end, dtype = start + 2 * cos.shape[-1], _inside(x.dtype, rotate_in)
+    a, b = _channels(x[..., start:end].to(dtype), read)
     cos, sin = cos.to(dtype), sin.to(dtype)
-    y = torch.stack([_join(a * cos - b * sin, write), _join(b * cos + a * sin, write)], dim=-2)
-    return y.to(x.dtype).reshape(x.shape)
+    y = _join(a * cos - b * sin, b * cos + a * sin, write).to(x.dtype)
+    return torch.cat([x[..., :start], y, x[..., end:]], dim=-1) if y.shape != x.shape else y
 
 
-def _split(x: Tensor, blocks: int) -> tuple[Tensor, Tensor]:
+def rotate_pairs_in_chunks(x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
+    """The same bits, for a CPU without a compiler: few passes, over chunks that stay in its cache."""
+    width, dtype = 2 * cos.shape[-1], _inside(x.dtype, rotate_in)
+    y, cos, sin = torch.empty_like(x), cos.to(dtype), sin.to(dtype)
+    if width < x.shape[-1]:
+        y.copy_(x)
+        rotated = [t[..., start : start + width] for t in (y, x)]
+    else:
+        rotated = [y, x]
+    if cos.shape[-1] in (read, write) and dtype.itemsize >= 4:
+        turn = partial(_turn, read=read, write=write)
+        if read > 1 < write and x.dtype == dtype:  # nothing between x and y that a cache could keep
+            turn(*rotated, torch.complex(cos, sin))
+        else:
+            _in_chunks(turn, *rotated, torch.complex(cos, sin))
+    elif read == write:
+        _in_chunks(partial(_swap, blocks=read), *rotated, _join(cos, cos, read), _join(sin, -sin, read))
+    else:
+        work = lambda y, x, cos, sin: y.copy_(rotate_pairs(x, cos, sin, 0, read, write, rotate_in))
+        _in_chunks(work, *rotated, cos, sin)
+    return y
+
+
+def _swap(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, blocks: int) -> None:
+    """Both products with contiguous operands; then the second one, taken crosswise, is added to the first.
+
+    Here sin is `(sin, -sin)`: adding a negative number has the bits of subtracting.
+    """
+    x = x.to(cos.dtype)
+    across = x * sin
+    result = torch.mul(x, cos, out=y) if y.dtype == x.dtype else x.mul_(cos)  # then x is a copy
+    if 2 * blocks == x.shape[-1] and x.itemsize < 8:
+        result.add_(_exchanged(across))
+    else:
+        for mine, other in zip(_pairs(result, blocks).unbind(-2), reversed(_pairs(across, blocks).unbind(-2)), strict=True):
+            mine.add_(other)
+    if result is not y:
+        y.copy_(result)
+
+
+def _exchanged(x: Tensor) -> Tensor:
+    """Interleaved channels with the two of each pair exchanged, as integers of twice the width: strides of 2 are slow."""
+    wide, bits = (torch.int32, 16) if x.itemsize == 2 else (torch.int64, 32)
+    both = x.view(wide)
+    return (both.bitwise_right_shift(bits).bitwise_and_(2**bits - 1).bitwise_or_(both << bits)).view(x.dtype)
+
+
+def _turn(y: Tensor, x: Tensor, turn: Tensor, read: int, write: int) -> None:
+    """As complex numbers, `(x_a + i x_b) (cos + i sin)`, where torch rounds as we do."""
+    dtype = turn.real.dtype
+    z = _complex(x.to(dtype), read)
+    if not _rounds_each_product(z):
+        y.copy_(rotate_pairs(x, turn.real, turn.imag, 0, read, write, "float32"))
+    elif write == 1:
+        z = z * turn
+        y.copy_(torch.cat([z.real, z.imag], -1))
+    elif y.dtype == dtype:
+        torch.mul(z, turn, out=_complex(y, write))
+    else:
+        y.copy_(torch.view_as_real(z.mul_(turn)).flatten(-2))
+
+
+def _inside(dtype: torch.dtype, rotate_in: RotateIn) -> torch.dtype:
+    return dtype if rotate_in == "input" else torch.promote_types(dtype, torch.float32)
+
+
+def _pairs(x: Tensor, blocks: int) -> Tensor:
+    return x.unflatten(-1, (blocks, 2, x.shape[-1] // (2 * blocks)))
+
+
+def _channels(x: Tensor, blocks: int) -> list[Tensor]:
     """The two channels of each pair, `(..., P)` each."""
-    a, b = x.unflatten(-1, (blocks, 2, x.shape[-1] // (2 * blocks))).unbind(-2)
-    return a.flatten(-2), b.flatten(-2)
+    return [channel.flatten(-2) for channel in _pairs(x, blocks).unbind(-2)]
 
 
-def _join(y: Tensor, blocks: int) -> Tensor:
-    return y.unflatten(-1, (blocks, y.shape[-1] // blocks))
+def _join(a: Tensor, b: Tensor, blocks: int) -> Tensor:
+    return torch.stack([t.unflatten(-1, (blocks, t.shape[-1] // blocks)) for t in (a, b)], dim=-2).flatten(-3)
+
+
+def _complex(x: Tensor, blocks: int) -> Tensor:
+    """`x_a + i x_b`; of interleaved channels without a copy, where their addresses are even."""
+    if 2 * blocks == x.shape[-1] and not any(n % 2 for n in (*x.stride()[:-1], x.storage_offset(), x.stride(-1) - 1)):
+        return torch.view_as_complex(x.unflatten(-1, (blocks, 2)))
+    return torch.complex(*_channels(x, blocks))
+
+
+def _rounds_each_product(z: Tensor) -> bool:
+    """Whether the complex product has the bits of two products and a sum of them.
+
+    On x86 torch's vector loop has, over 16 numbers at a time, but what is left over is contracted to fused multiply-adds: so
+    the share of each thread has to be a multiple of 16, rows of any stride too.
+    """
+    threads = min(torch.get_num_threads(), -(-z.numel() // 32768))
+    return platform.machine() in ("x86_64", "AMD64") and z.shape[-1] % 16 == 0 and z.numel() % (16 * max(threads, 1)) == 0
+
+
+def _in_chunks(work: Callable[..., object], y: Tensor, x: Tensor, *tables: Tensor) -> None:
+    """Calls `work` with slices of x of at most `CHUNK` bytes in the dtype of the tables, and of each table where it is as long."""
+    size = x.numel() * tables[0].dtype.to_real().itemsize
+    axis = next((axis for axis in range(-x.ndim, -1) if x.shape[axis] > 1), -1)
+    if size <= CHUNK or axis == -1:
+        work(y, x, *tables)
+        return
+    length = max(1, x.shape[axis] * CHUNK // size)
+    slices = [t.split(length, axis) if -axis <= t.ndim and t.shape[axis] > 1 else repeat(t) for t in (y, x, *tables)]
+    for parts in zip(*slices, strict=False):
+        _in_chunks(work, *parts)
 
 
 class Rotate(torch.autograd.Function):
     """`rotate_pairs`, bilinear in x and (cos, sin); of x nothing is kept for the backward pass. It has no forward mode."""
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(x, cos, sin, read, write, rotate_in):
-        return rotate_pairs(x, cos, sin, read, write, rotate_in)
+    def forward(x, cos, sin, start, read, write, rotate_in):
+        chunked = x.device.type == "cpu" and not torch.compiler.is_compiling()
+        return (rotate_pairs_in_chunks if chunked else rotate_pairs)(x, cos, sin, start, read, write, rotate_in)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -47,11 +154,19 @@ class Rotate(torch.autograd.Function):
     def backward(ctx, *grads):
         """Rotation by the negative angle, from the written layout back to the one that was read."""
         x, cos, sin = ctx.saved_tensors
-        read, write, rotate_in = ctx.layout
-        dx = Rotate.apply(grads[0], cos, -sin, write, read, rotate_in) if ctx.needs_input_grad[0] else None
+        start, read, write, rotate_in = ctx.layout
+        dx = Rotate.apply(grads[0], cos, -sin, start, write, read, rotate_in) if ctx.needs_input_grad[0] else None
         tables = (None, None)
         if x is not None:
             with torch.enable_grad():
                 c, s = cos.detach().requires_grad_(), sin.detach().requires_grad_()
-                tables = torch.autograd.grad(rotate_pairs(x, c, s, read, write, rotate_in), (c, s), grads[0])
-        return dx, *tables, None, None, None
+                tables = torch.autograd.grad(rotate_pairs(x, c, s, start, read, write, rotate_in), (c, s), grads[0])
+        return dx, *tables, None, None, None, None
+
+    @staticmethod
+    def vmap(info, in_dims, x, cos, sin, *layout):
+        """The mapped axis in front; cos and sin broadcast over it where they have none, x is repeated."""
+        dims = zip((x, cos, sin), in_dims[:3], strict=True)
+        x, cos, sin = (t if dim is None else t.movedim(dim, 0) for t, dim in dims)
+        x = x.expand(info.batch_size, *x.shape) if in_dims[0] is None else x
+        return Rotate.apply(x, cos, sin, *layout), 0
