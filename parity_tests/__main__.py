@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from benchmarks.__main__ import bench
+
 app = typer.Typer(no_args_is_help=False, add_completion=False, help="Measure whether RoPE implementations are the same.")
 
 Configs = Annotated[list[str] | None, typer.Argument(help="config.json files, or model types of transformers.")]
@@ -96,6 +98,8 @@ def atlas(json: Json = None, plot: Plots = None) -> None:
         for path in drawing.plot(plot, found):
             console.print(f"drawn: {path}")
 
+
+app.command()(bench)
 
 if __name__ == "__main__":
     app()

@@ -1,0 +1,78 @@
+"""Roads side by side: one process, repetitions in turns, medians with quartiles, as a ratio to `x + 1` on the same arrays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+RULER = "x + 1"
+WARM = {  # glibc then keeps the memory that it has: without these q of 32 MiB costs 8193 page faults in each call
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "4000000000",
+    "MALLOC_TRIM_THRESHOLD_": "16000000000",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """Roads to the same result, the ruler among them: `{name: call that returns when the result is there}`."""
+
+    shape: str
+    order: str  # of the axes of q and k
+    layout: str
+    dtype: str
+    arithmetic: str  # the dtype inside
+    phase: str  # forward or backward from cos and sin, or forward from positions
+    framework: str
+    roads: Callable[[], dict[str, Callable[[], object]]]
+
+    @property
+    def name(self) -> str:
+        return ", ".join((self.framework, self.shape, self.order, self.layout, self.dtype, self.arithmetic, self.phase))
+
+
+@dataclass(frozen=True)
+class Record:
+    """One road of a job; times in milliseconds, ratio of the medians."""
+
+    shape: str
+    order: str
+    layout: str
+    dtype: str
+    arithmetic: str
+    phase: str
+    framework: str
+    road: str
+    allocator: str
+    median_ms: float
+    quartiles: tuple[float, float]
+    ratio: float
+
+
+def measure(job: Job, repeats: int, allocator: str) -> list[Record]:
+    """Times every road of a job; the first two calls of each, which compile and warm up, are not counted."""
+    roads = job.roads()
+    times: dict[str, list[float]] = {name: [] for name in roads}
+    for repeat in range(repeats + 2):
+        for name, road in roads.items():
+            start = time.perf_counter()
+            road()
+            if repeat > 1:
+                times[name].append((time.perf_counter() - start) * 1e3)
+    ruler = np.median(times[RULER])
+    labels = {name: getattr(job, name) for name in ("shape", "order", "layout", "dtype", "arithmetic", "phase", "framework")}
+    return [
+        Record(
+            **labels,
+            road=name,
+            allocator=allocator,
+            median_ms=float(middle),
+            quartiles=(low, high),
+            ratio=float(middle / ruler),
+        )
+        for name, (low, middle, high) in ((name, np.percentile(t, [25, 50, 75]).tolist()) for name, t in times.items())
+    ]
