@@ -12,7 +12,7 @@ from jax import Array, lax
 
 import rope_jax
 from parity_tests.measure import DTYPES
-from rope_spec import Arithmetic, RopeSpec, inverse_frequencies
+from rope_spec import Arithmetic, RopeSpec, RotateIn, inverse_frequencies
 
 from .shapes import DECODE, LAYOUTS, MLA, VISION, Shape, prefill
 from .timing import RULER, Job
@@ -52,7 +52,7 @@ PEERS: dict[str, dict[str, Rotate]] = {
 }
 
 
-def rotation(shape: Shape, dtype: str, order: str = "BSNH", rotate_in: str = "float32", phase: str = "forward") -> Job:
+def rotation(shape: Shape, dtype: str, order: str = "BSNH", rotate_in: RotateIn = "float32", phase: str = "forward") -> Job:
     """From given cos and sin to q and k."""
 
     def roads() -> dict[str, Callable[[], object]]:
@@ -107,7 +107,7 @@ def _flax(shape: Shape, dtype: str) -> dict[str, Callable[[], object]]:
 
     if not hasattr(nnx, "RoPE") or shape.layout != "half" or shape.batch > 1:
         return {}
-    rope, positions = nnx.RoPE(shape.spec.theta), jnp.asarray(shape.positions()[0])
+    rope, positions = nnx.RoPE(shape.spec.theta)  # pyright: ignore[reportAttributeAccessIssue], jnp.asarray(shape.positions()[0])
     q, k = map(jnp.asarray, shape.arrays(DTYPES[dtype], "BNSH", 0))
     return {"flax.nnx.RoPE": _timed(lambda p, q, k: (rope(q, p), rope(k, p)), positions, q, k)}
 

@@ -54,13 +54,16 @@ class Record:
 
 
 def measure(job: Job, repeats: int, allocator: str) -> list[Record]:
-    """Times every road of a job; the first two calls of each, which compile and warm up, are not counted."""
-    roads = job.roads()
+    """Times every road of a job; the first two calls of each, which compile and warm up, are not counted.
+
+    The order changes in each repetition: what a road leaves behind in caches and free memory falls on every other one.
+    """
+    roads, rng = job.roads(), np.random.default_rng(0)
     times: dict[str, list[float]] = {name: [] for name in roads}
     for repeat in range(repeats + 2):
-        for name, road in roads.items():
+        for name in rng.permutation(list(roads)):
             start = time.perf_counter()
-            road()
+            roads[name]()
             if repeat > 1:
                 times[name].append((time.perf_counter() - start) * 1e3)
     ruler = np.median(times[RULER])

@@ -11,7 +11,7 @@ from torch import Tensor
 import rope_torch
 from parity_tests.backends import tensor
 from parity_tests.measure import DTYPES
-from rope_spec import Arithmetic
+from rope_spec import Arithmetic, RotateIn
 
 from .shapes import DECODE, LAYOUTS, MLA, VISION, Shape, prefill
 from .timing import RULER, Job
@@ -43,7 +43,7 @@ def as_complex(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> object:
     return [torch.view_as_real(x * turn).flatten(-2).to(q.dtype) for x in pairs]
 
 
-def rotation(shape: Shape, dtype: str, rotate_in: str = "float32", compiled: bool = False) -> Job:
+def rotation(shape: Shape, dtype: str, rotate_in: RotateIn = "float32", compiled: bool = False) -> Job:
     """From given cos and sin to q and k, `(B, N, S, H)`."""
 
     def roads() -> dict[str, Callable[[], object]]:

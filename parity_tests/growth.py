@@ -135,8 +135,8 @@ def lookup_before(spec: RopeSpec) -> Step:
 
     @jax.jit
     def step(x: jax.Array, blocks: list[tuple[jax.Array, jax.Array]]) -> jax.Array:
-        tables = (jnp.concatenate(rows)[: x.shape[0] * x.shape[1]] for rows in zip(*blocks, strict=True))
-        return rope_jax.rotate(x, *(table.reshape(*x.shape[:2], -1) for table in tables), spec)
+        cos, sin = (jnp.concatenate(rows)[: x.shape[0] * x.shape[1]] for rows in zip(*blocks, strict=True))
+        return rope_jax.rotate(x, cos.reshape(*x.shape[:2], -1), sin.reshape(*x.shape[:2], -1), spec)
 
     def call(cache: rope_jax.RopeCache, x: np.ndarray, positions: np.ndarray) -> jax.Array:
         padded = np.pad(positions.ravel(), (0, -positions.size % BLOCK))

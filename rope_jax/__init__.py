@@ -9,3 +9,4 @@ from .cache import (
     lookup as lookup,
 )
 from .functional import apply_rotary_pos_emb as apply_rotary_pos_emb, cos_sin as cos_sin, rotate as rotate
+from .rerotation import rerotate as rerotate, unrotate as unrotate

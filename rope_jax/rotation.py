@@ -58,42 +58,54 @@ def rotate_pairs(
     if head_dim % width or start % width:
         rotated = rotate_pairs(x[..., start:end], cos, sin, start=0, **options)
         return jnp.concatenate([x[..., :start], rotated, x[..., end:]], axis=-1)
-    if head_dim > width:  # slices of the same width, of which one is rotated
-        batch, cos, sin = [*batch, head_dim // width], jnp.expand_dims(cos, -2), jnp.expand_dims(sin, -2)
-    chosen = start // width if head_dim > width else None
+    chosen = start // width if head_dim > width else None  # of the slices of the same width
+    slices = [] if chosen is None else [head_dim // width]
+    (cos, cos_axes), (sin, sin_axes) = (_squeezed(table, len(batch)) for table in (cos, sin))
     with set_xla_metadata(inlineable="false") if alone else nullcontext():
-        y = _rotate(x.reshape(*batch, *_paired(width, read)), cos, sin, tuple(batch), chosen, read, write, rotate_in, guard)
+        pairs = x.reshape(*batch, *slices, *_paired(width, read))
+        y = _rotate(pairs, cos, sin, (*batch, *slices), cos_axes, sin_axes, chosen, read, write, rotate_in, guard)
     return y.reshape(x.shape)
 
 
-def _paired(width: int, blocks: int, two: int = 2) -> list[int]:
+def _squeezed(table: Half, batch: int) -> tuple[Array, tuple[int, ...]]:
+    """A table without the axes along which it is repeated, which XLA would copy, and where the others are in x."""
+    kept = [axis for axis, size in enumerate(table.shape[:-1]) if size != 1]
+    axes = tuple(axis + batch + 1 - table.ndim for axis in kept)
+    return table.reshape(*(table.shape[axis] for axis in kept), table.shape[-1]), axes
+
+
+def _paired(width: int, blocks: int) -> list[int]:
     """`(blocks, 2, m)`, without blocks or m where it is 1: XLA copies arrays that have such axes."""
     m = width // (2 * blocks)
-    return [*[blocks] * (blocks > 1), two, *[m] * (m > 1)]
+    return [*[blocks] * (blocks > 1), 2, *[m] * (m > 1)]
 
 
-@partial(jax.jit, static_argnums=(3, 4, 5, 6, 7, 8))
-def _rotate(x, cos, sin, batch, chosen, read, write, rotate_in, guard):
+@partial(jax.jit, static_argnums=tuple(range(3, 11)))
+def _rotate(x, cos, sin, batch, cos_axes, sin_axes, chosen, read, write, rotate_in, guard):
     """Both results for each channel, then a choice by index, as a concatenation would read x twice. lax only, no nested jit."""
     dtype = x.dtype if rotate_in == "input" or x.dtype.itemsize > 4 else jnp.dtype(jnp.float32)
     keep = uncontracted if guard and dtype.itemsize >= 4 else lambda product: product
-    width = 2 * cos.shape[-1]
-    written = (*batch, *_paired(width, write))
+    written = (*batch, *_paired(2 * cos.shape[-1], write))
+    everywhere, two = tuple(range(len(batch))), len(batch) + (write > 1)
+    of_pairs = tuple(axis for axis in range(len(batch), len(written)) if axis != two)
 
-    def spread(half: Array, ndim: int) -> Array:
+    def spread(half: Array, axes: tuple[int, ...]) -> Array:
         """What a pair has in common, or one of its channels, in both places of the result."""
-        return jnp.broadcast_to(half.reshape(*half.shape[:ndim], *_paired(width, write, 1)), written)
+        pairs = half.astype(dtype).reshape(*half.shape[: len(axes)], *(written[axis] for axis in of_pairs))
+        return lax.broadcast_in_dim(pairs, written, (*axes, *of_pairs))
 
-    axis = len(batch) + (read > 1)
     bits = lax.bitcast_convert_type(x, jnp.uint16) if guard and x.dtype == jnp.bfloat16 else x
-    a, b = (spread(_widened(lax.index_in_dim(bits, i, axis, keepdims=False), dtype), len(batch)) for i in (0, 1))
-    cos, sin = (spread(table.astype(dtype), table.ndim - 1) for table in (cos, sin))
-    first = lax.broadcasted_iota(jnp.int32, written, len(batch) + (write > 1)) == 0
-    y = lax.select(first, keep(a * cos) - keep(b * sin), keep(b * cos) + keep(a * sin))
+    channels = (_widened(lax.index_in_dim(bits, i, len(batch) + (read > 1), keepdims=False), dtype) for i in (0, 1))
+    a, b = (spread(channel, everywhere) for channel in channels)
+    cos, sin = spread(cos, cos_axes), spread(sin, sin_axes)
+    y = lax.select(_index(written, two) == 0, keep(a * cos) - keep(b * sin), keep(b * cos) + keep(a * sin))
     if chosen is not None:
-        is_chosen = lax.broadcasted_iota(jnp.int32, written, len(batch) - 1) == chosen
-        y = lax.select(is_chosen, y, _widened(bits, dtype).reshape(written))
+        y = lax.select(_index(written, len(batch) - 1) == chosen, y, _widened(bits, dtype).reshape(written))
     return y.astype(x.dtype)
+
+
+def _index(shape: tuple[int, ...], axis: int) -> Array:
+    return lax.broadcasted_iota(jnp.int32, shape, axis)
 
 
 def _widened(x: Array, dtype: jnp.dtype) -> Array:
@@ -111,18 +123,19 @@ def _abstract(x, cos, sin, **params):
     return x.update(weak_type=False)
 
 
-def _jvp(primals, tangents, **params):
+def _jvp(primals, tangents, *, start, read, write, rotate_in):
     """Linear in x by the primitive; in cos and sin, should anyone learn them, by plain operations."""
     (x, cos, sin), (dx, dcos, dsin) = primals, tangents
+    rotated = partial(rotate_p.bind, start=start, read=read, write=write, rotate_in=rotate_in)
     terms = []
     if not isinstance(dx, ad.Zero):
-        terms.append(rotate_p.bind(dx, cos, sin, **params))
+        terms.append(rotated(dx, cos, sin))
     if not (isinstance(dcos, ad.Zero) and isinstance(dsin, ad.Zero)):
-        dcos, dsin = ad.instantiate_zeros(dcos), ad.instantiate_zeros(dsin)
-        start, end = params["start"], params["start"] + 2 * cos.shape[-1]
-        dy = rotate_pairs(x[..., start:end], dcos, dsin, guard=False, **params | {"start": 0})
+        dcos, dsin, end = ad.instantiate_zeros(dcos), ad.instantiate_zeros(dsin), start + 2 * cos.shape[-1]
+        layout = {"start": 0, "read": read, "write": write}
+        dy = rotate_pairs(x[..., start:end], dcos, dsin, rotate_in=rotate_in, guard=False, **layout)
         terms.append(jnp.pad(dy, [(0, 0)] * (x.ndim - 1) + [(start, x.shape[-1] - end)]))
-    return rotate_p.bind(x, cos, sin, **params), sum(terms[1:], terms[0])
+    return rotated(x, cos, sin), sum(terms[1:], terms[0])
 
 
 def _transpose(ct, x, cos, sin, *, start, read, write, rotate_in):

@@ -29,3 +29,8 @@ from .rules import (
 )
 from .spec import Angles as Angles, Arithmetic as Arithmetic, Layout as Layout, RopeSpec as RopeSpec, RotateIn as RotateIn
 from .strategies import OutOfRange as OutOfRange, Strategy as Strategy
+from .weights import (
+    channel_order as channel_order,
+    convert_fused_projection as convert_fused_projection,
+    convert_projection as convert_projection,
+)

@@ -40,8 +40,18 @@ def check_full_width(x: Shape, cos: Shape) -> None:
     """Raise ValueError for a table that has not a column for each channel of x."""
     if cos[-1] != x[-1]:
         raise ValueError(
-            f"apply_rotary_pos_emb: got cos of width {cos[-1]} for x of width {x[-1]}, expected a column for each channel, both "
-            "halves alike. A table with a column for each pair is for rotate."
+            f"apply_rotary_pos_emb: got cos of width {cos[-1]} for x of width {x[-1]}, expected a column for each channel, "
+            "both halves alike. A table with a column for each pair is for rotate."
+        )
+
+
+def check_rerotation(spec: RopeSpec, to_spec: RopeSpec) -> None:
+    """Raise ValueError where keys of one spec cannot become keys of the other by one rotation with an exact phase."""
+    same = [(s.head_dim, s.pairs.axis, s.start, s.write or s.read) for s in (spec, to_spec)]
+    if same[0] != same[1] or spec.real or to_spec.real:
+        raise ValueError(
+            f"rerotate: got {spec} and to_spec={to_spec}, expected the same channels and axes, and integer positions. For "
+            "another layout, unrotate and rotate."
         )
 
 

@@ -10,3 +10,5 @@ from .cache import (
 from .deepseek import DeepseekV3RotaryEmbedding as DeepseekV3RotaryEmbedding
 from .functional import apply_rotary_pos_emb as apply_rotary_pos_emb, cos_sin as cos_sin, rotate as rotate
 from .module import RotaryEmbedding as RotaryEmbedding
+from .rerotation import rerotate as rerotate, unrotate as unrotate
+from .swap import FullTables as FullTables, swap_rotary as swap_rotary

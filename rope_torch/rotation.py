@@ -30,25 +30,23 @@ def rotate_pairs(x: Heads, cos: Half, sin: Half, start: int, read: int, write: i
 
 def rotate_pairs_in_chunks(x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
     """The same bits, for a CPU without a compiler: few passes, over chunks that stay in its cache."""
-    width, dtype = 2 * cos.shape[-1], _inside(x.dtype, rotate_in)
-    y, cos, sin = torch.empty_like(x), cos.to(dtype), sin.to(dtype)
-    if width < x.shape[-1]:
-        y.copy_(x)
-        rotated = [t[..., start : start + width] for t in (y, x)]
-    else:
-        rotated = [y, x]
+    end, dtype = start + 2 * cos.shape[-1], _inside(x.dtype, rotate_in)
+    result, cos, sin = torch.empty_like(x), cos.to(dtype), sin.to(dtype)
+    if result[..., start:end].shape != x.shape:
+        result.copy_(x)
+    y, x = result[..., start:end], x[..., start:end]
     if cos.shape[-1] in (read, write) and dtype.itemsize >= 4:
         turn = partial(_turn, read=read, write=write)
         if read > 1 < write and x.dtype == dtype:  # nothing between x and y that a cache could keep
-            turn(*rotated, torch.complex(cos, sin))
+            turn(y, x, torch.complex(cos, sin))
         else:
-            _in_chunks(turn, *rotated, torch.complex(cos, sin))
+            _in_chunks(turn, y, x, torch.complex(cos, sin))
     elif read == write:
-        _in_chunks(partial(_swap, blocks=read), *rotated, _join(cos, cos, read), _join(sin, -sin, read))
+        _in_chunks(partial(_swap, blocks=read), y, x, _join(cos, cos, read), _join(sin, -sin, read))
     else:
-        work = lambda y, x, cos, sin: y.copy_(rotate_pairs(x, cos, sin, 0, read, write, rotate_in))
-        _in_chunks(work, *rotated, cos, sin)
-    return y
+        plain = partial(rotate_pairs, start=0, read=read, write=write, rotate_in=rotate_in)
+        _in_chunks(lambda y, x, cos, sin: y.copy_(plain(x, cos, sin)), y, x, cos, sin)
+    return result
 
 
 def _swap(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, blocks: int) -> None:
@@ -111,7 +109,8 @@ def _complex(x: Tensor, blocks: int) -> Tensor:
     """`x_a + i x_b`; of interleaved channels without a copy, where their addresses are even."""
     if 2 * blocks == x.shape[-1] and not any(n % 2 for n in (*x.stride()[:-1], x.storage_offset(), x.stride(-1) - 1)):
         return torch.view_as_complex(x.unflatten(-1, (blocks, 2)))
-    return torch.complex(*_channels(x, blocks))
+    a, b = _channels(x, blocks)
+    return torch.complex(a, b)
 
 
 def _rounds_each_product(z: Tensor) -> bool:
@@ -125,7 +124,7 @@ def _rounds_each_product(z: Tensor) -> bool:
 
 
 def _in_chunks(work: Callable[..., object], y: Tensor, x: Tensor, *tables: Tensor) -> None:
-    """Calls `work` with slices of x of at most `CHUNK` bytes in the dtype of the tables, and of each table where it is as long."""
+    """Calls `work` with slices of x, of at most `CHUNK` bytes in the dtype of the tables, and of tables that are as long."""
     size = x.numel() * tables[0].dtype.to_real().itemsize
     axis = next((axis for axis in range(-x.ndim, -1) if x.shape[axis] > 1), -1)
     if size <= CHUNK or axis == -1:

@@ -1,0 +1,1 @@
+"""Real models that import rope_jax."""

@@ -1,0 +1,94 @@
+"""Keys that are rotated already: moved, to other frequencies, and back; against rotating them afresh."""
+
+import re
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rope_jax
+import rope_torch
+from rope_spec import Arithmetic, inverse_frequencies
+
+from . import bounds
+from .backends import array, tensor
+from .constructed import SPECS
+from .measure import DTYPES, compare, eps_of
+
+KEYS = {name: spec for name, spec in SPECS.items() if not spec.real}
+
+
+def case(spec, dtype, rng):
+    x = rng.standard_normal((2, 9, 3, spec.head_dim)).astype(DTYPES[dtype])
+    shape = (2, 9) if spec.pairs.axes == 1 else (2, 9, spec.pairs.axes)
+    return x, *(rng.integers(-(2**31), 2**31, shape).astype(np.int32) for _ in range(2))
+
+
+def both(function, *arguments, **options):
+    """The result of either branch, which is the same to the byte."""
+    ours = getattr(rope_jax, function)(*map(jnp.asarray, arguments[:-1]), arguments[-1], **options)
+    theirs = getattr(rope_torch, function)(*map(tensor, arguments[:-1]), arguments[-1], heads_axis=-2, **options)
+    assert compare(np.asarray(ours), array(theirs), 1.0, 0.0).ok
+    return np.asarray(ours)
+
+
+def fresh(x, positions, spec, seq_len=None):
+    table = rope_jax.cos_sin(spec, positions, seq_len=seq_len)
+    return np.asarray(rope_jax.rotate(jnp.asarray(x), *table, spec))
+
+
+def is_near(got, expected, spec, factor, dtype, roundings):
+    """Within so many rotations' roundings of the length of each pair."""
+    one = float(bounds.rotation(bounds.exact_table(factor) / factor, DTYPES[dtype], Arithmetic()))
+    pairs = [a.astype(np.float64)[..., channels_of(spec)] for a in (got, expected)]
+    length = np.sqrt((pairs[1] ** 2).sum(-2))
+    return (np.abs(pairs[0] - pairs[1]).max(-2) <= roundings * one * length + eps_of(DTYPES[dtype]) * 1e-3).all()
+
+
+def channels_of(spec):
+    from rope_spec.weights import _channels
+
+    return _channels(spec, spec.write or spec.read)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("spec", KEYS.values(), ids=KEYS)
+def test_rerotated_keys_are_fresh_keys(spec, dtype, rng):
+    """At any int32 positions: the roundings of the first rotation, of the second, and of the fresh one."""
+    x, old, new = case(spec, dtype, rng)
+    moved = both("rerotate", fresh(x, old, spec), old, new, spec)
+    factor = inverse_frequencies(spec).attention_factor
+    assert is_near(moved, fresh(x, new, spec), spec, factor, dtype, roundings=3)
+
+
+@pytest.mark.parametrize("spec", KEYS.values(), ids=KEYS)
+def test_unrotate_is_the_inverse(spec, rng):
+    x, positions, _ = case(spec, "float32", rng)
+    back = both("unrotate", fresh(x, positions, spec), positions, spec)
+    unturned = replace(spec, write=None)
+    assert is_near(back, x, unturned, inverse_frequencies(spec).attention_factor, "float32", roundings=2)
+
+
+@pytest.mark.parametrize("name", ["longrope", "dynamic"])
+def test_to_the_frequencies_of_another_length(name, rng):
+    """The switch of LongRoPE, and dynamic NTK as it grows."""
+    spec = SPECS[name]
+    x, old, new = case(spec, "float32", rng)
+    moved = both("rerotate", fresh(x, old, spec, 1000), old, new, spec, seq_len=1000, to_seq_len=9000)
+    factors = [inverse_frequencies(spec, spec.effective_length(n)).attention_factor for n in (1000, 9000)]
+    assert is_near(moved, fresh(x, new, spec, 9000), spec, max(factors), "float32", roundings=3)
+
+
+def test_to_another_base(rng):
+    spec, wider = SPECS["half"], replace(SPECS["half"], theta=80_000.0)
+    x, old, _ = case(spec, "float32", rng)
+    moved = both("rerotate", fresh(x, old, spec), old, old, spec, to_spec=wider)
+    assert is_near(moved, fresh(x, old, wider), spec, 1.0, "float32", roundings=3)
+
+
+@pytest.mark.parametrize("branch", [rope_jax, rope_torch])
+def test_other_channels_are_refused(branch):
+    message = "rerotate: got RopeSpec(head_dim=64"
+    with pytest.raises(ValueError, match=re.escape(message) + ".* expected the same channels and axes, and integer positions"):
+        branch.rerotate(None, None, None, SPECS["half"], to_spec=SPECS["interleaved"])

@@ -1,0 +1,80 @@
+"""Projection weights from one channel layout to another: a permutation of the rows of q and k, exact and reversible.
+
+A checkpoint whose rotation reads interleaved channels (GGUF, Meta's own, DeepSeek's) serves a model that reads halves when the
+channels of each head of q and k are put into that order, and the other way round: attention takes products of q and k, which
+do not see an order that both have. Biases and the scales of a norm of q and k are permuted alike.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from .spec import Layout, RopeSpec, one_of
+
+
+def channel_order(spec: RopeSpec, to: Layout) -> np.ndarray:
+    """int64 `(H,)`: which channel of `spec.read` stands at each channel of the layout `to`."""
+    one_of("to", to, Layout)
+    replace(spec, read=to)  # checks that these pairs can be laid out so
+    order = np.arange(spec.head_dim)
+    order[_channels(spec, to)] = _channels(spec, spec.read)
+    return order
+
+
+def convert_projection(weight: np.ndarray, spec: RopeSpec, to: Layout, *, axis: int = 0) -> np.ndarray:
+    """A weight, bias or scale of q or k, for a rotation that reads `to` instead of `spec.read`.
+
+    Args:
+        weight: N H long at `axis`, for any number of heads N: `(N H, D)` in PyTorch, `(D, N H)` with axis -1 in Flax; a
+            bias `(N H,)`; the scale of a norm `(H,)`, or `(N H,)`.
+        spec: the rotary embedding that the weight was made for.
+        to: the layout that is wanted; back again is `convert_projection(..., replace(spec, read=to), spec.read)`.
+        axis: the axis of the channels.
+
+    Raises:
+        ValueError: the axis is no multiple of head_dim.
+    """
+    weight = np.asarray(weight)
+    if weight.shape[axis] % spec.head_dim:
+        raise ValueError(
+            f"convert_projection: got {weight.shape[axis]} channels at axis {axis} of {weight.shape}, expected a multiple of "
+            f"head_dim={spec.head_dim}. Name the axis of the channels, or take a fused weight to convert_fused_projection."
+        )
+    heads = np.arange(0, weight.shape[axis], spec.head_dim)[:, None]
+    return np.take(weight, (heads + channel_order(spec, to)).ravel(), axis=axis)
+
+
+def convert_fused_projection(
+    weight: np.ndarray, spec: RopeSpec, to: Layout, *, heads: int, kv_heads: int, grouped: bool = False, axis: int = 0
+) -> np.ndarray:
+    """The same for q, k and v in one weight: q and k are permuted, v stays.
+
+    Args:
+        weight: (N + 2 K) H long at `axis`, for N heads and K heads of keys and values.
+        spec: the rotary embedding that the weight was made for.
+        to: the layout that is wanted.
+        heads: N.
+        kv_heads: K.
+        grouped: whether each group has its N / K queries, its key and its value side by side (GPT-NeoX, Falcon), instead of
+            all queries first, then all keys, then all values (Phi-3).
+        axis: the axis of the channels.
+
+    Raises:
+        ValueError: the axis has another length.
+    """
+    weight, groups = np.asarray(weight), kv_heads if grouped else 1
+    if weight.shape[axis] != (heads + 2 * kv_heads) * spec.head_dim or heads % groups:
+        raise ValueError(
+            f"convert_fused_projection: got {weight.shape[axis]} channels at axis {axis} of {weight.shape}, expected "
+            f"({heads} + 2 * {kv_heads}) * head_dim={spec.head_dim}. Give the numbers of heads of queries and of keys."
+        )
+    index = np.arange(weight.shape[axis]).reshape(groups, -1, spec.head_dim)
+    rotated = (heads + kv_heads) // groups
+    index[:, :rotated] = index[:, :rotated, channel_order(spec, to)]
+    return np.take(weight, index.ravel(), axis=axis)
+
+
+def _channels(spec: RopeSpec, layout: Layout) -> np.ndarray:
+    """`(2, P)`: the two channels of each pair."""
+    channels = spec.start + np.arange(spec.rotary_dim).reshape(spec.blocks(layout), 2, -1)
+    return channels.swapaxes(0, 1).reshape(2, -1)

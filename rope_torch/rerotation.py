@@ -1,0 +1,91 @@
+"""Keys that are rotated already: moved to other positions or other frequencies, or turned back; for caches of keys."""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from rope_spec import RopeSpec
+from rope_spec.checks import check_rerotation
+
+from .functional import Heads, Positions, check, per_pair, rotate
+from .phase import constants, phase_cos_sin, phase_of
+
+
+def rerotate(
+    x: Heads,
+    from_positions: Positions,
+    to_positions: Positions,
+    spec: RopeSpec,
+    *,
+    to_spec: RopeSpec | None = None,
+    seq_len: int | None = None,
+    to_seq_len: int | None = None,
+    heads_axis: int | None = -3,
+) -> Heads:
+    """Rotated keys as if they had been rotated at other positions, by other frequencies, or both: one rotation, one rounding.
+
+    The difference of the two phases is exact. With `to_spec` keys go from one theta or rule to another (an NTK base); with
+    `to_seq_len` over the switch of LongRoPE or along dynamic NTK.
+
+    Args:
+        x: keys as `rotate` returned them, `(B, N, S, H)`.
+        from_positions: where they were rotated, `(..., S)` or `(..., S, A)`.
+        to_positions: where they shall be, the same.
+        spec: what they were rotated by.
+        to_spec: what they shall be rotated by, with the same pairs and layout; None: the same.
+        seq_len: the length whose frequencies they were rotated by, for `DynamicNTK` and `LongRope`.
+        to_seq_len: the length whose frequencies they shall have; of the same rules.
+        heads_axis: the axis of x that holds the heads.
+
+    Returns:
+        The keys, in their shape and dtype.
+
+    Raises:
+        ValueError: the two specs have other channels, or angles that are no exact phases.
+    """
+    to_spec = to_spec or spec
+    check_rerotation(spec, to_spec)
+    phase = _phase(to_spec, to_positions, to_seq_len) - _phase(spec, from_positions, seq_len)
+    factor = _factor(to_spec, to_seq_len) / _factor(spec, seq_len)
+    return rotate(x, *phase_cos_sin(phase, factor), _as_written(spec), heads_axis=heads_axis)
+
+
+def unrotate(
+    x: Heads, positions: Positions, spec: RopeSpec, *, seq_len: int | None = None, heads_axis: int | None = -3
+) -> Heads:
+    """The inverse of `rotate`: keys as they were before it, in the layout that it read.
+
+    Args:
+        x: keys as `rotate` returned them, `(B, N, S, H)`.
+        positions: where they were rotated, `(..., S)` or `(..., S, A)`.
+        spec: what they were rotated by.
+        seq_len: the length whose frequencies they were rotated by, for `DynamicNTK` and `LongRope`.
+        heads_axis: the axis of x that holds the heads.
+
+    Returns:
+        The keys, in their shape and dtype.
+
+    Raises:
+        ValueError: angles that are no exact phases.
+    """
+    check_rerotation(spec, spec)
+    back = replace(_as_written(spec), write=spec.read)
+    table = phase_cos_sin(-_phase(spec, positions, seq_len), 1 / _factor(spec, seq_len))
+    return rotate(x, *table, back, heads_axis=heads_axis)
+
+
+def _phase(spec: RopeSpec, positions: Positions, seq_len: int | None) -> Int64[Tensor, "*batch pairs"]:
+    check(spec, positions)
+    turns = torch.tensor(constants(spec, spec.effective_length(seq_len))[0], device=positions.device)
+    return spec.sign * phase_of(per_pair(spec, positions), turns)
+
+
+def _factor(spec: RopeSpec, seq_len: int | None) -> float:
+    return constants(spec, spec.effective_length(seq_len))[2]
+
+
+def _as_written(spec: RopeSpec) -> RopeSpec:
+    """The rotation of channels where `spec` has put them; its sign is in the phase."""
+    return replace(spec, read=spec.write or spec.read, write=None, sign=1)
