@@ -1,14 +1,23 @@
 """What the README shows runs, and the figures that it names are those of the code."""
 
 import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
+import typer
 
+import examples.smollm2.__main__ as smollm2
 from rope_spec.families import families
+
+from .__main__ import app
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line.split("  #")[0].strip() for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()
+]
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[block.split("\n")[1] for block in BLOCKS])
@@ -19,3 +28,20 @@ def test_a_block_of_python_runs(block, monkeypatch):
 
 def test_the_number_of_model_types():
     assert f"for {len(families())} model\ntypes" in README
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_is_understood(command):
+    """Targets that make knows, arguments that the commands take; what they do is tested where they are."""
+    program, *arguments = shlex.split(command)
+    if program == "make":
+        subprocess.run(["make", "--dry-run", *arguments], check=True, capture_output=True, cwd=Path(__file__).parent.parent)
+    elif program == "rope-parity":
+        group = typer.main.get_command(app)
+        name, *options = arguments or ["report"]
+        group.commands[name].make_context(name, options)
+    else:
+        assert (program, *arguments[:2]) == ("python", "-m", "examples.smollm2")
+        single = typer.Typer()
+        single.command()(smollm2.main)
+        typer.main.get_command(single).make_context("smollm2", arguments[2:])
