@@ -65,7 +65,7 @@ def rotation(shape: Shape, dtype: str, order: str = "BSNH", rotate_in: RotateIn 
         )
         forms = {"rope_jax": ours} | PEERS.get(shape.layout, {})
         if phase == "backward":
-            forms = {name: _backward(form) for name, form in forms.items()}
+            forms = {name: _backward(form) for name, form in forms.items()} | {"rope_jax, forward": ours}
         ruler = {RULER: lambda x, cos, sin: x + 1}
         both = {name: lambda q, k, c, s, f=f: (f(q, c, s), f(k, c, s)) for name, f in (ruler | forms).items()}
         calls = {name: _timed(f, q, k, cos, sin) for name, f in both.items()}

@@ -18,6 +18,7 @@ Configs = Annotated[list[str] | None, typer.Argument(help="config.json files, or
 Config = Annotated[str, typer.Argument(help="A config.json, or a model type of transformers.")]
 Json = Annotated[Path | None, typer.Option(help="Write every figure to this file.")]
 Device = Annotated[str | None, typer.Option(help="cpu or gpu; without it every one that is found.")]
+Html = Annotated[Path | None, typer.Option(help="Write the report as one page to this file.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw a picture into this file.")]
 Plots = Annotated[Path | None, typer.Option(help="Draw pictures into this folder.")]
 LLAMA = str(Path(__file__).parent / "configs" / "llama-3.1-8b.json")
@@ -46,7 +47,7 @@ def main(context: typer.Context) -> None:
 
 
 @app.command()
-def report(configs: Configs = None, json: Json = None, device: Device = None) -> None:
+def report(configs: Configs = None, json: Json = None, html: Html = None, device: Device = None) -> None:
     """Compare rope_jax, rope_torch, transformers and exact arithmetic; exit code 1 when a bound is broken."""
     from . import report as reporting
     from .cases import named, published
@@ -61,6 +62,10 @@ def report(configs: Configs = None, json: Json = None, device: Device = None) ->
     console.print(reporting.verdict(records))
     if json:
         reporting.write_json(json, records)
+    if html:
+        from . import page
+
+        page.write(html, cases, records, reporting.environment(), console)
     raise typer.Exit(code=int(not all(record.ok for record in records)))
 
 

@@ -1,0 +1,120 @@
+"""The report as one page of HTML: the verdict, a matrix, and the details of each configuration. No network, no library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from rich.console import Console
+from rich.progress import track
+
+from .bounds import DERIVATIONS
+from .cases import Case
+from .profile import FLOOR, profiles
+from .referee import Record
+
+COLUMNS = {  # title: quantity and opponents
+    "inverse frequencies, transformers": ("inv_freq", "transformers"),
+    "cos and sin, JAX and torch": ("cos_sin", "rope_torch"),
+    "cos and sin, exact arithmetic": ("cos_sin", "oracle"),
+    "cos and sin, transformers": ("cos_sin", "transformers"),
+    "cos and sin by its frequencies, transformers": ("cos_sin given inv_freq", "transformers"),
+    "rotation, JAX and torch": ("rotate", "rope_torch"),
+    "gradient, JAX and torch": ("gradient", "rope_torch"),
+    "rotation, exact arithmetic": ("rotate", "oracle"),
+    "rotation by its cos and sin, transformers": ("rotate given cos, sin", "transformers"),
+    "rotation, transformers": ("rotate", "transformers"),
+}
+
+
+class Cell(NamedTuple):
+    """One comparison of the matrix: the worst of its records."""
+
+    title: str
+    text: str
+    level: str  # equal, ok, broken or absent: the class that colours it
+    said: str  # in full, for whoever cannot see the colour
+
+
+class Chart(NamedTuple):
+    """A drawing of some lines over logarithmic axes, in a box of 100 by 50."""
+
+    title: str
+    x_ticks: list[tuple[float, str]]
+    y_ticks: list[tuple[float, str]]
+    lines: list[tuple[str, str]]  # name, and points of an SVG polyline
+
+
+def write(path: Path, cases: Sequence[Case], records: Sequence[Record], environment: dict, console: Console) -> None:
+    """Write the page."""
+    by_case = {name: list(group) for name, group in groupby(sorted(records, key=_case), _case)}
+    has_transformers = any(record.right == "transformers" for record in records)
+    charts = {case.name: _charts(case, has_transformers) for case in track(cases, "drawing", console=console, transient=True)}
+    loader = PackageLoader("parity_tests", "templates")
+    jinja = Environment(loader=loader, autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True)
+    text = jinja.get_template("page.html").render(
+        columns=list(COLUMNS),
+        rows={case.name: [_cell(title, by_case[case.name]) for title in COLUMNS] for case in cases},
+        records={name: [asdict(record) for record in group] for name, group in by_case.items()},
+        charts=charts,
+        broken=[record for record in records if not record.ok],
+        count=len(records),
+        equal=[r for r in records if r.right == "rope_torch" and r.bit_equal == 1],
+        between=[r for r in records if r.right == "rope_torch"],
+        environment=environment,
+        derivations=DERIVATIONS,
+    )
+    path.write_text(text, encoding="utf-8")
+
+
+def _case(record: Record) -> str:
+    return record.case
+
+
+def _cell(title: str, records: Sequence[Record]) -> Cell:
+    quantity, right = COLUMNS[title]
+    group = [r for r in records if (r.quantity.removesuffix(", cpu"), r.right) == (quantity, right)]
+    if not group:
+        return Cell(title, "–", "absent", "not measured")
+    worst = max(group, key=lambda r: (not r.ok, r.of_bound))
+    if not worst.ok:
+        return Cell(title, "✗", "broken", f"broken: {worst.max_eps:.3g} of {worst.bound:.3g} eps |pair|, {worst.dtype}")
+    if all(r.bit_equal == 1 for r in group):
+        return Cell(title, "=", "equal", f"equal bytes in {len(group)} comparisons")
+    return Cell(title, f"{worst.of_bound:.0%}", "ok", f"{worst.of_bound:.0%} of the bound, {worst.max_eps:.3g} eps |pair|")
+
+
+def _charts(case: Case, with_transformers: bool) -> list[Chart]:
+    positions, found = profiles(case, with_transformers)
+    by_position = [(p.name, positions, p.over_position) for p in found]
+    by_pair = [(p.name, np.arange(len(p.by_pair)), p.by_pair) for p in found]
+    return [
+        _chart("error of cos and sin over position", by_position, lambda x: np.log2(1 + np.maximum(x, 0)), _positions),
+        _chart("error of cos and sin by pair, fast to slow", by_pair, lambda x: x, _pairs),
+    ]
+
+
+def _chart(title, lines, scale, ticks) -> Chart:
+    longest = float(max(scale(x).max() for _, x, _ in lines)) or 1.0
+    exponents = range(-9, 1)
+    y_of = lambda y: 48 - 46 * (np.log10(np.maximum(y, FLOOR)) - exponents[0]) / (exponents[-1] - exponents[0])
+    drawn = []
+    for name, x, y in lines:
+        order = np.argsort(x, kind="stable")
+        points = zip(98 * scale(x)[order] / longest + 1, y_of(y)[order], strict=True)
+        drawn.append((name, " ".join(f"{a:.2f},{b:.2f}" for a, b in points)))
+    x_ticks = [(1 + 98 * float(scale(np.array(value))) / longest, text) for value, text in ticks(lines[0][1])]
+    return Chart(title, x_ticks, [(float(y_of(10.0**e)), f"1e{e}") for e in exponents[::2]], drawn)
+
+
+def _positions(x: np.ndarray) -> list[tuple[float, str]]:
+    return [(2**n, f"{2**n:,}") for n in (0, 4, 8, 12, 16, 20) if 2**n <= x.max()]
+
+
+def _pairs(x: np.ndarray) -> list[tuple[float, str]]:
+    return [(n, str(n)) for n in np.linspace(0, x.max(), 5).astype(int)]

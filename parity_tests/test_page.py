@@ -1,0 +1,104 @@
+"""The page, in headless Chromium: no console errors, every row, details that open, nothing that overflows a phone."""
+
+import re
+import shutil
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from . import page, report
+from .cases import CONFIGS, cases_of
+
+NAMES = ("llama-3.1-8b", "gemma-3-4b", "qwen2-vl-7b", "smollm2-135m")
+CHROMIUM = shutil.which("chromium")
+DRIVER = shutil.which("chromedriver")
+needs_chromium = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="apt-get install chromium chromium-driver")
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return [case for name in NAMES for case in cases_of(name, CONFIGS / f"{name}.json")]
+
+
+@pytest.fixture(scope="module")
+def records(cases):
+    return report.run(cases, Console(quiet=True), ["cpu"])
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, cases, records):
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    page.write(path, cases, records, report.environment(), Console(quiet=True))
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def resize(browser, width, height=900):
+    """The size of the page itself, which a window cannot always be made as small as."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def test_it_needs_nothing_from_elsewhere(written):
+    text = written.read_text()
+    assert not re.findall(r"(?:src|href)=\"(?!#|data:)", text) and "@import" not in text and "url(" not in text
+
+
+def test_every_figure_is_on_the_page(written, cases, records):
+    text = written.read_text()
+    assert text.count("<details") == len(cases)
+    assert text.count("<td>✓</td>") == len(records)
+    assert f"All {len(records)} comparisons keep their bound" in text
+
+
+def test_a_broken_bound_is_loud(tmp_path, cases, records):
+    """In the verdict, in its cell, in its row."""
+    broken = [replace(record, ok=False) if i == 5 else record for i, record in enumerate(records)]
+    page.write(tmp_path / "broken.html", cases, broken, report.environment(), Console(quiet=True))
+    text = (tmp_path / "broken.html").read_text()
+    assert f"1 of {len(records)} comparisons break their bound" in text
+    assert text.count('<td class="broken"') == 1 and text.count("✗ broken") == 1
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_overflows_and_nothing_is_wrong(browser, written, cases, width):
+    resize(browser, width)
+    browser.get(written.as_uri())
+    assert browser.get_log("browser") == []
+    assert len(browser.find_elements("css selector", ".matrix tbody tr")) == len(cases)
+    for details in browser.find_elements("css selector", "details"):
+        browser.execute_script("arguments[0].open = true", details)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    wide = "return [...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll') && !e.closest('thead')"
+    wide += " && e.getBoundingClientRect().right > innerWidth + 1).length"
+    assert browser.execute_script(wide) == 0
+
+
+@needs_chromium
+def test_a_detail_opens_by_a_click_and_by_the_keyboard(browser, written):
+    from selenium.webdriver import ActionChains, Keys
+
+    resize(browser, 1280)
+    browser.get(written.as_uri())
+    link = browser.find_element("css selector", ".matrix a")
+    link.click()
+    first = browser.find_element("css selector", "details")
+    assert first.get_attribute("open") and first.find_element("css selector", "polyline").is_displayed()
+    second = browser.find_elements("css selector", "summary")[1]
+    browser.execute_script("arguments[0].focus()", second)
+    ActionChains(browser).send_keys(Keys.ENTER).perform()
+    assert browser.find_elements("css selector", "details")[1].get_attribute("open")
