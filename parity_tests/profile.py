@@ -9,8 +9,8 @@ import numpy as np
 from . import oracle
 from .backends import Torch
 from .cases import Case
-from .reference import Reference
 from .referee import EXACT
+from .reference import Reference
 
 FLOOR = 2.0**-30  # an error of zero is drawn here
 
