@@ -111,7 +111,7 @@ def plot(folder: Path, found: dict) -> list[Path]:
         axis.set(title=model, xlabel="position", xscale="symlog", yscale="log")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("largest error of cos")
-    axes[0].legend(frameon=False)
+    axes[0].legend(frameon=False, loc="lower right", ncols=2, fontsize=8)
     path = folder / "error_over_position.png"
     figure.savefig(path, dpi=150)
     pyplot.close(figure)

@@ -11,7 +11,7 @@ from . import page, report
 from .cases import CONFIGS, cases_of
 
 NAMES = ("llama-3.1-8b", "gemma-3-4b", "qwen2-vl-7b", "smollm2-135m")
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 needs_chromium = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="apt-get install chromium chromium-driver")
 

@@ -45,6 +45,13 @@ def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: int = 
 
     Raises:
         ValueError: an unknown strategy, no length, or a table for frequencies that change with the length.
+
+    Example:
+        >>> from rope_spec import Pairs
+        >>> cache = init_cache(RopeSpec(head_dim=4, theta=10000.0, pairs=Pairs.single(4)), "doubling", 8)
+        >>> cache = grow_cache(cache, 9)
+        >>> cache.capacity, tuple(lookup(cache, jnp.arange(9)[None])[0].shape)
+        (16, (1, 9, 2))
     """
     capacity = first_capacity(spec, strategy, length)
     return RopeCache(spec, strategy, capacity, _tables(spec, strategy, 0, capacity))

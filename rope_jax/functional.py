@@ -38,6 +38,13 @@ def cos_sin(spec: RopeSpec, positions: Positions, *, seq_len: Length = None, ari
     Raises:
         TypeError: positions are no integers.
         ValueError: positions lack the last dimension of A coordinates.
+
+    Example:
+        >>> from rope_spec import Pairs
+        >>> spec = RopeSpec(head_dim=4, theta=10000.0, pairs=Pairs.single(4))
+        >>> cos, sin = cos_sin(spec, jnp.arange(3)[None])
+        >>> tuple(cos.shape), round(float(cos[0, 1, 0]), 6)
+        ((1, 3, 2), 0.540302)
     """
     check(spec, positions)
     if spec.depends_on_length and not (seq_len is None or isinstance(seq_len, (int, np.integer))):
@@ -99,6 +106,14 @@ def rotate(
     Raises:
         TypeError: x is not of a floating dtype.
         ValueError: x is not head_dim wide, or its other dimensions do not fit those of cos.
+
+    Example:
+        >>> from rope_spec import Pairs
+        >>> spec = RopeSpec(head_dim=4, theta=10000.0, pairs=Pairs.single(4))
+        >>> q = jnp.ones((1, 3, 2, 4), jnp.bfloat16)
+        >>> y = rotate(q, *cos_sin(spec, jnp.arange(3)[None]), spec)
+        >>> tuple(y.shape), str(y.dtype)
+        ((1, 3, 2, 4), 'bfloat16')
     """
     check_rotation(spec, x.shape, x.dtype.name, jnp.issubdtype(x.dtype, jnp.floating), cos.shape, sin.shape, heads_axis)
     return _rotate(x, cos, sin, spec, heads_axis, arithmetic.rotate_in)

@@ -37,6 +37,11 @@ class RopeSpec:
         start: the first rotated channel; the 2 P channels from here on are rotated, the others pass through.
         sign: -1 rotates by the negative angle (NanoChat).
         real: positions are real-valued coordinates (DINOv3), whose angles are float32 products in every arithmetic.
+
+    Example:
+        >>> spec = RopeSpec(head_dim=128, theta=500000.0, pairs=Pairs.single(64))  # half of each head is rotated
+        >>> spec.rotary_dim, spec.depends_on_length
+        (64, False)
     """
 
     head_dim: int

@@ -33,6 +33,12 @@ def convert_projection(weight: np.ndarray, spec: RopeSpec, to: Layout, *, axis: 
 
     Raises:
         ValueError: the axis is no multiple of head_dim.
+
+    Example:
+        >>> from rope_spec import Pairs
+        >>> spec = RopeSpec(head_dim=6, theta=10000.0, pairs=Pairs.single(6), read="interleaved")
+        >>> convert_projection(np.arange(6), spec, "half").tolist()
+        [0, 2, 4, 1, 3, 5]
     """
     weight = np.asarray(weight)
     if weight.shape[axis] % spec.head_dim:

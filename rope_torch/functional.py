@@ -37,6 +37,13 @@ def cos_sin(
     Raises:
         TypeError: positions are no integers.
         ValueError: positions lack the last dimension of A coordinates.
+
+    Example:
+        >>> from rope_spec import Pairs
+        >>> spec = RopeSpec(head_dim=4, theta=10000.0, pairs=Pairs.single(4))
+        >>> cos, sin = cos_sin(spec, torch.arange(3)[None])
+        >>> tuple(cos.shape), round(float(cos[0, 1, 0]), 6)
+        ((1, 3, 2), 0.540302)
     """
     check(spec, positions)
     if spec.depends_on_length and isinstance(seq_len, Tensor):
@@ -92,6 +99,14 @@ def rotate(
     Raises:
         TypeError: x is not of a floating dtype.
         ValueError: x is not head_dim wide, or its other dimensions do not fit those of cos.
+
+    Example:
+        >>> from rope_spec import Pairs
+        >>> spec = RopeSpec(head_dim=4, theta=10000.0, pairs=Pairs.single(4))
+        >>> q = torch.ones(1, 2, 3, 4, dtype=torch.bfloat16)
+        >>> y = rotate(q, *cos_sin(spec, torch.arange(3)[None]), spec)
+        >>> tuple(y.shape), str(y.dtype)
+        ((1, 2, 3, 4), 'torch.bfloat16')
     """
     shapes = tuple(cos.shape), tuple(sin.shape)
     check_rotation(spec, tuple(x.shape), str(x.dtype).removeprefix("torch."), x.is_floating_point(), *shapes, heads_axis)
