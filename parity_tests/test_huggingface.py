@@ -64,6 +64,14 @@ def test_deepseek():
     assert frequencies.attention_factor == 1.0 and round(frequencies.softmax_scale_factor, 3) == 1.874
 
 
+def test_a_head_width_that_is_given_twice():
+    """transformers saves DeepSeek's under two names; they have to agree."""
+    config = json.loads((CONFIGS / "deepseek-v3.json").read_text())
+    assert spec_from_config(config | {"head_dim": config["qk_rope_head_dim"]}) == spec_from_config(config)
+    with pytest.raises(ValueError, match="got {'head_dim': 56, 'qk_rope_head_dim': 64}, expected one head width"):
+        spec_from_config(config | {"head_dim": 56})
+
+
 def test_no_scaling():
     assert spec_from_config(changed({})) == replace(LLAMA_SPEC, rule=None)
 

@@ -108,7 +108,11 @@ def _spec(text: Keys, rope: Keys, family: Family) -> RopeSpec:
 
 def _head_dim(text: Keys, family: Family) -> int:
     ways, default = family["head_dim"], family.get("head_dim_default")
-    found = next((value for value in (text.way(way, int) for way in ways) if value), default)
+    named = {way: value for way in ways if "/" not in way and (value := text.way(way, int))}
+    if len(set(named.values())) > 1:
+        raise ValueError(f"{text.name}: got {named}, expected one head width. Give the width of the part that is rotated.")
+    shares = (value for way in ways if "/" in way and (value := text.way(way, int)))
+    found = next((value for values in (named.values(), shares) for value in values), default)
     if found is None or (found == default and any(text.is_null(way) for way in ways)):
         raise ValueError(f"{text.name}: got none of {', '.join(ways)}, expected one of them for the head width.")
     return found

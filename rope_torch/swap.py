@@ -19,21 +19,23 @@ class FullTables(nn.Module):
     Args:
         specs: a spec for each kind of layer; one alone for all of them.
         arithmetic: how the angles are computed; what is done with cos and sin is up to the model.
+        interleaved: whether both columns of a pair are neighbours, instead of half a head apart.
     """
 
-    def __init__(self, specs: dict[str, RopeSpec | None], arithmetic: Arithmetic = EXACT):
+    def __init__(self, specs: dict[str, RopeSpec | None], arithmetic: Arithmetic = EXACT, interleaved: bool = False):
         super().__init__()
-        self.specs, self.arithmetic = specs, arithmetic
+        self.specs, self.arithmetic, self.interleaved = specs, arithmetic, interleaved
 
     def forward(self, x: Tensor, position_ids: Tensor, layer_type: str | None = None) -> tuple[Tensor, Tensor]:
         """cos and sin `(B, S, 2 P)` for `position_ids` `(B, S)`."""
         spec = next(iter(self.specs.values())) if len(self.specs) == 1 else self.specs[str(layer_type)]
         assert spec is not None
         seq_len = position_ids.max() + 1 if spec.depends_on_length else None
-        tables = cos_sin(spec, position_ids, seq_len=seq_len, arithmetic=self.arithmetic)
-        if spec.read == "half":
-            return tuple(torch.cat([t, t], dim=-1).to(x.dtype) for t in tables)  # pyright: ignore[reportReturnType]
-        return tuple(t.repeat_interleave(2, dim=-1).to(x.dtype) for t in tables)  # pyright: ignore[reportReturnType]
+        cos, sin = cos_sin(spec, position_ids, seq_len=seq_len, arithmetic=self.arithmetic)
+        return self._full(cos).to(x.dtype), self._full(sin).to(x.dtype)
+
+    def _full(self, half: Tensor) -> Tensor:
+        return half.repeat_interleave(2, dim=-1) if self.interleaved else torch.cat([half, half], dim=-1)
 
 
 def swap_rotary(model: nn.Module, arithmetic: Arithmetic = EXACT) -> Callable[[], None]:
@@ -64,26 +66,24 @@ def swap_rotary(model: nn.Module, arithmetic: Arithmetic = EXACT) -> Callable[[]
 
 
 def _tables_for(name: str, module: Any, arithmetic: Arithmetic) -> FullTables:
-    """Ours for one of the model's, after a look at the form of what that returns."""
-    specs = specs_from_config(module.config.to_dict())
-    ours, positions = FullTables(specs, arithmetic), torch.arange(3, device=_device(module))[None]
-    options = {} if len(specs) == 1 else {"layer_type": next(iter(specs))}
-    x = torch.zeros(1, 3, 1, device=positions.device)
+    """Ours for one of the model's: in the order of columns that it has, which no configuration says, so that is tried out."""
     try:
-        shapes = [[tuple(table.shape) for table in tables(x, positions, **options)] for tables in (module, ours)]
+        specs = specs_from_config(module.config.to_dict())
+        positions = torch.arange(64, device=next(module.buffers(), torch.empty(0)).device)[None]
+        options = {} if len(specs) == 1 else {"layer_type": next(iter(specs))}
+        x = torch.zeros(1, 64, 1, device=positions.device)
+        theirs = module(x, positions, **options)
+        for interleaved in (False, True):
+            ours = FullTables(specs, arithmetic, interleaved)
+            if all(torch.allclose(a, b, rtol=0, atol=1e-3) for a, b in zip(ours(x, positions, **options), theirs, strict=True)):
+                return ours
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise _other_form(name, module, error) from error
-    if shapes[0] != shapes[1]:
-        raise _other_form(name, module, f"tables of shape {shapes[0]}, not {shapes[1]}")
-    return ours
+    raise _other_form(name, module, "its cos and sin at the first 64 positions are others than its configuration says")
 
 
 def _other_form(name: str, module: nn.Module, what: object) -> ValueError:
     return ValueError(
         f"swap_rotary: got {name}, a {type(module).__name__}: {what}. Expected one that takes (x, position_ids) and returns "
-        "full-width cos and sin. Compare it with rope_torch.cos_sin by itself."
+        "full-width cos and sin. Compare what it gives with rope_torch.cos_sin by itself."
     )
-
-
-def _device(module: nn.Module) -> torch.device:
-    return next(module.buffers(), torch.empty(0)).device
