@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from .__main__ import app
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = [
-    line.split("  #")[0].strip() for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()
+    re.split(r"\s+#", line)[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
 ]
 
 
@@ -36,6 +39,10 @@ def test_a_command_is_understood(command):
     program, *arguments = shlex.split(command)
     if program == "make":
         subprocess.run(["make", "--dry-run", *arguments], check=True, capture_output=True, cwd=Path(__file__).parent.parent)
+    elif program == "pip":
+        extra = re.fullmatch(r"\.\[(\w+)\]", arguments[1])
+        project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+        assert extra and arguments[0] == "install" and extra[1] in project["optional-dependencies"]
     elif program == "rope-parity":
         group = typer.main.get_command(app)
         name, *options = arguments or ["report"]
