@@ -67,8 +67,9 @@ def plot(path: Path, records: Sequence[Record]) -> None:
         axis.grid(axis="y", color="0.92")
     for axis in axes[1]:
         axis.set_xlabel("time, as a ratio to x + 1 on the same arrays")
-    axes[0, 0].legend(frameon=False, loc="lower right")
-    figure.suptitle("Rotation of q and k in halves, float32 inside: prefill 2048, 32 + 8 heads of 128")
+    handles = {h.get_label(): h for axis in axes.flat for h in axis.get_legend_handles_labels()[0]}
+    figure.legend(handles.values(), handles.keys(), frameon=False, loc="upper right", ncols=3)
+    figure.suptitle("q and k in halves, float32 inside: prefill 2048, 32 + 8 heads of 128", x=0.02, ha="left")
     figure.tight_layout()
     figure.savefig(path, dpi=150)
     pyplot.close(figure)

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+import typer
 from flax import nnx
+from typer.testing import CliRunner
 
 import rope_jax
 from rope_spec import Arithmetic, convert_projection
@@ -22,6 +24,7 @@ try:
 except ModuleNotFoundError as error:
     pytest.skip(str(error), allow_module_level=True)
 
+import examples.smollm2.__main__ as command  # noqa: E402
 from examples.smollm2 import check, reference  # noqa: E402
 from examples.smollm2.generate import decode, generate, prefill, shift  # noqa: E402
 from examples.smollm2.model import empty_cache  # noqa: E402
@@ -170,3 +173,13 @@ def test_rotating_here_is_rotating_there(model, theirs, text):
         expected = apply_rotary_pos_emb(key, key, cos, sin, unsqueeze_dim=2)[1]
     ours = rope_jax.rotate(jnp.asarray(key), jnp.asarray(cos[..., :32]), jnp.asarray(sin[..., :32]), model.config.rope)
     assert compare(np.asarray(ours), expected.numpy(), 1.0, 0.0).ok
+
+
+def test_the_command():
+    """The text, tokens per second, and the comparison."""
+    single = typer.Typer()
+    single.command()(command.main)
+    result = CliRunner().invoke(single, [check.PROMPTS[0], "--tokens", "6", "--compare"])
+    assert result.exit_code == 0, result.output
+    assert "The capital of France is Paris." in result.output and "all 6 tokens are the same" in result.output
+    assert result.output.count("tokens per second") == 2
