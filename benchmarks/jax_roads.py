@@ -107,7 +107,8 @@ def _flax(shape: Shape, dtype: str) -> dict[str, Callable[[], object]]:
 
     if not hasattr(nnx, "RoPE") or shape.layout != "half" or shape.batch > 1:
         return {}
-    rope, positions = nnx.RoPE(shape.spec.theta)  # pyright: ignore[reportAttributeAccessIssue], jnp.asarray(shape.positions()[0])
+    rope = nnx.RoPE(shape.spec.theta)  # pyright: ignore[reportAttributeAccessIssue]
+    positions = jnp.asarray(shape.positions()[0])
     q, k = map(jnp.asarray, shape.arrays(DTYPES[dtype], "BNSH", 0))
     return {"flax.nnx.RoPE": _timed(lambda p, q, k: (rope(q, p), rope(k, p)), positions, q, k)}
 
