@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, BinaryIO, get_args
 
 import jax
 import jax.numpy as jnp
@@ -236,7 +236,7 @@ def write_json(path: Path, environment: dict, found: dict[str, dict[str, Account
     path.write_text(json.dumps({"environment": environment, "traces": traces}, indent=1) + "\n", encoding="utf-8")
 
 
-def plot(path: Path, found: dict[str, dict[str, Account]]) -> None:
+def plot(path: Path | BinaryIO, found: dict[str, dict[str, Account]]) -> None:
     """Memory and compilations after each call of each trace, a line for each strategy."""
     import matplotlib
 
