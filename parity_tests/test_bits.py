@@ -75,6 +75,16 @@ def test_the_guard_changes_no_number(rng):
     assert compare(kept, values, 1.0, 0.0).ok
 
 
+def test_rounding_to_bfloat16_is_that_of_torch():
+    """For each bfloat16 and what may follow it in the lower half: below, at and above a tie. NaNs are quiet, as products are."""
+    upper = np.arange(2**16, dtype=np.uint32)[:, None] << 16
+    values = (upper + np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)).view(np.float32)
+    values = values[(np.abs(values) >= np.finfo(np.float32).tiny) | (values == 0)]
+    values = np.concatenate([values, np.array([0x7FC00000, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFC08000], np.uint32).view(np.float32)])
+    ours = jax.jit(lambda x: lax.bitcast_convert_type(rope_jax.rotation._rounded(x) & jnp.uint32(0xFFFF0000), x.dtype))(values)
+    assert compare(np.asarray(ours), array(torch.tensor(values).bfloat16().float()), 1.0, 0.0).ok
+
+
 @pytest.mark.parametrize("rotate_in", ["float32", "input"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_neighbours_change_nothing(dtype, rotate_in, rng):

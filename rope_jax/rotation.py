@@ -4,6 +4,7 @@ A primitive, because its derivative has to be the rotation by the negative angle
 has no forward mode, and differentiating through the guard would give zero.
 """
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
@@ -60,6 +61,8 @@ def rotate_pairs(
         return jnp.concatenate([x[..., :start], rotated, x[..., end:]], axis=-1)
     chosen = start // width if head_dim > width else None  # of the slices of the same width
     slices = [] if chosen is None else [head_dim // width]
+    if rotate_in == "input":
+        cos, sin = cos.astype(x.dtype), sin.astype(x.dtype)
     (cos, cos_axes), (sin, sin_axes) = (_squeezed(table, len(batch)) for table in (cos, sin))
     with set_xla_metadata(inlineable="false") if alone else nullcontext():
         pairs = x.reshape(*batch, *slices, *_paired(width, read))
@@ -83,39 +86,53 @@ def _paired(width: int, blocks: int) -> list[int]:
 @partial(jax.jit, static_argnums=tuple(range(3, 11)))
 def _rotate(x, cos, sin, batch, cos_axes, sin_axes, chosen, read, write, rotate_in, guard):
     """Both results for each channel, then a choice by index, as a concatenation would read x twice. lax only, no nested jit."""
-    dtype = x.dtype if rotate_in == "input" or x.dtype.itemsize > 4 else jnp.dtype(jnp.float32)
-    keep = uncontracted if guard and dtype.itemsize >= 4 else lambda product: product
+    as_bits = guard and x.dtype == jnp.bfloat16
+    dtype = x.dtype if (rotate_in == "input" and not as_bits) or x.dtype.itemsize > 4 else jnp.dtype(jnp.float32)
+    keep = _kept(dtype, guard, rounded=as_bits and rotate_in == "input")
     written = (*batch, *_paired(2 * cos.shape[-1], write))
     everywhere, two = tuple(range(len(batch))), len(batch) + (write > 1)
     of_pairs = tuple(axis for axis in range(len(batch), len(written)) if axis != two)
 
     def spread(half: Array, axes: tuple[int, ...]) -> Array:
         """What a pair has in common, or one of its channels, in both places of the result."""
-        pairs = half.astype(dtype).reshape(*half.shape[: len(axes)], *(written[axis] for axis in of_pairs))
+        pairs = _widened(half, dtype).reshape(*half.shape[: len(axes)], *(written[axis] for axis in of_pairs))
         return lax.broadcast_in_dim(pairs, written, (*axes, *of_pairs))
 
-    bits = lax.bitcast_convert_type(x, jnp.uint16) if guard and x.dtype == jnp.bfloat16 else x
-    channels = (_widened(lax.index_in_dim(bits, i, len(batch) + (read > 1), keepdims=False), dtype) for i in (0, 1))
-    a, b = (spread(channel, everywhere) for channel in channels)
+    x, cos, sin = (_bits(t) if as_bits else t for t in (x, cos, sin))
+    a, b = (spread(lax.index_in_dim(x, i, len(batch) + (read > 1), keepdims=False), everywhere) for i in (0, 1))
     cos, sin = spread(cos, cos_axes), spread(sin, sin_axes)
     y = lax.select(_index(written, two) == 0, keep(a * cos) - keep(b * sin), keep(b * cos) + keep(a * sin))
     if chosen is not None:
-        y = lax.select(_index(written, len(batch) - 1) == chosen, y, _widened(bits, dtype).reshape(written))
-    return y.astype(x.dtype)
+        y = lax.select(_index(written, len(batch) - 1) == chosen, y, _widened(x, dtype).reshape(written))
+    elif as_bits:  # with the choice above a cast is faster
+        return lax.bitcast_convert_type((_rounded(y) >> 16).astype(jnp.uint16), jnp.bfloat16)
+    return y.astype(jnp.bfloat16 if as_bits else x.dtype)
 
 
 def _index(shape: tuple[int, ...], axis: int) -> Array:
     return lax.broadcasted_iota(jnp.int32, shape, axis)
 
 
-def _widened(x: Array, dtype: jnp.dtype) -> Array:
-    """`x.astype(dtype)`; of bfloat16 we have the bits.
+def _kept(dtype: jnp.dtype, guard: bool, rounded: bool) -> Callable[[Array], Array]:
+    """What is done to each product: it is rounded to bfloat16, or to its own dtype whatever comes next."""
+    if rounded:
+        return lambda product: lax.bitcast_convert_type(_rounded(product) & jnp.uint32(0xFFFF0000), jnp.float32)
+    return uncontracted if guard and dtype.itemsize >= 4 else lambda product: product
 
-    XLA would drop a rounding to bfloat16 before the rotation together with this cast, and wraps each slice in two casts.
-    """
-    if x.dtype != jnp.uint16:
-        return x.astype(dtype)
-    return lax.bitcast_convert_type(x if dtype == jnp.bfloat16 else x.astype(jnp.uint32) << 16, dtype)
+
+def _bits(x: Array) -> Array:
+    """A bfloat16 array as integers: XLA would drop a rounding to bfloat16 together with a cast, and wraps slices in casts."""
+    return lax.bitcast_convert_type(x, jnp.uint16) if x.dtype == jnp.bfloat16 else x
+
+
+def _widened(x: Array, dtype: jnp.dtype) -> Array:
+    return lax.bitcast_convert_type(x.astype(jnp.uint32) << 16, dtype) if x.dtype == jnp.uint16 else x.astype(dtype)
+
+
+def _rounded(x: Float[Array, "..."]) -> Array:
+    """Bits of float32 whose upper half is the nearest bfloat16, ties to even; as a cast, in fewer operations."""
+    bits = lax.bitcast_convert_type(x, jnp.uint32)
+    return lax.select(x == x, bits + ((bits >> 16 & 1) + 0x7FFF), bits)
 
 
 @rotate_p.def_abstract_eval
