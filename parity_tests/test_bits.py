@@ -76,7 +76,7 @@ def test_the_guard_changes_no_number(rng):
 
 
 def test_rounding_to_bfloat16_is_that_of_torch():
-    """For each bfloat16 and what may follow it in the lower half: below, at and above a tie. NaNs are quiet, as products are."""
+    """For each bfloat16, and below, at and above the tie that may follow it. NaNs are quiet, as those of products are."""
     upper = np.arange(2**16, dtype=np.uint32)[:, None] << 16
     values = (upper + np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)).view(np.float32)
     values = values[(np.abs(values) >= np.finfo(np.float32).tiny) | (values == 0)]
