@@ -12,12 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from torch._inductor.utils import run_and_get_code
 
 import rope_jax
 import rope_torch
 from benchmarks.jax_roads import concatenate
 from rope_spec import Arithmetic
 
+from .backends import array, tensor
 from .constructed import LAYOUTS
 from .measure import DTYPES, compare
 
@@ -130,6 +132,19 @@ def test_torch_rounds_each_product_whatever_the_threads(pairs, threads, rng):
     torch.set_num_threads(before)
     expected = rope_torch.rotation.rotate_pairs(x, cos[:, None], sin[:, None], 0, pairs, pairs, "float32")
     assert compare(ours.numpy(), expected.numpy(), 1.0, 0.0).ok
+
+
+@pytest.mark.parametrize("name", ["half", "first quarter", "last half, interleaved"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_torch_compile_makes_one_loop_with_the_same_bits(name, dtype, rng):
+    """Of a part of a head too: each channel is read and written in the loop of the rotation."""
+    spec = LAYOUTS[name]
+    x = tensor(rng.standard_normal((1, 2, 64, spec.head_dim)).astype(DTYPES[dtype]))
+    cos, sin = rope_torch.cos_sin(spec, torch.arange(64)[None])
+    torch.compiler.reset()
+    y, code = run_and_get_code(torch.compile(lambda x, c, s: rope_torch.rotate(x, c, s, spec), fullgraph=True), x, cos, sin)
+    assert compare(array(y), array(rope_torch.rotate(x, cos, sin, spec)), 1.0, 0.0).ok
+    assert "".join(code).count("for(int64_t x0=") == 1
 
 
 SHARDED = """

@@ -21,11 +21,30 @@ def rotate_pairs(x: Heads, cos: Half, sin: Half, start: int, read: int, write: i
 
     A pair lies across axis -2 of `(..., blocks, 2, m)`, where `read` and `write` are the numbers of blocks.
     """
-    end, dtype = start + 2 * cos.shape[-1], _inside(x.dtype, rotate_in)
-    a, b = _channels(x[..., start:end].to(dtype), read)
-    cos, sin = cos.to(dtype), sin.to(dtype)
-    y = _join(a * cos - b * sin, b * cos + a * sin, write).to(x.dtype)
-    return torch.cat([x[..., :start], y, x[..., end:]], dim=-1) if y.shape != x.shape else y
+    width, end = 2 * cos.shape[-1], start + 2 * cos.shape[-1]
+    if x.shape[-1] == width:
+        a, b = _rotated(x, cos, sin, read, rotate_in)
+        return _join(a, b, write)
+    if torch.compiler.is_compiling() and x.shape[-1] % width == start % width == 0:
+        return _rotate_slice(x, cos, sin, start, read, write, rotate_in)
+    y = rotate_pairs(x[..., start:end], cos, sin, 0, read, write, rotate_in)
+    return torch.cat([x[..., :start], y, x[..., end:]], dim=-1)
+
+
+def _rotated(x: Heads, cos: Half, sin: Half, read: int, rotate_in: RotateIn) -> tuple[Tensor, Tensor]:
+    """The two channels of each pair, `(..., P)` each."""
+    dtype = _inside(x.dtype, rotate_in)
+    (a, b), cos, sin = _channels(x.to(dtype), read), cos.to(dtype), sin.to(dtype)
+    return (a * cos - b * sin).to(x.dtype), (b * cos + a * sin).to(x.dtype)
+
+
+def _rotate_slice(x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
+    """One of several slices of the same width, chosen by index: a concatenation is compiled to a loop for each operand."""
+    slices = x.unflatten(-1, (-1, 2 * cos.shape[-1]))
+    chosen = torch.arange(slices.shape[-2], device=x.device) == start // slices.shape[-1]
+    rotated = _rotated(slices, cos.unsqueeze(-2), sin.unsqueeze(-2), read, rotate_in)
+    a, b = (torch.where(chosen[:, None], *pair) for pair in zip(rotated, _channels(slices, write), strict=True))
+    return _join(a, b, write).flatten(-2)
 
 
 def rotate_pairs_in_chunks(x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
