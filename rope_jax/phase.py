@@ -9,11 +9,12 @@ err by that times the angle. A length that is a Python int is exact.
 
 from collections.abc import Callable
 from functools import reduce
+from itertools import zip_longest
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float32, Int32, Integer, UInt32
+from jaxtyping import Array, Bool, Float32, Int32, Integer, UInt32
 
 from rope_spec import DynamicNTK, Frequencies, LongRope, RopeSpec, inverse_frequencies
 from rope_spec.phase import COS, SIN, fixed_point
@@ -57,26 +58,34 @@ def multiply_high(a: UInt32[Array, "..."], b: UInt32[Array, "..."] | int) -> UIn
 def phase_cos_sin(
     phase: Int32[Array, "*batch pairs"], attention_factor: float = 1.0
 ) -> tuple[Float32[Array, "*batch pairs"], Float32[Array, "*batch pairs"]]:
-    """float32 cos and sin of a phase, times the attention factor; line for line `rope_spec.phase.phase_cos_sin`."""
+    """float32 cos and sin of a phase, times the attention factor: the integers of `rope_spec.phase.phase_cos_sin`.
+
+    sin is cos a quarter of a turn earlier. XLA's CPU compiler computes cos and sin in a loop each, so that a polynomial for
+    either in both would be computed four times for two results; choosing the coefficients takes two.
+    """
+    multiplier, scale = fixed_point(attention_factor)
+    cos, sin = (_cos(turned, multiplier).astype(jnp.float32) * np.float32(scale) for turned in (phase, phase - 2**30))
+    return cos, sin
+
+
+def _cos(phase: Int32[Array, "*batch pairs"], multiplier: int) -> Int32[Array, "*batch pairs"]:
+    """The cosine of a phase; in the odd quadrants it is the sine of the remainder, up to its sign."""
     quadrant = (phase + 2**29) >> 30
     remainder = phase - (quadrant << 30)
+    odd = quadrant & 1 != 0
     u = jnp.abs(remainder).astype(jnp.uint32) << 2
     z = multiply_high(u, u) << 1
-    cos, sin = 2**31 - 1 - multiply_high(_horner(COS, z), z), multiply_high(_horner(SIN, z), u)
-    multiplier, scale = fixed_point(attention_factor)
-    if multiplier:
-        cos, sin = _scaled(cos, multiplier), _scaled(sin, multiplier)
-    cos, sin = cos.astype(jnp.int32), sin.astype(jnp.int32)
-    sin = jnp.where(remainder < 0, -sin, sin)
-    odd, cos_negative, sin_negative = quadrant & 1, (quadrant + 1) & 2, quadrant & 2
-    cos, sin = jnp.where(odd != 0, sin, cos), jnp.where(odd != 0, cos, sin)
-    cos, sin = jnp.where(cos_negative != 0, -cos, cos), jnp.where(sin_negative != 0, -sin, sin)
-    return cos.astype(jnp.float32) * np.float32(scale), sin.astype(jnp.float32) * np.float32(scale)
+    product = multiply_high(_horner(odd, z), jnp.where(odd, u, z))
+    value = jnp.where(odd, product, 2**31 - 1 - product)
+    value = (_scaled(value, multiplier) if multiplier else value).astype(jnp.int32)
+    return jnp.where(((quadrant + 1) & 2 != 0) ^ (odd & (remainder < 0)), -value, value)
 
 
-def _horner(coefficients: tuple[int, ...], z: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
-    first = jnp.full_like(z, coefficients[-1])
-    return reduce(lambda value, c: jnp.uint32(c) - multiply_high(value, z), coefficients[-2::-1], first)
+def _horner(odd: Bool[Array, "..."], z: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
+    """`c0 - z (c1 - z (c2 - ...))` with the coefficients of the sine where `odd`, else of the cosine."""
+    pairs = zip_longest(SIN, COS, fillvalue=0)
+    *lower, highest = (jnp.where(odd, jnp.uint32(s), jnp.uint32(c)) for s, c in pairs)
+    return reduce(lambda value, c: c - multiply_high(value, z), reversed(lower), highest)
 
 
 def _scaled(value: UInt32[Array, "..."], multiplier: int) -> UInt32[Array, "..."]:
