@@ -44,16 +44,19 @@ def environment() -> dict:
 
 
 def summary(records: Sequence[Record]) -> Group:
-    """A table for each case, a row for each quantity and pair of opponents: the worst over modes and dtypes."""
+    """A table for each case, a row for each quantity and pair of opponents: the element closest to its bound, or beyond."""
     by_case = groupby(sorted(records, key=_order), key=lambda record: record.case)
-    return Group("Worst over eager and jit, float32, bfloat16 and float16\n", *(_table(*group) for group in by_case))
+    return Group(
+        "The element that is closest to its bound, over eager and jit, float32, bfloat16 and float16\n",
+        *(_table(*group) for group in by_case),
+    )
 
 
 def _table(case: str, records: Iterable[Record]) -> Table:
     table = Table(title=f"[bold]{case}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
     for name, width in (("quantity", 22), ("left : right", 25)):
         table.add_column(name, no_wrap=True, width=width)
-    for name, width in (("|d|/(eps |pair|)", 16), ("max abs", 7), ("equal bytes", 11), ("bound there", 11), ("used", 4)):
+    for name, width in (("|d|/(eps |pair|)", 16), ("max abs", 7), ("equal bytes", 11), ("its bound", 9), ("used", 4)):
         table.add_column(name, justify="right", no_wrap=True, width=width)
     table.add_column("verdict", no_wrap=True)
     for _, group in groupby(records, _order):
@@ -79,7 +82,8 @@ def _order(record: Record) -> tuple:
 def _row(group: list[Record]) -> list[str]:
     worst = max(group, key=lambda record: (not record.ok, record.of_bound, record.max_eps))
     equal = min(record.bit_equal for record in group)
-    figures = f"{worst.max_eps:.3g}", f"{worst.max_abs:.1e}", f"{equal:.2%}" if equal < 1 else "all"
+    there = worst.of_bound * worst.bound if worst.bound else worst.max_eps
+    figures = f"{there:.3g}", f"{worst.max_abs:.1e}", f"{equal:.2%}" if equal < 1 else "all"
     verdict = "[green]ok" if all(record.ok for record in group) else f"[bold red]BROKEN[/] {worst.dtype} {worst.worst}"
     names = worst.quantity, f"{worst.left} : {worst.right}" + (" on gpu" if worst.device == "gpu" else "")
     return [*names, *figures, f"{worst.bound:.3g} {_letter(worst.why)}", f"{worst.of_bound:.0%}", verdict]
@@ -100,6 +104,7 @@ def verdict(records: Sequence[Record]) -> str:
 
 def write_json(path: Path, records: Iterable[Record]) -> None:
     """`{"environment": ..., "bounds": ..., "records": [...]}`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     data = {"environment": environment(), "bounds": DERIVATIONS, "records": [asdict(record) for record in records]}
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 

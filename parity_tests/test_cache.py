@@ -145,6 +145,16 @@ def test_no_value_is_waited_for():
         rope_jax.lookup(cache, jnp.asarray(OUTSIDE))
 
 
+@pytest.mark.parametrize("branch", [rope_jax, rope_torch])
+def test_one_call_takes_the_current_length_too(branch):
+    """Where frequencies change with the length, `cached_cos_sin` is `cos_sin`; positions may be those of NumPy."""
+    spec, positions = SPECS["longrope"], np.arange(5000, 5004, dtype=np.int32)[None]
+    table, _ = branch.cached_cos_sin(branch.init_cache(spec), positions, 5004, seq_len=5004)
+    of_short, of_long = (branch.cos_sin(spec, positions, seq_len=length) for length in (None, 5004))
+    assert all(np.array_equal(a, b) for a, b in zip(table, of_long, strict=True))
+    assert not np.array_equal(of_short[0], of_long[0])
+
+
 BAD = {
     "strategy": (lambda b: b.init_cache(SPEC, "static"), "strategy: got 'static', expected one of 'lazy', 'doubling'"),
     "no length": (lambda b: b.init_cache(SPEC, "fixed"), "length: got 0 for strategy 'fixed', expected the number"),

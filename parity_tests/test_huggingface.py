@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from transformers import LlamaConfig
 
 from rope_spec import (
     Arithmetic,
@@ -101,7 +102,17 @@ BAD = {
         ValueError,
         "got both rope_parameters and rope_scaling",
     ),
-    "no object": ([1], TypeError, "expected a JSON object with a model_type"),
+    "no object": ([1], TypeError, "got list, expected a JSON object with a model_type: the path of a config.json, what"),
+    "factor alone": (
+        changed(rope_scaling={"factor": 8.0}),
+        ValueError,
+        "got a factor and no rope_type, .* what the factor does",
+    ),
+    "no sections": (
+        {"model_type": "qwen2_vl_text", "head_dim": 16, "rope_theta": 1e6},
+        ValueError,
+        r"got mrope_section=\[16, 24, 24\], as this model type has by default, expected 3 lengths that sum to the 8 pairs",
+    ),
 }
 
 
@@ -111,6 +122,20 @@ def test_what_is_refused(config, error, message, tmp_path):
     path.write_text(json.dumps(config))
     with pytest.raises(error, match=message):
         spec_from_config(path)
+
+
+def test_a_file_that_is_no_json_is_named(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text("# no JSON")
+    with pytest.raises(ValueError, match="README.md, which holds no JSON: .* Expected a config.json"):
+        spec_from_config(path)
+
+
+def test_a_configuration_of_transformers_is_what_its_file_holds(tmp_path):
+    config = LlamaConfig(head_dim=64, rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e5})
+    config.save_pretrained(tmp_path)
+    assert spec_from_config(config) == spec_from_config(tmp_path / "config.json")
+    assert reference_arithmetic(config) == reference_arithmetic(tmp_path / "config.json")
 
 
 def test_labels_of_layers():

@@ -13,7 +13,7 @@ import rope_jax
 import rope_torch
 from rope_jax.linen import RotaryEmbedding as LinenRotary
 from rope_jax.nnx import RotaryEmbedding as NnxRotary
-from rope_spec import spec_from_config
+from rope_spec import Arithmetic, spec_from_config
 
 from .backends import array, tensor
 from .cases import CONFIGS
@@ -57,6 +57,20 @@ def test_from_config(make):
     assert make(path, "sliding_attention").spec == spec_from_config(path, "sliding_attention")
     with pytest.raises(ValueError, match="got label=None, expected one of 'full_attention', 'sliding_attention'"):
         make(path)
+
+
+@pytest.mark.parametrize("module", [NnxRotary, LinenRotary, rope_torch.RotaryEmbedding])
+def test_options_that_do_not_go_together_are_refused(module, x):
+    def use(**options):
+        rope = module(SPEC, **options)
+        return rope.init({}, jnp.asarray(x), jnp.asarray(POSITIONS)) if module is LinenRotary else rope
+
+    with pytest.raises(ValueError, match="out_of_range: got 'wrap', expected one of 'nan', 'clamp', 'raise'"):
+        use(out_of_range="wrap")
+    with pytest.raises(
+        ValueError, match="got angles='float32' with strategy 'fixed', expected 'exact': .* Use strategy 'table_f"
+    ):
+        use(strategy="fixed", length=8, arithmetic=Arithmetic(angles="float32"))
 
 
 MOVES = {

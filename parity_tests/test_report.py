@@ -45,6 +45,7 @@ def test_a_model_type_of_transformers():
 
 BAD = {
     "no such model": (["report", "no-such-model"], "expected the path of a config.json or a model_type"),
+    "no JSON": (["report", str(CONFIGS.parent / "report.py")], "report.py, which holds no JSON"),
     "M-RoPE": (["growth", str(CONFIGS / "qwen2-vl-7b.json")], "expected one coordinate, and frequencies that no length"),
     "dynamic": (["growth", str(CONFIGS / "llama-dynamic-ntk-constructed.json")], "expected one coordinate"),
 }

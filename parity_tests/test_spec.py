@@ -16,8 +16,11 @@ BAD = {
     "theta": (lambda: spec(theta=0.0), r"theta: got 0.0, expected a finite number above 0"),
     "infinite theta": (lambda: spec(theta=float("inf")), r"theta: got inf"),
     "sign": (lambda: spec(sign=2), r"sign: got 2, expected 1 or -1"),
-    "too wide": (lambda: spec(head_dim=6), r"got 4 pairs from channel 0 on, expected at most head_dim=6 channels"),
-    "start": (lambda: spec(start=2), r"got 4 pairs from channel 2 on, expected at most head_dim=8"),
+    "too wide": (
+        lambda: spec(head_dim=6),
+        r"got 4 pairs, which are 8 channels, from channel 0 on, expected them within head_dim=6",
+    ),
+    "start": (lambda: spec(start=2), r"from channel 2 on, expected them within head_dim=8"),
     "blocks": (
         lambda: spec(pairs=Pairs((0, 1, 0, 1), (0, 1, 2, 3), 8), read="half_per_axis"),
         r"half_per_axis with axes \(0, 1, 0, 1\), expected one block of equal length for each axis",
@@ -56,6 +59,22 @@ BAD = {
 @pytest.mark.parametrize("build, message", BAD.values(), ids=BAD)
 def test_what_cannot_be_is_refused(build, message):
     with pytest.raises(ValueError, match=message):
+        build()
+
+
+WRONG_KIND = {
+    "rule": (
+        lambda: spec(rule={"rope_type": "linear"}),
+        r"rule={'rope_type': 'linear'}, expected .* a rule such as Linear\(4.0\)",
+    ),
+    "head_dim": (lambda: spec(head_dim=8.5), r"got head_dim=8.5 and rule=None, expected a whole number"),
+    "pairs": (lambda: Pairs([0], [0], 2), r"got axis=\[0\] and rung=\[0\], expected tuples"),
+}
+
+
+@pytest.mark.parametrize("build, message", WRONG_KIND.values(), ids=WRONG_KIND)
+def test_what_is_of_the_wrong_kind_is_refused(build, message):
+    with pytest.raises(TypeError, match=message):
         build()
 
 

@@ -64,8 +64,19 @@ def test_tables_of_another_form_are_refused():
         swap_rotary(model)
 
 
-def test_a_configuration_that_says_something_else_is_refused():
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **SIZES))
-    model.model.rotary_emb.config.rope_parameters = LLAMA3 | {"rope_theta": 5.0}
-    with pytest.raises(ValueError, match="at the first 64 positions are others than its configuration says"):
-        swap_rotary(model)
+def _faster(model):
+    model.model.rotary_emb.inv_freq *= 1.5
+
+
+@pytest.mark.parametrize("fault", [_faster, lambda model: model.model.rotary_emb.bfloat16()], ids=["faster", "bfloat16"])
+def test_a_fault_in_the_frequencies_is_taken_away(fault):
+    """Planted, swapped: the outputs are again those of the model without it."""
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **SIZES)).eval()
+    tokens = torch.arange(1000)[None] % 64
+    with torch.inference_mode():
+        right = model(tokens).logits
+        fault(model)
+        error = (model(tokens).logits - right).abs().max()
+        swap_rotary(model, Arithmetic(angles="float32"))
+        assert (model(tokens).logits - right).abs().max() < error / 100

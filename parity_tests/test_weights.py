@@ -6,6 +6,7 @@ from dataclasses import replace
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 
 import rope_jax
 from rope_spec import Pairs, RopeSpec, channel_order, convert_fused_projection, convert_projection
@@ -58,6 +59,16 @@ def test_back_again_is_the_identity(spec, to, rng):
         there = convert_projection(weight, spec, to, axis=axis)
         assert np.array_equal(convert_projection(there, replace(spec, read=to), spec.read, axis=axis), weight)
     assert sorted(channel_order(spec, to)) == list(range(spec.head_dim))
+
+
+def test_weights_stay_arrays_of_their_framework(rng):
+    """A parameter of torch in bfloat16 that requires grad, and an array of JAX: the entries of the NumPy ones."""
+    weight = rng.integers(-100, 100, (5, 2 * HALF.head_dim)).astype(np.float32)  # exact in bfloat16
+    expected = convert_projection(weight, HALF, "interleaved", axis=-1)
+    of_torch = convert_projection(torch.nn.Parameter(torch.tensor(weight).bfloat16()), HALF, "interleaved", axis=1)
+    of_jax = convert_projection(jnp.asarray(weight, jnp.bfloat16), HALF, "interleaved", axis=1)
+    assert of_torch.dtype == torch.bfloat16 and np.array_equal(of_torch.detach().float().numpy(), expected)
+    assert of_jax.dtype == jnp.bfloat16 and np.array_equal(of_jax.astype(jnp.float32), expected)
 
 
 @pytest.mark.parametrize("grouped", [False, True])

@@ -79,8 +79,9 @@ def lookup(cache: RopeCache, positions: Positions, *, seq_len: Length = None, ou
         cache: from `init_cache` or `grow_cache`.
         positions: `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
         seq_len: the current length, for `DynamicNTK` and `LongRope`.
-        out_of_range: what a position outside the table gives: `nan`, the nearest row (`clamp`), or an error through
-            `jax.experimental.checkify` (`raise`). NumPy positions raise at once, except with `clamp`.
+        out_of_range: what a position outside the table gives: `nan`, the nearest row (`clamp`), or an error (`raise`), for
+            which the caller has to be `jax.experimental.checkify.checkify(f)`. NumPy positions raise at once, except with
+            `clamp`.
 
     Raises:
         ValueError: NumPy positions outside the table.
@@ -111,11 +112,11 @@ def _lookup(cache: RopeCache, positions: Array, out_of_range: OutOfRange) -> Tab
 
 
 def cached_cos_sin(
-    cache: RopeCache, positions: Positions, length: int, *, out_of_range: OutOfRange = "nan"
+    cache: RopeCache, positions: Positions, length: int, *, seq_len: Length = None, out_of_range: OutOfRange = "nan"
 ) -> tuple[Table, RopeCache]:
     """`grow_cache` and `lookup` in one call: `((cos, sin), cache)`; `length` is what the positions stay below."""
     cache = grow_cache(cache, length)
-    return lookup(cache, positions, out_of_range=out_of_range), cache
+    return lookup(cache, positions, seq_len=seq_len, out_of_range=out_of_range), cache
 
 
 def _tables(spec: RopeSpec, strategy: Strategy, start: int, stop: int) -> tuple[Array, ...]:

@@ -5,6 +5,7 @@ from typing import Any, Self
 from flax import linen
 
 from rope_spec import Arithmetic, OutOfRange, RopeSpec, Strategy, spec_from_config
+from rope_spec.strategies import check_options
 
 from .cache import init_cache, lookup
 from .functional import EXACT, Heads, Length, Positions, Table, cos_sin, rotate
@@ -40,6 +41,7 @@ class RotaryEmbedding(linen.Module):
     @linen.compact
     def cos_sin(self, positions: Positions, *, seq_len: Length = None) -> Table:
         """cos and sin, `(..., S, P)`, once for each step; see `rope_jax.cos_sin`."""
+        check_options(self.strategy, self.arithmetic, self.out_of_range)
         if self.strategy == "table_free":
             return cos_sin(self.spec, positions, seq_len=seq_len, arithmetic=self.arithmetic)
         cache = self.variable("rope", "table", init_cache, self.spec, self.strategy, self.length).value

@@ -8,6 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Integer
 
 from rope_spec import Arithmetic, OutOfRange, RopeSpec, Strategy, spec_from_config
+from rope_spec.strategies import check_options
 
 from .cache import grow_cache, init_cache, lookup
 from .functional import EXACT, Heads, Length, Positions, Table, cos_sin, rotate
@@ -43,6 +44,7 @@ class RotaryEmbedding(nnx.Module):
         arithmetic: Arithmetic = EXACT,
         out_of_range: OutOfRange = "nan",
     ):
+        check_options(strategy, arithmetic, out_of_range)
         self.spec, self.heads_axis, self.arithmetic = spec, heads_axis, arithmetic
         self.out_of_range: OutOfRange = out_of_range
         cache = init_cache(spec, strategy, length)

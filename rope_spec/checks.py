@@ -37,11 +37,16 @@ def check_rotation(
 
 
 def check_full_width(x: Shape, cos: Shape) -> None:
-    """Raise ValueError for a table that has not a column for each channel of x."""
+    """Raise ValueError for a table that has not a column for each channel of x, or does not fit where the heads are."""
     if cos[-1] != x[-1]:
         raise ValueError(
             f"apply_rotary_pos_emb: got cos of width {cos[-1]} for x of width {x[-1]}, expected a column for each channel, "
             "both halves alike. A table with a column for each pair is for rotate."
+        )
+    if len(cos) > len(x) or any(c not in (1, n) for c, n in zip(cos[::-1], x[::-1], strict=False)):
+        raise ValueError(
+            f"apply_rotary_pos_emb: got x of shape {x}, and cos of shape {cos} with an axis for the heads, expected it to "
+            "broadcast. Name where the heads are: unsqueeze_dim=1 for (B, N, S, H), 2 for (B, S, N, H)."
         )
 
 

@@ -7,11 +7,19 @@ from functools import lru_cache
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .keys import OURS, Keys
 
-Config = str | PathLike[str] | Mapping[str, Any]
+
+@runtime_checkable
+class HasDict(Protocol):
+    """What a configuration of transformers is here; to_dict() is what its config.json holds."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+Config = str | PathLike[str] | Mapping[str, Any] | HasDict
 Family = dict[str, Any]
 FLAT = ("fuyu", "paddleocr_vl", "qwen2_vl", "qwen2_5_vl")  # older files of these have the text keys at the top
 
@@ -24,11 +32,23 @@ class Tower(NamedTuple):
 
 
 def read_config(config: Config) -> Mapping[str, Any]:
-    """The JSON object itself, from a path or as given."""
-    config = config if isinstance(config, Mapping) else json.loads(Path(config).read_text(encoding="utf-8"))
-    if not isinstance(config, Mapping):
-        raise TypeError(f"config: got {type(config).__name__}, expected a JSON object with a model_type.")
-    return config
+    """The JSON object itself, from a path, as given, or from a configuration of transformers."""
+    found = config.to_dict() if isinstance(config, HasDict) else config
+    if isinstance(found, str | PathLike):
+        found = _loaded(Path(found))
+    if not isinstance(found, Mapping):
+        raise TypeError(
+            f"config: got {type(found).__name__}, expected a JSON object with a model_type: the path of a config.json, what it "
+            "holds, or a configuration of transformers."
+        )
+    return found
+
+
+def _loaded(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"config: got {path}, which holds no JSON: {error}. Expected a config.json.") from error
 
 
 def towers(config: Config) -> list[Tower]:

@@ -15,7 +15,7 @@ def specs_from_config(config: Config) -> dict[str, RopeSpec | None]:
     of the families that have a rotary embedding there is `vision`.
 
     Args:
-        config: the path of a config.json, or what it holds.
+        config: the path of a config.json, what it holds, or a configuration of transformers.
 
     Raises:
         ValueError: an unknown model_type or rope type, a value that is missing or out of range, or a key about rotary
@@ -29,7 +29,7 @@ def spec_from_config(config: Config, label: str | None = None) -> RopeSpec:
     """The rotary embedding of one kind of layer.
 
     Args:
-        config: the path of a config.json, or what it holds.
+        config: the path of a config.json, what it holds, or a configuration of transformers.
         label: a label of `specs_from_config`; None where the text model has only one.
 
     Raises:
@@ -137,8 +137,10 @@ def _pairs(rope: Keys, family: Family, rotary_dim: int) -> Pairs:
     given = rope.numbers("mrope_section", "it divides the pairs") if "mrope_section" in rope.values else family["sections"]
     sections = tuple(int(length) for length in given)
     if len(sections) != 3 or sum(sections) * 2 != rotary_dim or min(sections) < 1:
+        source = "" if "mrope_section" in rope.values else ", as this model type has by default"
         raise ValueError(
-            f"{rope.name}: got mrope_section={list(given)}, expected 3 lengths that sum to the {rotary_dim // 2} pairs."
+            f"{rope.name}: got mrope_section={list(given)}{source}, expected 3 lengths that sum to the "
+            f"{rotary_dim // 2} pairs. Give the mrope_section of this head width."
         )
     return getattr(Pairs, kind)(sections)
 

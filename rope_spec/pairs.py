@@ -23,6 +23,8 @@ class Pairs:
     ladder_dim: int
 
     def __post_init__(self):
+        if not (isinstance(self.axis, tuple) and isinstance(self.rung, tuple)):
+            raise TypeError(f"Pairs: got axis={self.axis!r} and rung={self.rung!r}, expected tuples, which can be hashed.")
         if not self.axis or len(self.axis) != len(self.rung):
             raise ValueError(
                 f"Pairs: got {len(self.axis)} axes and {len(self.rung)} rungs, expected as many of the one as of the "

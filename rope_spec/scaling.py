@@ -50,6 +50,11 @@ def _value(field: Field, rule: str, rope: Keys, text: Keys, family: Family) -> A
 def rope_type(rope: Keys, family: Family) -> str:
     """The name of the rule in today's spelling; ValueError for one that the model does not know."""
     given = rope.get("rope_type", str, rope.get("type", str, "default"))
+    if given == "default" and rope.get("factor", float) and "factor" not in family["ignores"]:
+        raise ValueError(
+            f"{rope.name}: got a factor and no rope_type, or 'default', which has none; expected one of "
+            f"{', '.join(family['rope_types'])}: it says what the factor does."
+        )
     name = "default" if given == "mrope" and family["axes"] != "single" else ALIASES.get(given, given)
     if name not in family["rope_types"]:
         raise ValueError(

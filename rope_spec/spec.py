@@ -55,6 +55,11 @@ class RopeSpec:
     real: bool = False
 
     def __post_init__(self):
+        if not isinstance(self.head_dim, int) or not isinstance(self.rule, Rule | None):
+            raise TypeError(
+                f"RopeSpec: got head_dim={self.head_dim!r} and rule={self.rule!r}, expected a whole number, and a rule such as "
+                "Linear(4.0), or None. What stands in a config.json is read by spec_from_config."
+            )
         one_of("RopeSpec.read", self.read, Layout)
         one_of("RopeSpec.write", self.write or self.read, Layout)
         if not (math.isfinite(self.theta) and self.theta > 0):
@@ -63,8 +68,8 @@ class RopeSpec:
             raise ValueError(f"RopeSpec.sign: got {self.sign!r}, expected 1 or -1.")
         if self.start < 0 or self.start + self.rotary_dim > self.head_dim:
             raise ValueError(
-                f"RopeSpec: got {len(self.pairs)} pairs from channel {self.start} on, expected at most head_dim="
-                f"{self.head_dim} channels. Give fewer pairs, or the full width of the array as head_dim."
+                f"RopeSpec: got {len(self.pairs)} pairs, which are {self.rotary_dim} channels, from channel {self.start} on, "
+                f"expected them within head_dim={self.head_dim}. Give fewer pairs, or the full width of the array as head_dim."
             )
         self._check_blocks()
         self._check_rule()

@@ -2,11 +2,22 @@
 
 from typing import Literal
 
-from .spec import RopeSpec, one_of
+from .spec import Arithmetic, RopeSpec, one_of
 
 Strategy = Literal["lazy", "doubling", "fixed", "split_table", "table_free"]
 OutOfRange = Literal["nan", "clamp", "raise"]
 ROW = 1024  # split_table: position = ROW * high + low
+
+
+def check_options(strategy: Strategy, arithmetic: Arithmetic, out_of_range: OutOfRange) -> None:
+    """Raise ValueError for options of a module that are unknown, or do not go together."""
+    one_of("strategy", strategy, Strategy)
+    one_of("out_of_range", out_of_range, OutOfRange)
+    if strategy != "table_free" and arithmetic.angles != "exact":
+        raise ValueError(
+            f"RotaryEmbedding: got angles={arithmetic.angles!r} with strategy {strategy!r}, expected 'exact': a table is made "
+            "of integers. Use strategy 'table_free'."
+        )
 
 
 def first_capacity(spec: RopeSpec, strategy: Strategy, length: int) -> int:

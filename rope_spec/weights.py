@@ -6,10 +6,13 @@ do not see an order that both have. Biases and the scales of a norm of q and k a
 """
 
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .spec import Layout, RopeSpec, one_of
+
+Weight = TypeVar("Weight", bound=Any)
 
 
 def channel_order(spec: RopeSpec, to: Layout) -> np.ndarray:
@@ -21,12 +24,12 @@ def channel_order(spec: RopeSpec, to: Layout) -> np.ndarray:
     return order
 
 
-def convert_projection(weight: np.ndarray, spec: RopeSpec, to: Layout, *, axis: int = 0) -> np.ndarray:
+def convert_projection(weight: Weight, spec: RopeSpec, to: Layout, *, axis: int = 0) -> Weight:
     """A weight, bias or scale of q or k, for a rotation that reads `to` instead of `spec.read`.
 
     Args:
-        weight: N H long at `axis`, for any number of heads N: `(N H, D)` in PyTorch, `(D, N H)` with axis -1 in Flax; a
-            bias `(N H,)`; the scale of a norm `(H,)`, or `(N H,)`.
+        weight: an array of NumPy, PyTorch or JAX, N H long at `axis`, for any number of heads N: `(N H, D)` in PyTorch,
+            `(D, N H)` with axis -1 in Flax; a bias `(N H,)`; the scale of a norm `(H,)`, or `(N H,)`.
         spec: the rotary embedding that the weight was made for.
         to: the layout that is wanted; back again is `convert_projection(..., replace(spec, read=to), spec.read)`.
         axis: the axis of the channels.
@@ -40,19 +43,18 @@ def convert_projection(weight: np.ndarray, spec: RopeSpec, to: Layout, *, axis: 
         >>> convert_projection(np.arange(6), spec, "half").tolist()
         [0, 2, 4, 1, 3, 5]
     """
-    weight = np.asarray(weight)
     if weight.shape[axis] % spec.head_dim:
         raise ValueError(
             f"convert_projection: got {weight.shape[axis]} channels at axis {axis} of {weight.shape}, expected a multiple of "
             f"head_dim={spec.head_dim}. Name the axis of the channels, or take a fused weight to convert_fused_projection."
         )
     heads = np.arange(0, weight.shape[axis], spec.head_dim)[:, None]
-    return np.take(weight, (heads + channel_order(spec, to)).ravel(), axis=axis)
+    return _taken(weight, (heads + channel_order(spec, to)).ravel(), axis)
 
 
 def convert_fused_projection(
-    weight: np.ndarray, spec: RopeSpec, to: Layout, *, heads: int, kv_heads: int, grouped: bool = False, axis: int = 0
-) -> np.ndarray:
+    weight: Weight, spec: RopeSpec, to: Layout, *, heads: int, kv_heads: int, grouped: bool = False, axis: int = 0
+) -> Weight:
     """The same for q, k and v in one weight: q and k are permuted, v stays.
 
     Args:
@@ -68,7 +70,7 @@ def convert_fused_projection(
     Raises:
         ValueError: the axis has another length.
     """
-    weight, groups = np.asarray(weight), kv_heads if grouped else 1
+    groups = kv_heads if grouped else 1
     if weight.shape[axis] != (heads + 2 * kv_heads) * spec.head_dim or heads % groups:
         raise ValueError(
             f"convert_fused_projection: got {weight.shape[axis]} channels at axis {axis} of {weight.shape}, expected "
@@ -77,7 +79,13 @@ def convert_fused_projection(
     index = np.arange(weight.shape[axis]).reshape(groups, -1, spec.head_dim)
     rotated = (heads + kv_heads) // groups
     index[:, :rotated] = index[:, :rotated, channel_order(spec, to)]
-    return np.take(weight, index.ravel(), axis=axis)
+    return _taken(weight, index.ravel(), axis)
+
+
+def _taken(weight: Weight, index: np.ndarray, axis: int) -> Weight:
+    """The entries at an axis, by the array's own indexing."""
+    after = (slice(None),) * (weight.ndim - 1 - axis % weight.ndim)
+    return weight[(..., index, *after)]
 
 
 def _channels(spec: RopeSpec, layout: Layout) -> np.ndarray:

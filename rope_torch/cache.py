@@ -12,7 +12,7 @@ from rope_spec import OutOfRange, RopeSpec, Strategy
 from rope_spec.spec import one_of
 from rope_spec.strategies import ROW, check_on_host, first_capacity, grown_capacity
 
-from .functional import Length, Positions, Table, check, cos_sin
+from .functional import Length, Positions, Table, checked, cos_sin
 from .phase import constants, phase_cos_sin, phase_of
 
 
@@ -82,18 +82,18 @@ def lookup(cache: RopeCache, positions: Positions, *, seq_len: Length = None, ou
         raise ValueError("out_of_range: got 'raise', expected 'nan' or 'clamp': positions on the CPU raise by themselves.")
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)
-    check(cache.spec, positions)
+    positions = checked(cache.spec, positions)
     if out_of_range != "clamp" and positions.device.type == "cpu" and not torch.compiler.is_compiling() and positions.numel():
         check_on_host(int(positions.min()), int(positions.max()), cache.capacity)
     return _lookup(cache, positions, out_of_range)
 
 
 def cached_cos_sin(
-    cache: RopeCache, positions: Positions, length: int, *, out_of_range: OutOfRange = "nan"
+    cache: RopeCache, positions: Positions, length: int, *, seq_len: Length = None, out_of_range: OutOfRange = "nan"
 ) -> tuple[Table, RopeCache]:
     """`grow_cache` and `lookup` in one call: `((cos, sin), cache)`; `length` is what the positions stay below."""
     cache = grow_cache(cache, length)
-    return lookup(cache, positions, out_of_range=out_of_range), cache
+    return lookup(cache, positions, seq_len=seq_len, out_of_range=out_of_range), cache
 
 
 def _lookup(cache: RopeCache, positions: Tensor, out_of_range: OutOfRange) -> Table:

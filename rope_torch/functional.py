@@ -45,7 +45,7 @@ def cos_sin(
         >>> tuple(cos.shape), round(float(cos[0, 1, 0]), 6)
         ((1, 3, 2), 0.540302)
     """
-    check(spec, positions)
+    positions = checked(spec, positions)
     if spec.depends_on_length and isinstance(seq_len, Tensor):
         return _cos_sin_at(spec, positions, seq_len, arithmetic.angles)
     return _cos_sin(spec, positions, spec.effective_length(seq_len), arithmetic.angles)  # pyright: ignore[reportArgumentType]
@@ -74,10 +74,12 @@ def per_pair(spec: RopeSpec, positions: Tensor) -> Tensor:
     return positions[..., None] if spec.pairs.axes == 1 else positions[..., list(spec.pairs.axis)]
 
 
-def check(spec: RopeSpec, positions: Positions) -> None:
-    """What `rope_spec.checks.check_positions` asks of a tensor."""
+def checked(spec: RopeSpec, positions: Positions) -> Tensor:
+    """The positions as a tensor, also those of NumPy that `rope_spec` makes, after `rope_spec.checks.check_positions`."""
+    positions = torch.as_tensor(positions)
     dtype = str(positions.dtype).removeprefix("torch.")
     check_positions(spec, tuple(positions.shape), dtype, "int" in dtype)
+    return positions
 
 
 def rotate(

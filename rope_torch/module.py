@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from rope_spec import Arithmetic, OutOfRange, RopeSpec, Strategy, spec_from_config
+from rope_spec.strategies import check_options
 
 from .cache import grow_cache, init_cache, lookup
 from .functional import EXACT, Heads, Length, Positions, Table, cos_sin, rotate
@@ -39,6 +40,7 @@ class RotaryEmbedding(nn.Module):
         device=None,
     ):
         super().__init__()
+        check_options(strategy, arithmetic, out_of_range)
         self.spec, self.heads_axis, self.arithmetic = spec, heads_axis, arithmetic
         self.out_of_range: OutOfRange = out_of_range
         self.cache = init_cache(spec, strategy, length, device)

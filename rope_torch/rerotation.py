@@ -9,7 +9,7 @@ from torch import Tensor
 from rope_spec import RopeSpec
 from rope_spec.checks import check_rerotation
 
-from .functional import Heads, Positions, check, per_pair, rotate
+from .functional import Heads, Positions, checked, per_pair, rotate
 from .phase import constants, phase_cos_sin, phase_of
 
 
@@ -77,7 +77,7 @@ def unrotate(
 
 
 def _phase(spec: RopeSpec, positions: Positions, seq_len: int | None) -> Int64[Tensor, "*batch pairs"]:
-    check(spec, positions)
+    positions = checked(spec, positions)
     turns = torch.tensor(constants(spec, spec.effective_length(seq_len))[0], device=positions.device)
     return spec.sign * phase_of(per_pair(spec, positions), turns)
 
