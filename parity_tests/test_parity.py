@@ -47,6 +47,12 @@ def test_the_case_table_holds_what_arithmetic_treats_specially():
         assert np.signbit(x[1][x[1] == 0]).any() and not np.signbit(x[1][x[1] == 0]).all(), dtype
 
 
+def _of_the_tables_gradient(rotate, x, cos, sin):
+    """The derivative for x of a function of the derivative for cos."""
+    (dcos,) = torch.autograd.grad((rotate(x, cos, sin) ** 2 * torch.arange(64)).sum(), cos, create_graph=True)
+    return torch.autograd.grad((dcos**2).sum(), x)[0]
+
+
 def test_torch_derivatives_of_every_order(rng):
     """vmap, a second derivative and the gradient for cos and sin, against torch's own derivative of the formula."""
     spec = SPECS["de-interleave"]
@@ -56,6 +62,12 @@ def test_torch_derivatives_of_every_order(rng):
     small = x[:1, :1].clone().requires_grad_()
     assert torch.autograd.gradcheck(rotate, [small, cos.clone().requires_grad_(), sin.clone().requires_grad_()])
     assert torch.autograd.gradgradcheck(lambda x: rotate(x, cos, sin) ** 2, [small])
+    tables = [cos.clone().requires_grad_(), sin.clone().requires_grad_()]
+    assert torch.autograd.gradgradcheck(rotate, [small, *tables])
+    plain = lambda x, cos, sin: rope_torch.rotation.rotate_pairs(x, cos[:, None], sin[:, None], 0, 32, 1, "float32")
+    assert torch.allclose(_of_the_tables_gradient(rotate, small, *tables), _of_the_tables_gradient(plain, small, *tables))
+    loss = lambda rotate: lambda cos: (rotate(small.detach(), cos, sin) ** 2 * torch.arange(64)).sum()
+    assert torch.allclose(torch.func.grad(loss(rotate))(cos), torch.func.grad(loss(plain))(cos))
     mapped = torch.vmap(lambda x: rope_torch.rotate(x, cos[0], sin[0], spec))(x)
     assert torch.equal(mapped, rotate(x, cos, sin))
 

@@ -121,10 +121,10 @@ def rotate(
 
 @partial(jax.jit, static_argnums=(3, 4, 5))
 def _rotate(x, cos, sin, spec, heads_axis, rotate_in):
+    missing = tuple(range(x.ndim - (heads_axis is not None) - cos.ndim))
+    cos, sin = jnp.expand_dims(cos, missing), jnp.expand_dims(sin, missing)
     if heads_axis is not None:
         cos, sin = jnp.expand_dims(cos, heads_axis), jnp.expand_dims(sin, heads_axis)
-    missing = tuple(range(x.ndim - cos.ndim))
-    cos, sin = jnp.expand_dims(cos, missing), jnp.expand_dims(sin, missing)
     layout = {"start": spec.start, "read": spec.blocks(spec.read), "write": spec.blocks(spec.write or spec.read)}
     return rotate_p.bind(x, cos, spec.sign * sin, rotate_in=rotate_in, **layout)
 
@@ -154,7 +154,8 @@ def apply_rotary_pos_emb(
 @jax.jit
 def _rotate_halves(x: Array, cos: Array, sin: Array) -> Array:
     check_full_width(x.shape, cos.shape)
-    pairs = x.shape[-1] // 2
+    pairs, missing = x.shape[-1] // 2, tuple(range(x.ndim - cos.ndim))
+    cos, sin = jnp.expand_dims(cos, missing), jnp.expand_dims(sin, missing)
     with jax.numpy_dtype_promotion("standard"):  # this function promotes, as the lesson's does, whatever the user's setting
         dtype = jnp.promote_types(x.dtype, cos.dtype)
     return rotate_p.bind(x.astype(dtype), cos[..., :pairs], sin[..., :pairs], start=0, read=1, write=1, rotate_in="input")

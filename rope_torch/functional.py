@@ -112,8 +112,9 @@ def rotate(
     """
     shapes = tuple(cos.shape), tuple(sin.shape)
     check_rotation(spec, tuple(x.shape), str(x.dtype).removeprefix("torch."), x.is_floating_point(), *shapes, heads_axis)
+    cos, sin = (t[(None,) * (x.ndim - (heads_axis is not None) - t.ndim)] for t in (cos, sin))
     if heads_axis is not None:
-        cos, sin = (t[(None,) * max(0, -heads_axis - t.ndim)].unsqueeze(heads_axis) for t in (cos, sin))
+        cos, sin = cos.unsqueeze(heads_axis), sin.unsqueeze(heads_axis)
     layout = spec.start, spec.blocks(spec.read), spec.blocks(spec.write or spec.read)
     return Rotate.apply(x, cos, spec.sign * sin, *layout, arithmetic.rotate_in)
 
@@ -144,4 +145,5 @@ def _rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     check_full_width(tuple(x.shape), tuple(cos.shape))
     pairs = x.shape[-1] // 2
     dtype = torch.promote_types(x.dtype, cos.dtype)
-    return Rotate.apply(x.to(dtype), cos[..., :pairs], sin[..., :pairs], 0, 1, 1, "input")
+    cos, sin = (t[(None,) * (x.ndim - t.ndim)][..., :pairs] for t in (cos, sin))
+    return Rotate.apply(x.to(dtype), cos, sin, 0, 1, 1, "input")

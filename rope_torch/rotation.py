@@ -50,7 +50,10 @@ def _rotate_slice(x: Heads, cos: Half, sin: Half, start: int, read: int, write: 
 def rotate_pairs_in_chunks(x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
     """The same bits, for a CPU without a compiler: few passes, over chunks that stay in its cache."""
     end, dtype = start + 2 * cos.shape[-1], _inside(x.dtype, rotate_in)
+    x = x if x.stride(-1) == 1 else x.contiguous()
     result, cos, sin = torch.empty_like(x), cos.to(dtype), sin.to(dtype)
+    if x.numel() == 0:
+        return result
     if result[..., start:end].shape != x.shape:
         result.copy_(x)
     y, x = result[..., start:end], x[..., start:end]
@@ -94,17 +97,16 @@ def _exchanged(x: Tensor) -> Tensor:
 
 def _turn(y: Tensor, x: Tensor, turn: Tensor, read: int, write: int) -> None:
     """As complex numbers, `(x_a + i x_b) (cos + i sin)`, where torch rounds as we do."""
-    dtype = turn.real.dtype
-    z = _complex(x.to(dtype), read)
+    x = x.to(turn.real.dtype)
+    z, into = _as_complex(x, read), _as_complex(y, write) if y.dtype == x.dtype else None
+    z = torch.complex(*_channels(x, read)) if z is None else z
     if not _rounds_each_product(z):
         y.copy_(rotate_pairs(x, turn.real, turn.imag, 0, read, write, "float32"))
-    elif write == 1:
-        z = z * turn
-        y.copy_(torch.cat([z.real, z.imag], -1))
-    elif y.dtype == dtype:
-        torch.mul(z, turn, out=_complex(y, write))
+    elif into is not None:
+        torch.mul(z, turn, out=into)
     else:
-        y.copy_(torch.view_as_real(z.mul_(turn)).flatten(-2))
+        z = z * turn if y.dtype == x.dtype else z.mul_(turn)  # else x is a copy
+        y.copy_(torch.view_as_real(z).flatten(-2) if 2 * write == y.shape[-1] else _join(z.real, z.imag, write))
 
 
 def _inside(dtype: torch.dtype, rotate_in: RotateIn) -> torch.dtype:
@@ -115,21 +117,21 @@ def _pairs(x: Tensor, blocks: int) -> Tensor:
     return x.unflatten(-1, (blocks, 2, x.shape[-1] // (2 * blocks)))
 
 
-def _channels(x: Tensor, blocks: int) -> list[Tensor]:
+def _channels(x: Tensor, blocks: int) -> tuple[Tensor, Tensor]:
     """The two channels of each pair, `(..., P)` each."""
-    return [channel.flatten(-2) for channel in _pairs(x, blocks).unbind(-2)]
+    a, b = (channel.flatten(-2) for channel in _pairs(x, blocks).unbind(-2))
+    return a, b
 
 
 def _join(a: Tensor, b: Tensor, blocks: int) -> Tensor:
     return torch.stack([t.unflatten(-1, (blocks, t.shape[-1] // blocks)) for t in (a, b)], dim=-2).flatten(-3)
 
 
-def _complex(x: Tensor, blocks: int) -> Tensor:
-    """`x_a + i x_b`; of interleaved channels without a copy, where their addresses are even."""
-    if 2 * blocks == x.shape[-1] and not any(n % 2 for n in (*x.stride()[:-1], x.storage_offset(), x.stride(-1) - 1)):
-        return torch.view_as_complex(x.unflatten(-1, (blocks, 2)))
-    a, b = _channels(x, blocks)
-    return torch.complex(a, b)
+def _as_complex(x: Tensor, blocks: int) -> Tensor | None:
+    """Interleaved channels as they lie, `x_a + i x_b`; None for others, and where their addresses are odd."""
+    if 2 * blocks != x.shape[-1] or any(n % 2 for n in (*x.stride()[:-1], x.storage_offset())):
+        return None
+    return torch.view_as_complex(x.unflatten(-1, (blocks, 2)))
 
 
 def _rounds_each_product(z: Tensor) -> bool:
@@ -174,12 +176,13 @@ class Rotate(torch.autograd.Function):
         x, cos, sin = ctx.saved_tensors
         start, read, write, rotate_in = ctx.layout
         dx = Rotate.apply(grads[0], cos, -sin, start, write, read, rotate_in) if ctx.needs_input_grad[0] else None
-        tables = (None, None)
-        if x is not None:
-            with torch.enable_grad():
-                c, s = cos.detach().requires_grad_(), sin.detach().requires_grad_()
-                tables = torch.autograd.grad(rotate_pairs(x, c, s, start, read, write, rotate_in), (c, s), grads[0])
-        return dx, *tables, None, None, None, None
+        if x is None:
+            return dx, None, None, None, None, None, None
+        rotated, dtype = slice(start, start + 2 * cos.shape[-1]), _inside(x.dtype, rotate_in)
+        a, b = _channels(x[..., rotated].to(dtype), read)
+        da, db = _channels(grads[0][..., rotated].to(dtype), write)
+        dcos, dsin = ((t.sum_to_size(cos.shape)).to(cos.dtype) for t in (da * a + db * b, db * a - da * b))
+        return dx, dcos, dsin, None, None, None, None
 
     @staticmethod
     def vmap(info, in_dims, x, cos, sin, *layout):
