@@ -14,7 +14,7 @@ from jax.experimental import checkify
 import rope_jax
 import rope_torch
 from rope_jax.nnx import RotaryEmbedding
-from rope_spec import inverse_frequencies
+from rope_spec import DynamicNTK, Pairs, RopeSpec, inverse_frequencies
 
 from . import growth, oracle
 from .backends import array, tensor
@@ -153,6 +153,31 @@ def test_one_call_takes_the_current_length_too(branch):
     of_short, of_long = (branch.cos_sin(spec, positions, seq_len=length) for length in (None, 5004))
     assert all(np.array_equal(a, b) for a, b in zip(table, of_long, strict=True))
     assert not np.array_equal(of_short[0], of_long[0])
+
+
+def test_a_table_in_a_closure_grows_in_jit():
+    """Rows that are known while tracing, and those of an argument."""
+    cache, positions = rope_jax.init_cache(SPEC, "lazy", 4), jnp.arange(19)
+    expected = rope_jax.cos_sin(SPEC, positions)
+    grown = lambda cache, positions: rope_jax.lookup(rope_jax.grow_cache(cache, 20), positions)
+    for table in (jax.jit(grown)(cache, positions), jax.jit(lambda p: grown(cache, p))(positions)):
+        assert all(np.array_equal(a, b) for a, b in zip(table, expected, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.uint16, torch.uint32])
+def test_narrow_positions_in_a_table_of_torch(dtype):
+    table = rope_torch.lookup(rope_torch.init_cache(SPEC, "fixed", 64), torch.arange(64).to(dtype))
+    assert torch.equal(table[0], rope_torch.cos_sin(SPEC, torch.arange(64))[0])
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+@pytest.mark.parametrize("branch, array_of", [(rope_jax, jnp.asarray), (rope_torch, torch.tensor)])
+def test_a_narrow_length_is_a_length(dtype, branch, array_of):
+    """Beside a context that its own dtype does not hold."""
+    spec = RopeSpec(head_dim=8, theta=1e4, pairs=Pairs.single(8), rule=DynamicNTK(4.0, 70_000))
+    cos = branch.cos_sin(spec, array_of(np.arange(9)), seq_len=array_of(np.array(100, dtype)))[0]
+    expected = branch.cos_sin(spec, array_of(np.arange(9)), seq_len=100)[0]
+    assert np.allclose(np.asarray(cos), np.asarray(expected), rtol=0, atol=2**-20)  # frequencies in float32, angles up to 8
 
 
 BAD = {

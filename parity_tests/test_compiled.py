@@ -149,7 +149,7 @@ def test_torch_compile_makes_one_loop_with_the_same_bits(name, dtype, rng):
 
 SHARDED = """
 import jax, jax.numpy as jnp, numpy as np, rope_jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 from parity_tests.constructed import LAYOUTS
 spec, mesh = LAYOUTS["half"], Mesh(np.array(jax.devices()), ("data",))
 x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 8, 4, 64)), jnp.float32)
@@ -161,6 +161,30 @@ for axes in (P("data"), P(None, None, "data")):
     assert not [word for word in ("all-gather", "all-reduce", "all-to-all", "collective") if word in program.as_text()]
     y = program(*sharded)
     assert y.sharding.is_equivalent_to(sharded[0].sharding, 4) and (np.asarray(y) == np.asarray(step(x, positions))).all()
+
+explicit = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Explicit,))
+rows = lambda t: jax.device_put(t, NamedSharding(explicit, P("data")))
+with jax.set_mesh(explicit):  # types of arrays name their axes of the mesh, and so does the result
+    for strategy in ("fixed", "split_table", "table_free"):
+        cache = rope_jax.init_cache(spec, strategy, 32)
+        y = jax.jit(lambda cache, x, p: rope_jax.rotate(x, *rope_jax.lookup(cache, p), spec))(cache, rows(x), rows(positions))
+        assert jax.typeof(y).sharding.spec == P("data", None, None, None)
+        assert strategy == "split_table" or (np.asarray(y) == np.asarray(step(x, positions))).all()
+
+table = rope_jax.cos_sin(spec, positions)
+over = lambda out: jax.shard_map(
+    lambda x, c, s: rope_jax.rotate(x, c, s, spec), mesh=mesh, in_specs=(P(), P("data"), P("data")), out_specs=out
+)
+same = x[:1]  # on both devices, for other positions: the result varies, and its gradient is a sum over the devices
+twice = lambda x: rope_jax.rotate(jnp.tile(x, (2, 1, 1, 1)), *table, spec)
+assert (np.asarray(over(P("data"))(same, *table)) == np.asarray(twice(same))).all()
+try:
+    over(P())(same, *table)
+    raise AssertionError("a result that varies was taken for one that does not")
+except ValueError as error:
+    assert "out_specs" in str(error)
+loss = lambda rotate: jax.grad(lambda x: (rotate(x) ** 3).sum())(same)
+assert np.allclose(loss(lambda x: over(P("data"))(x, *table)), loss(twice), rtol=1e-5, atol=1e-5)
 print("equal")
 """
 

@@ -132,6 +132,16 @@ BAD = {
     "heads axis of positive sign": (lambda: rope_jax.rotate(X, *TABLE, HALF, heads_axis=2), ValueError, "heads_axis=2"),
     "rank": (lambda: rope_jax.rotate(X[0, 0, 0], *TABLE, HALF), ValueError, r"x of shape \(64,\) with heads_axis=-2"),
     "float positions": (lambda: rope_jax.cos_sin(HALF, jnp.zeros(3)), TypeError, "positions: got float32, expected integers"),
+    "beyond int32": (
+        lambda: rope_jax.cos_sin(HALF, np.array([2**31])),
+        ValueError,
+        "got 2147483648 to 2147483648, expected int32",
+    ),
+    "length": (
+        lambda: rope_jax.cos_sin(SPECS["dynamic"], POSITIONS, seq_len=jnp.float32(8)),
+        TypeError,
+        "seq_len: got float32, expected integers",
+    ),
     "heads of a full-width table": (
         lambda: rope_jax.apply_rotary_pos_emb(X, X, *[jnp.zeros((2, 8, 64))] * 2),
         ValueError,

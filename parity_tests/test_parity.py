@@ -97,6 +97,11 @@ BAD = {
         TypeError,
         "positions: got float32, expected integers",
     ),
+    "length": (
+        lambda: rope_torch.cos_sin(SPECS["dynamic"], torch.arange(8), seq_len=torch.tensor(8.0)),
+        TypeError,
+        "seq_len: got float32, expected integers",
+    ),
     "bool positions": (lambda: rope_torch.cos_sin(HALF, torch.zeros(3) > 0), TypeError, "positions: got bool"),
 }
 

@@ -2,7 +2,19 @@
 
 import pytest
 
-from rope_spec import Arithmetic, DynamicNTK, Explicit, Linear, Llama3, LongRope, Pairs, Proportional, RopeSpec, Yarn
+from rope_spec import (
+    Arithmetic,
+    DynamicNTK,
+    Explicit,
+    Linear,
+    Llama3,
+    LongRope,
+    Pairs,
+    Proportional,
+    RopeSpec,
+    Yarn,
+    inverse_frequencies,
+)
 
 P8 = Pairs.single(8)
 
@@ -46,6 +58,10 @@ BAD = {
     "longrope rungs": (
         lambda: spec(rule=LongRope((1.0,), (1.0,), 4096, 4.0)),
         r"LongRope: got 1 short and 1 long factors, expected one for each of the 4 rungs",
+    ),
+    "attention factor": (
+        lambda: inverse_frequencies(spec(rule=Yarn(40.0, 64, mscale=-10.0, mscale_all_dim=1.0))),
+        r"Yarn: got an attention factor of -1.9.*, expected finite numbers above 0",
     ),
     "explicit rungs": (lambda: spec(rule=Explicit((1.0,))), r"Explicit: got 1 inverse frequencies"),
     "explicit": (lambda: Explicit((float("nan"),)), r"got a number that is not finite"),

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.experimental import checkify
+from jax.sharding import PartitionSpec
 from jaxtyping import Array
 
 from rope_spec import OutOfRange, RopeSpec, Strategy
@@ -54,7 +55,7 @@ def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: int = 
         (16, (1, 9, 2))
     """
     capacity = first_capacity(spec, strategy, length)
-    return RopeCache(spec, strategy, capacity, _tables(spec, strategy, 0, capacity))
+    return RopeCache(spec, strategy, capacity, tuple(map(_on_device, _on_host(spec, strategy, 0, capacity))))
 
 
 def grow_cache(cache: RopeCache, length: int) -> RopeCache:
@@ -67,8 +68,8 @@ def grow_cache(cache: RopeCache, length: int) -> RopeCache:
     if capacity == cache.capacity:
         return cache
     numpy = jnp if isinstance(cache.tables[0], Tracer) else np  # on the host nothing has to be compiled
-    more = _tables(cache.spec, cache.strategy, cache.capacity, capacity)
-    tables = tuple(jax.device_put(numpy.concatenate(rows)) for rows in zip(cache.tables, more, strict=True))
+    more = _on_host(cache.spec, cache.strategy, cache.capacity, capacity)
+    tables = tuple(_on_device(numpy.concatenate(rows)) for rows in zip(cache.tables, more, strict=True))
     return replace(cache, capacity=capacity, tables=tables)
 
 
@@ -119,21 +120,26 @@ def cached_cos_sin(
     return lookup(cache, positions, seq_len=seq_len, out_of_range=out_of_range), cache
 
 
-def _tables(spec: RopeSpec, strategy: Strategy, start: int, stop: int) -> tuple[Array, ...]:
+def _on_host(spec: RopeSpec, strategy: Strategy, start: int, stop: int) -> tuple[np.ndarray, ...]:
     """The rows of positions from `start` to `stop`, built on the host: with the same integers, and nothing to compile."""
     if strategy == "table_free":
         return ()
     if strategy == "split_table":
-        rows = *table_rows(spec, range(0, stop, ROW), with_factor=False), *table_rows(spec, range(ROW))
-    else:
-        rows = table_rows(spec, range(start, stop))
-    return tuple(map(jax.device_put, rows))
+        return *table_rows(spec, range(0, stop, ROW), with_factor=False), *table_rows(spec, range(ROW))
+    return table_rows(spec, range(start, stop))
+
+
+def _on_device(rows: np.ndarray | Array) -> Array:
+    """The rows on the device; replicated where a mesh has explicit axes, which want every array to say how it is sharded."""
+    return jax.device_put(rows, PartitionSpec() if jax.sharding.get_abstract_mesh().explicit_axes else None)
 
 
 def _rows(tables: tuple[Array, ...], index: Array, axes: int) -> Table:
-    """Rows of two tables, or for A > 1 axes each pair from the row of its own coordinate."""
+    """Rows of two tables, or for A > 1 axes each pair from the row of its own coordinate; sharded as the index is."""
     column = () if axes == 1 else (jnp.arange(tables[0].shape[-1]),)
-    cos, sin = (table.at[(index, *column)].get(mode="promise_in_bounds") for table in tables)
+    sharding = jax.typeof(index).sharding
+    out = None if sharding.mesh.empty else PartitionSpec(*sharding.spec, *[None] * (axes == 1))
+    cos, sin = (table.at[(index, *column)].get(mode="promise_in_bounds", out_sharding=out) for table in tables)
     return cos, sin
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, inverse_frequencies
-from rope_spec.checks import check_full_width, check_positions, check_rotation
+from rope_spec.checks import check_full_width, check_int32, check_length, check_positions, check_rotation
 
 from .phase import inv_freq_at, limbs, limbs_at, phase_cos_sin, phase_of
-from .rotation import rotate_p
+from .rotation import bind
 
 EXACT = Arithmetic()
 Positions = Integer[Array | np.ndarray, "*batch seq"]  # (..., S), or (..., S, A)
@@ -48,7 +48,10 @@ def cos_sin(spec: RopeSpec, positions: Positions, *, seq_len: Length = None, ari
     """
     check(spec, positions)
     if spec.depends_on_length and not (seq_len is None or isinstance(seq_len, (int, np.integer))):
-        return _cos_sin_at(spec, jnp.asarray(positions), jnp.asarray(seq_len), arithmetic.angles)
+        length = jnp.asarray(seq_len)
+        check_length(length.dtype.name, jnp.issubdtype(length.dtype, jnp.integer))
+        length = length.astype(jnp.int32) if length.dtype.itemsize < 4 else length
+        return _cos_sin_at(spec, jnp.asarray(positions), length, arithmetic.angles)
     length = spec.effective_length(seq_len)  # pyright: ignore[reportArgumentType]
     return _cos_sin(spec, jnp.asarray(positions), length, arithmetic.angles)
 
@@ -57,6 +60,8 @@ def check(spec: RopeSpec, positions: Positions) -> None:
     """What `rope_spec.checks.check_positions` asks of an array."""
     dtype = jnp.result_type(positions)
     check_positions(spec, np.shape(positions), dtype.name, jnp.issubdtype(dtype, jnp.integer))
+    if isinstance(positions, np.ndarray) and positions.size and dtype.itemsize < positions.dtype.itemsize:
+        check_int32(int(positions.min()), int(positions.max()))
 
 
 @partial(jax.jit, static_argnums=(0, 2, 3))
@@ -126,7 +131,7 @@ def _rotate(x, cos, sin, spec, heads_axis, rotate_in):
     if heads_axis is not None:
         cos, sin = jnp.expand_dims(cos, heads_axis), jnp.expand_dims(sin, heads_axis)
     layout = {"start": spec.start, "read": spec.blocks(spec.read), "write": spec.blocks(spec.write or spec.read)}
-    return rotate_p.bind(x, cos, spec.sign * sin, rotate_in=rotate_in, **layout)
+    return bind(x, cos, spec.sign * sin, rotate_in=rotate_in, **layout)
 
 
 def apply_rotary_pos_emb(
@@ -158,4 +163,4 @@ def _rotate_halves(x: Array, cos: Array, sin: Array) -> Array:
     cos, sin = jnp.expand_dims(cos, missing), jnp.expand_dims(sin, missing)
     with jax.numpy_dtype_promotion("standard"):  # this function promotes, as the lesson's does, whatever the user's setting
         dtype = jnp.promote_types(x.dtype, cos.dtype)
-    return rotate_p.bind(x.astype(dtype), cos[..., :pairs], sin[..., :pairs], start=0, read=1, write=1, rotate_in="input")
+    return bind(x.astype(dtype), cos[..., :pairs], sin[..., :pairs], start=0, read=1, write=1, rotate_in="input")

@@ -23,6 +23,13 @@ Heads = Float[Array, "*batch head_dim"]
 Half = Float[Array, "*#batch pairs"]  # cos or sin, broadcast against the pairs of x
 
 
+def bind(x: Heads, cos: Half, sin: Half, **params) -> Heads:
+    """The primitive, with operands that vary over the same axes of a mesh under `shard_map`, as those of a product do."""
+    varying = [jax.typeof(t).manual_axis_type.varying for t in (x, cos, sin)]
+    missing = (tuple(frozenset().union(*varying) - mine) for mine in varying)
+    return rotate_p.bind(*map(partial(lax.pcast, to="varying"), (x, cos, sin), missing), **params)
+
+
 def uncontracted(product: Float[Array, "..."]) -> Float[Array, "..."]:
     """The same number, in a form that XLA cannot fuse with the addition that follows.
 
@@ -101,16 +108,17 @@ def _rotate(x, cos, sin, batch, cos_axes, sin_axes, chosen, read, write, rotate_
     x, cos, sin = (_bits(t) if as_bits else t for t in (x, cos, sin))
     a, b = (spread(lax.index_in_dim(x, i, len(batch) + (read > 1), keepdims=False), everywhere) for i in (0, 1))
     cos, sin = spread(cos, cos_axes), spread(sin, sin_axes)
-    y = lax.select(_index(written, two) == 0, keep(a * cos) - keep(b * sin), keep(b * cos) + keep(a * sin))
+    first, second = keep(a * cos) - keep(b * sin), keep(b * cos) + keep(a * sin)
+    y = lax.select(_index_of(first, two) == 0, first, second)
     if chosen is not None:
-        y = lax.select(_index(written, len(batch) - 1) == chosen, y, _widened(x, dtype).reshape(written))
+        y = lax.select(_index_of(y, len(batch) - 1) == chosen, y, _widened(x, dtype).reshape(written))
     elif as_bits:  # with the choice above a cast is faster
         return lax.bitcast_convert_type((_rounded(y) >> 16).astype(jnp.uint16), jnp.bfloat16)
     return y.astype(jnp.bfloat16 if as_bits else x.dtype)
 
 
-def _index(shape: tuple[int, ...], axis: int) -> Array:
-    return lax.broadcasted_iota(jnp.int32, shape, axis)
+def _index_of(y: Array, axis: int) -> Array:
+    return lax.broadcasted_iota(jnp.int32, y.shape, axis, out_sharding=jax.typeof(y).sharding)
 
 
 def _kept(dtype: jnp.dtype, guard: bool, rounded: bool) -> Callable[[Array], Array]:

@@ -17,6 +17,21 @@ def check_positions(spec: RopeSpec, shape: Shape, dtype: str, is_integer: bool) 
         )
 
 
+def check_int32(smallest: int, largest: int) -> None:
+    """Raise ValueError for positions, known on the host, that an int32 does not hold."""
+    if smallest < -(2**31) or largest >= 2**31:
+        raise ValueError(
+            f"positions: got {smallest} to {largest}, expected int32. JAX has no wider integers unless jax_enable_x64 is set, "
+            "and would wrap them silently."
+        )
+
+
+def check_length(dtype: str, is_integer: bool) -> None:
+    """Raise TypeError for a current length in an array that is not of integers."""
+    if not is_integer:
+        raise TypeError(f"seq_len: got {dtype}, expected integers: one length, or one for each row of the batch.")
+
+
 def check_rotation(
     spec: RopeSpec, x: Shape, dtype: str, is_floating: bool, cos: Shape, sin: Shape, heads_axis: int | None
 ) -> None:

@@ -48,6 +48,11 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> Frequenci
         exact = _scaled_ladder(spec, seq_len, Decimal)[rungs]
         turns = [int((value / (2 * PI) * 2**64).to_integral_value()) % 2**64 for value in exact]
         factors = float(_attention_factor(spec.rule)), float(_softmax_scale_factor(spec.rule))
+    if not all(0 < factor < math.inf for factor in factors):
+        raise ValueError(
+            f"{type(spec.rule).__name__}: got an attention factor of {factors[0]} and a softmax factor of {factors[1]}, "
+            "expected finite numbers above 0. They follow from factor, mscale and mscale_all_dim, or attention_factor."
+        )
     rounded = _scaled_ladder(spec, seq_len, float)[rungs]
     arrays = exact.astype(np.float64), rounded.astype(np.float32), np.array(turns, np.uint64).view(np.int64)
     for array in arrays:

@@ -32,7 +32,7 @@ def first_capacity(spec: RopeSpec, strategy: Strategy, length: int) -> int:
         )
     if length < 1:
         raise ValueError(f"length: got {length} for strategy {strategy!r}, expected the number of positions, 1 or more.")
-    return -(-length // ROW) * ROW if strategy == "split_table" else length
+    return -(-int(length) // ROW) * ROW if strategy == "split_table" else int(length)
 
 
 def grown_capacity(strategy: Strategy, capacity: int, length: int) -> int:
@@ -46,7 +46,7 @@ def grown_capacity(strategy: Strategy, capacity: int, length: int) -> int:
     if strategy == "lazy":
         return int(length)
     if strategy == "doubling":
-        return capacity << (int(-(-length // capacity)) - 1).bit_length()
+        return capacity << (-(-int(length) // capacity) - 1).bit_length()
     raise ValueError(
         f"grow_cache: got length={length} for a {strategy} table of {capacity} rows, expected at most that. Make it longer at "
         "the start, or use 'table_free', which has no end."

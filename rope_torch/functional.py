@@ -5,7 +5,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec
-from rope_spec.checks import check_full_width, check_positions, check_rotation
+from rope_spec.checks import check_full_width, check_length, check_positions, check_rotation
 
 from .phase import constants, inv_freq_at, phase_cos_sin, phase_of, turns_at
 from .rotation import Rotate
@@ -47,7 +47,8 @@ def cos_sin(
     """
     positions = checked(spec, positions)
     if spec.depends_on_length and isinstance(seq_len, Tensor):
-        return _cos_sin_at(spec, positions, seq_len, arithmetic.angles)
+        check_length(str(seq_len.dtype).removeprefix("torch."), not seq_len.is_floating_point())
+        return _cos_sin_at(spec, positions, seq_len.long(), arithmetic.angles)
     return _cos_sin(spec, positions, spec.effective_length(seq_len), arithmetic.angles)  # pyright: ignore[reportArgumentType]
 
 
