@@ -5,6 +5,7 @@ Letters used in every shape of this project: B batch, S sequence, N heads, H hea
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal, get_args
 
 from .pairs import Pairs
@@ -55,7 +56,7 @@ class RopeSpec:
     real: bool = False
 
     def __post_init__(self):
-        if not isinstance(self.head_dim, int) or not isinstance(self.rule, Rule | None):
+        if not isinstance(self.head_dim, Integral) or not isinstance(self.rule, Rule | None):
             raise TypeError(
                 f"RopeSpec: got head_dim={self.head_dim!r} and rule={self.rule!r}, expected a whole number, and a rule such as "
                 "Linear(4.0), or None. What stands in a config.json is read by spec_from_config."
