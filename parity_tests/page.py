@@ -83,10 +83,10 @@ def _cell(title: str, records: Sequence[Record]) -> Cell:
         return Cell(title, "–", "absent", "not measured")
     worst = max(group, key=lambda r: (not r.ok, r.of_bound))
     if not worst.ok:
-        return Cell(title, "✗", "broken", f"broken: {worst.max_eps:.3g} of {worst.bound:.3g} eps |pair|, {worst.dtype}")
+        return Cell(title, "✗", "broken", f"broken: {worst.at_worst:.3g} of {worst.bound:.3g} eps |pair|, {worst.dtype}")
     if all(r.bit_equal == 1 for r in group):
         return Cell(title, "=", "equal", f"equal bytes in {len(group)} comparisons")
-    return Cell(title, f"{worst.of_bound:.0%}", "ok", f"{worst.of_bound:.0%} of the bound, {worst.max_eps:.3g} eps |pair|")
+    return Cell(title, f"{worst.of_bound:.0%}", "ok", f"{worst.of_bound:.0%} of the bound, {worst.at_worst:.3g} eps |pair|")
 
 
 def _charts(case: Case, with_transformers: bool) -> list[Chart]:

@@ -41,6 +41,11 @@ class Record:
     ok: bool
     why: str  # where the bound comes from, a key of bounds.DERIVATIONS
 
+    @property
+    def at_worst(self) -> float:
+        """`|d| / (eps |pair|)` of the worst element, which `bound` and `of_bound` are about; of equal bytes the largest."""
+        return self.of_bound * self.bound if self.bound else self.max_eps
+
 
 class Referee:
     """The comparisons of one case on one device."""

@@ -82,8 +82,7 @@ def _order(record: Record) -> tuple:
 def _row(group: list[Record]) -> list[str]:
     worst = max(group, key=lambda record: (not record.ok, record.of_bound, record.max_eps))
     equal = min(record.bit_equal for record in group)
-    there = worst.of_bound * worst.bound if worst.bound else worst.max_eps
-    figures = f"{there:.3g}", f"{worst.max_abs:.1e}", f"{equal:.2%}" if equal < 1 else "all"
+    figures = f"{worst.at_worst:.3g}", f"{worst.max_abs:.1e}", f"{equal:.2%}" if equal < 1 else "all"
     verdict = "[green]ok" if all(record.ok for record in group) else f"[bold red]BROKEN[/] {worst.dtype} {worst.worst}"
     names = worst.quantity, f"{worst.left} : {worst.right}" + (" on gpu" if worst.device == "gpu" else "")
     return [*names, *figures, f"{worst.bound:.3g} {_letter(worst.why)}", f"{worst.of_bound:.0%}", verdict]

@@ -10,8 +10,7 @@ ROW = 1024  # split_table: position = ROW * high + low
 
 
 def check_options(strategy: Strategy, arithmetic: Arithmetic, out_of_range: OutOfRange) -> None:
-    """Raise ValueError for options of a module that are unknown, or do not go together."""
-    one_of("strategy", strategy, Strategy)
+    """Raise ValueError for options of a module that are unknown, or do not go together; `first_capacity` knows strategies."""
     one_of("out_of_range", out_of_range, OutOfRange)
     if strategy != "table_free" and arithmetic.angles != "exact":
         raise ValueError(

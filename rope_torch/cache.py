@@ -84,7 +84,8 @@ def lookup(cache: RopeCache, positions: Positions, *, seq_len: Length = None, ou
         return cos_sin(cache.spec, positions, seq_len=seq_len)
     positions = checked(cache.spec, positions)
     if out_of_range != "clamp" and positions.device.type == "cpu" and not torch.compiler.is_compiling() and positions.numel():
-        check_on_host(int(positions.long().min()), int(positions.long().max()), cache.capacity)
+        smallest, largest = positions.long().aminmax()
+        check_on_host(int(smallest), int(largest), cache.capacity)
     return _lookup(cache, positions, out_of_range)
 
 

@@ -190,7 +190,7 @@ class Rotate(torch.autograd.Function):
         rotated, dtype = slice(start, start + 2 * cos.shape[-1]), _inside(x.dtype, rotate_in)
         a, b = _channels(x[..., rotated].to(dtype), read)
         da, db = _channels(grads[0][..., rotated].to(dtype), write)
-        dcos, dsin = ((t.sum_to_size(cos.shape)).to(cos.dtype) for t in (da * a + db * b, db * a - da * b))
+        dcos, dsin = (t.sum_to_size(cos.shape).to(cos.dtype) for t in (da * a + db * b, db * a - da * b))
         return dx, dcos, dsin, None, None, None, None
 
     @staticmethod
