@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -60,7 +59,7 @@ def write(path: Path, cases: Sequence[Case], records: Sequence[Record], environm
     text = jinja.get_template("page.html").render(
         columns=list(COLUMNS),
         rows={case.name: [_cell(title, by_case[case.name]) for title in COLUMNS] for case in cases},
-        records={name: [asdict(record) for record in group] for name, group in by_case.items()},
+        records=by_case,
         charts=charts,
         broken=[record for record in records if not record.ok],
         count=len(records),
