@@ -117,7 +117,7 @@ def rotate(
     if heads_axis is not None:
         cos, sin = cos.unsqueeze(heads_axis), sin.unsqueeze(heads_axis)
     layout = spec.start, spec.blocks(spec.read), spec.blocks(spec.write or spec.read)
-    return Rotate.apply(x, cos, spec.sign * sin, *layout, arithmetic.rotate_in)
+    return Rotate.apply(x, cos, sin if spec.sign == 1 else -sin, *layout, arithmetic.rotate_in)
 
 
 def apply_rotary_pos_emb(

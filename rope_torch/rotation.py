@@ -67,23 +67,25 @@ def rotate_pairs_in_chunks(x: Heads, cos: Half, sin: Half, start: int, read: int
     elif read == write and dtype.itemsize == 2:
         _in_chunks(partial(_swap_first, blocks=read), y, x, _join(cos, cos, read), _join(-sin, sin, read))
     elif read == write:
-        _in_chunks(partial(_swap, blocks=read), y, x, _join(cos, cos, read), _join(sin, -sin, read))
+        swap = partial(_swap, blocks=read, across=torch.empty(0, dtype=dtype))
+        _in_chunks(swap, y, x, _join(cos, cos, read), _join(sin, sin, read))
     else:
         plain = partial(rotate_pairs, start=0, read=read, write=write, rotate_in=rotate_in)
         _in_chunks(lambda y, x, cos, sin: y.copy_(plain(x, cos, sin)), y, x, cos, sin)
     return result
 
 
-def _swap(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, blocks: int) -> None:
+def _swap(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, blocks: int, across: Tensor) -> None:
     """Both products with contiguous operands; then the second one, taken crosswise, is added to the first.
 
-    Here sin is `(sin, -sin)`: adding a negative number has the bits of subtracting.
+    The memory of `across` is that of the chunk before: it is in cache.
     """
     x = x.to(cos.dtype)
-    across = x * sin
+    across = torch.mul(x, sin, out=across.resize_(0))
     result = torch.mul(x, cos, out=y) if y.dtype == x.dtype else x.mul_(cos)  # then x is a copy
-    for mine, other in zip(_pairs(result, blocks).unbind(-2), reversed(_pairs(across, blocks).unbind(-2)), strict=True):
-        mine.add_(other)
+    (a, b), (sin_a, sin_b) = (_pairs(t, blocks).unbind(-2) for t in (result, across))
+    a.sub_(sin_b)
+    b.add_(sin_a)
     if result is not y:
         y.copy_(result)
 
@@ -91,7 +93,7 @@ def _swap(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, blocks: int) -> None:
 def _swap_first(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, blocks: int) -> None:
     """The same in 16 bits, where a copy is cheap and strides are not: the channels are exchanged before the product.
 
-    Here sin is `(-sin, sin)`.
+    Here sin is `(-sin, sin)`: adding a negative number has the bits of subtracting.
     """
     torch.mul(x, cos, out=y)
     other = _exchanged(x) if 2 * blocks == x.shape[-1] else _pairs(x, blocks).roll(1, -2).flatten(-3)
