@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 RULER = "x + 1"
-WINDOW = 10.0  # milliseconds
 WARM = {  # glibc then keeps the memory that it has: without these q of 32 MiB costs 8193 page faults in each call
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
@@ -55,17 +54,18 @@ class Record:
 
 
 def measure(job: Job, repeats: int, allocator: str) -> list[Record]:
-    """Times every road of a job, in an order that changes in each repetition, after two calls that compile and warm up.
+    """Times every road of a job; the first two calls of each, which compile and warm up, are not counted.
 
-    A time is the mean of as many calls as fit into `WINDOW`: whether the second thread is there in time is a matter of chance,
-    and a single call of a millisecond takes one or two.
+    The order changes in each repetition: what a road leaves behind in caches and free memory falls on every other one.
     """
     roads, rng = job.roads(), np.random.default_rng(0)
     times: dict[str, list[float]] = {name: [] for name in roads}
-    calls = {name: max(1, round(WINDOW / min(_milliseconds(road, 1) for _ in range(2)))) for name, road in roads.items()}
-    for _ in range(repeats):
+    for repeat in range(repeats + 2):
         for name in rng.permutation(list(roads)):
-            times[name].append(_milliseconds(roads[name], calls[name]))
+            start = time.perf_counter()
+            roads[name]()
+            if repeat > 1:
+                times[name].append((time.perf_counter() - start) * 1e3)
     ruler = np.median(times[RULER])
     labels = {name: getattr(job, name) for name in ("shape", "order", "layout", "dtype", "arithmetic", "phase", "framework")}
     return [
@@ -79,11 +79,3 @@ def measure(job: Job, repeats: int, allocator: str) -> list[Record]:
         )
         for name, (low, middle, high) in ((name, np.percentile(t, [25, 50, 75]).tolist()) for name, t in times.items())
     ]
-
-
-def _milliseconds(road: Callable[[], object], calls: int) -> float:
-    """What one of several calls takes."""
-    start = time.perf_counter()
-    for _ in range(calls):
-        road()
-    return (time.perf_counter() - start) * 1e3 / calls
