@@ -129,6 +129,16 @@ def test_leaving_the_table_is_loud(strategy):
     assert equal(rope_torch.lookup(of_torch, torch.tensor(OUTSIDE), out_of_range="clamp")[0], nearest)
 
 
+@pytest.mark.parametrize("strategy", ["fixed", "split_table", "table_free"])
+@pytest.mark.parametrize("branch, vmap, put", [(rope_jax, jax.vmap, jnp.asarray), (rope_torch, torch.vmap, torch.tensor)])
+def test_positions_may_be_mapped(branch, vmap, put, strategy):
+    """`vmap` over positions is the lookup of all of them; outside of the table it gives NaN, since no value can be read."""
+    cache, positions = branch.init_cache(SPEC, strategy, 1024), np.arange(6).reshape(2, 3) * 200
+    cos = lambda p: branch.lookup(cache, p)[0]
+    assert equal(vmap(cos)(put(positions)), cos(put(positions)))
+    assert np.isnan(np.asarray(vmap(cos)(put(positions + 1024)))).all() == (strategy != "table_free")
+
+
 def test_raise_goes_through_checkify():
     cache = rope_jax.init_cache(SPEC, "fixed", 100)
     checked = jax.jit(checkify.checkify(lambda p: rope_jax.lookup(cache, p, out_of_range="raise")[0]))

@@ -111,7 +111,12 @@ BAD = {
     "no sections": (
         {"model_type": "qwen2_vl_text", "head_dim": 16, "rope_theta": 1e6},
         ValueError,
-        r"got mrope_section=\[16, 24, 24\], as this model type has by default, expected 3 lengths that sum to the 8 pairs",
+        r"got mrope_section=\[16, 24, 24\], as this model type has by default, expected 3 whole lengths that sum to the 8",
+    ),
+    "sections in fractions": (
+        {"model_type": "qwen2_vl_text", "head_dim": 16, "rope_theta": 1e6, "rope_scaling": {"mrope_section": [2.5, 2.5, 3]}},
+        ValueError,
+        r"got mrope_section=\[2.5, 2.5, 3.0\], expected 3 whole lengths",
     ),
 }
 

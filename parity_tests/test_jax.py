@@ -37,6 +37,25 @@ def test_cos_and_sin_have_the_bits_of_the_trunk(spec):
         assert all(equal(ours, trunk) for ours, trunk in zip(road, tables, strict=True))
 
 
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_a_caller_may_forbid_rank_promotion(spec, rng):
+    """In a program that lets no array gain axes silently every function still does the same."""
+    axes, caches = spec.pairs.axes, [] if spec.depends_on_length else ["fixed", "split_table"]
+    positions = jnp.asarray(rng.integers(0, 64, (2, 8) if axes == 1 else (2, 8, axes)), jnp.int32)
+
+    def everything(positions, x, length):
+        table = rope_jax.cos_sin(spec, positions, seq_len=length)
+        y, pullback = jax.vjp(lambda x: rope_jax.rotate(x, *table, spec), x)
+        found = [rope_jax.lookup(rope_jax.init_cache(spec, strategy, 64), positions)[0] for strategy in caches]
+        return *table, y, *pullback(y), rope_jax.rerotate(y, positions, positions + 1, spec), *found
+
+    arguments = positions, queries(rng, spec, "bfloat16"), jnp.int32(5000)
+    expected = jax.jit(everything)(*arguments)
+    with jax.numpy_rank_promotion("raise"):
+        found = jax.jit(everything)(*arguments)
+    assert all(map(equal, found, expected))
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32])
 def test_every_integer_dtype_of_positions(dtype):
     positions = np.array([0, 1, 100, np.iinfo(dtype).max, np.iinfo(dtype).min], dtype)

@@ -66,6 +66,7 @@ BAD = {
     "explicit rungs": (lambda: spec(rule=Explicit((1.0,))), r"Explicit: got 1 inverse frequencies"),
     "explicit": (lambda: Explicit((float("nan"),)), r"got a number that is not finite"),
     "proportional": (lambda: Proportional(8, 0.0), r"Proportional.factor: got 0.0"),
+    "fewer than no rungs": (lambda: Proportional(-8), r"Proportional.rotated: got -8, expected a number of rungs, 0 or more"),
     "dynamic": (lambda: spec(pairs=Pairs.single(2), rule=DynamicNTK(2.0, 64)), r"ladder_dim of 2 or less"),
     "angles": (lambda: Arithmetic(angles="float64"), r"Arithmetic.angles: got 'float64', expected one of 'exact', 'float32'"),
     "rotate_in": (lambda: Arithmetic(rotate_in="x"), r"Arithmetic.rotate_in: got 'x'"),

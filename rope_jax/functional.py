@@ -47,13 +47,14 @@ def cos_sin(spec: RopeSpec, positions: Positions, *, seq_len: Length = None, ari
         ((1, 3, 2), 0.540302)
     """
     check(spec, positions)
-    if spec.depends_on_length and not (seq_len is None or isinstance(seq_len, (int, np.integer))):
-        length = jnp.asarray(seq_len)
-        check_length(length.dtype.name, jnp.issubdtype(length.dtype, jnp.integer))
-        length = length.astype(jnp.int32) if length.dtype.itemsize < 4 else length
-        return _cos_sin_at(spec, jnp.asarray(positions), length, arithmetic.angles)
-    length = spec.effective_length(seq_len)  # pyright: ignore[reportArgumentType]
-    return _cos_sin(spec, jnp.asarray(positions), length, arithmetic.angles)
+    with jax.numpy_rank_promotion("allow"):  # whatever the caller's own code is held to
+        if spec.depends_on_length and not (seq_len is None or isinstance(seq_len, (int, np.integer))):
+            length = jnp.asarray(seq_len)
+            check_length(length.dtype.name, jnp.issubdtype(length.dtype, jnp.integer))
+            length = length.astype(jnp.int32) if length.dtype.itemsize < 4 else length
+            return _cos_sin_at(spec, jnp.asarray(positions), length, arithmetic.angles)
+        length = spec.effective_length(seq_len)  # pyright: ignore[reportArgumentType]
+        return _cos_sin(spec, jnp.asarray(positions), length, arithmetic.angles)
 
 
 def check(spec: RopeSpec, positions: Positions) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int32
 
@@ -78,7 +79,8 @@ def unrotate(
 def _phase(spec: RopeSpec, positions: Positions, seq_len: int | None) -> Int32[Array, "*batch pairs"]:
     check(spec, positions)
     turns = inverse_frequencies(spec, spec.effective_length(seq_len)).turns
-    return spec.sign * phase_of(per_pair(spec, jnp.asarray(positions)), limbs(turns))
+    with jax.numpy_rank_promotion("allow"):
+        return spec.sign * phase_of(per_pair(spec, jnp.asarray(positions)), limbs(turns))
 
 
 def _factor(spec: RopeSpec, seq_len: int | None) -> float:

@@ -136,10 +136,10 @@ def _pairs(rope: Keys, family: Family, rotary_dim: int) -> Pairs:
         raise ValueError(f"{rope.name}: got mrope_interleaved other than this model has it, expected {kind == 'strided'}.")
     given = rope.numbers("mrope_section", "it divides the pairs") if "mrope_section" in rope.values else family["sections"]
     sections = tuple(int(length) for length in given)
-    if len(sections) != 3 or sum(sections) * 2 != rotary_dim or min(sections) < 1:
+    if len(sections) != 3 or sum(sections) * 2 != rotary_dim or min(sections) < 1 or sections != tuple(given):
         source = "" if "mrope_section" in rope.values else ", as this model type has by default"
         raise ValueError(
-            f"{rope.name}: got mrope_section={list(given)}{source}, expected 3 lengths that sum to the "
+            f"{rope.name}: got mrope_section={list(given)}{source}, expected 3 whole lengths that sum to the "
             f"{rotary_dim // 2} pairs. Give the mrope_section of this head width."
         )
     return getattr(Pairs, kind)(sections)

@@ -117,6 +117,8 @@ class Proportional:
 
     def __post_init__(self):
         _positive(self, "factor")
+        if self.rotated < 0:
+            raise ValueError(f"Proportional.rotated: got {self.rotated!r}, expected a number of rungs, 0 or more.")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 All strategies give the same bits, but `split_table`, which is within 1.6e-7 f. `table_free` holds nothing and never grows.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -72,7 +73,7 @@ def lookup(cache: RopeCache, positions: Positions, *, seq_len: Length = None, ou
         positions: `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
         seq_len: the current length, for `DynamicNTK` and `LongRope`.
         out_of_range: what a position outside the table gives where no error is possible: `nan`, or the nearest row
-            (`clamp`). Positions on the CPU raise at once, except with `clamp` and under `torch.compile`.
+            (`clamp`). Positions on the CPU raise at once, except with `clamp`, `torch.compile` and `torch.vmap`.
 
     Raises:
         ValueError: positions on the CPU outside the table; `raise`, which only JAX has.
@@ -84,8 +85,9 @@ def lookup(cache: RopeCache, positions: Positions, *, seq_len: Length = None, ou
         return cos_sin(cache.spec, positions, seq_len=seq_len)
     positions = checked(cache.spec, positions)
     if out_of_range != "clamp" and positions.device.type == "cpu" and not torch.compiler.is_compiling() and positions.numel():
-        smallest, largest = positions.long().aminmax()
-        check_on_host(int(smallest), int(largest), cache.capacity)
+        with suppress(RuntimeError):  # under torch.vmap no value can be read
+            smallest, largest = map(int, positions.long().aminmax())
+            check_on_host(smallest, largest, cache.capacity)
     return _lookup(cache, positions, out_of_range)
 
 
