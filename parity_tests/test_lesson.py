@@ -222,6 +222,15 @@ def test_a_table_of_another_width_fails(width):
             call(*map(numpy, (q, q, table, table)))
 
 
+def test_heads_at_another_axis_fail():
+    """`(B, S, N, H)` where `(B, N, S, H)` is said to be."""
+    q, table = np.ones((1, 8, 3, 32), np.float32), np.ones((1, 8, 32), np.float32)
+    message = r"got x of shape \(1, 8, 3, 32\), and cos of shape \(1, 1, 8, 32\) .* unsqueeze_dim=1 for \(B, N, S, H\), 2 for"
+    for call, numpy in ((apply_rotary_pos_emb, jnp.asarray), (torch_apply_rotary_pos_emb, tensor)):
+        with pytest.raises(ValueError, match=message):
+            call(*map(numpy, (q, q, table, table)))
+
+
 def test_vmap_of_the_function(rng):
     q = jnp.asarray(rng.standard_normal((3, 2, 8, 32)), jnp.float32)
     cos, sin = (jnp.asarray(array(t)) for t in DeepseekV3RotaryEmbedding(32, 8)(torch.zeros(1, 1, 8, 32)))
