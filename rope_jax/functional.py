@@ -132,7 +132,7 @@ def _rotate(x, cos, sin, spec, heads_axis, rotate_in):
     if heads_axis is not None:
         cos, sin = jnp.expand_dims(cos, heads_axis), jnp.expand_dims(sin, heads_axis)
     layout = {"start": spec.start, "read": spec.blocks(spec.read), "write": spec.blocks(spec.write or spec.read)}
-    return bind(x, cos, spec.sign * sin, rotate_in=rotate_in, **layout)
+    return bind(x, cos, sin if spec.sign == 1 else -sin, rotate_in=rotate_in, **layout)
 
 
 def apply_rotary_pos_emb(
