@@ -58,9 +58,9 @@ def rotate_pairs_in_chunks(x: Heads, cos: Half, sin: Half, start: int, read: int
     if result[..., start:end].shape != x.shape:
         result.copy_(x)
     y, x = result[..., start:end], x[..., start:end]
-    if cos.shape[-1] in (read, write) and dtype.itemsize >= 4:
+    if cos.shape[-1] in (read, write) and dtype == torch.float32:
         turn = partial(_turn, read=read, write=write)
-        if read > 1 < write and x.dtype == dtype:  # nothing between x and y that a cache could keep
+        if read == write and x.dtype == dtype:  # nothing between x and y that a cache could keep
             turn(y, x, torch.complex(cos, sin))
         else:
             _in_chunks(turn, y, x, torch.complex(cos, sin))
@@ -107,17 +107,29 @@ def _exchanged(x: Tensor) -> Tensor:
 
 
 def _turn(y: Tensor, x: Tensor, turn: Tensor, read: int, write: int) -> None:
-    """As complex numbers, `(x_a + i x_b) (cos + i sin)`, where torch rounds as we do."""
-    x = x.to(turn.real.dtype)
-    z, into = _as_complex(x, read), _as_complex(y, write) if y.dtype == x.dtype else None
-    z = torch.complex(*_channels(x, read)) if z is None else z
-    if not _rounds_each_product(z):
-        y.copy_(rotate_pairs(x, turn.real, turn.imag, 0, read, write, "float32"))
-    elif into is not None:
+    """As complex numbers of float32, `(x_a + i x_b) (cos + i sin)`, where torch rounds as we do."""
+    wide = x.float()
+    copied = wide is not x
+    z = _as_complex(wide, read) if 2 * read == x.shape[-1] else torch.complex(*_channels(wide, read))
+    if z is None or not _rounds_each_product(z):
+        y.copy_(rotate_pairs(wide, turn.real, turn.imag, 0, read, write, "float32"))
+    elif copied and read == write:
+        z.mul_(turn)  # z is a view of the copy
+        y.copy_(wide)
+    elif not copied and (into := _as_complex(y, write)) is not None:
         torch.mul(z, turn, out=into)
     else:
-        z = z * turn if y.dtype == x.dtype else z.mul_(turn)  # else x is a copy
-        y.copy_(torch.view_as_real(z).flatten(-2) if 2 * write == y.shape[-1] else _join(z.real, z.imag, write))
+        result = torch.view_as_real(z.mul_(turn) if copied else z * turn).flatten(-2)
+        y.copy_(result) if 2 * write == y.shape[-1] else _separate(y, result.to(y.dtype), write)
+
+
+def _separate(y: Tensor, x: Tensor, blocks: int) -> None:
+    """Interleaved channels to others, as integers of twice the width, and x is spent: torch copies strided numbers singly."""
+    one, two = {2: (torch.int16, torch.int32), 4: (torch.int32, torch.int64)}[x.dtype.itemsize]
+    both = x.view(two).unflatten(-1, (blocks, -1))
+    a, b = _pairs(y.view(one), blocks).unbind(-2)
+    a.copy_(both)  # the lower half
+    b.copy_(both.bitwise_right_shift_(8 * x.dtype.itemsize))
 
 
 def _inside(dtype: torch.dtype, rotate_in: RotateIn) -> torch.dtype:
