@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RULER = "x + 1"
+SWEEP = "sweep"  # no road: what is done, untimed, before each call
 WARM = {  # glibc then keeps the memory that it has: without these q of 32 MiB costs 8193 page faults in each call
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
@@ -28,7 +29,7 @@ class Job:
     arithmetic: str  # the dtype inside
     phase: str  # forward or backward from cos and sin, or forward from positions
     framework: str
-    roads: Callable[[], dict[str, Callable[[], object]]]
+    roads: Callable[[], dict[str, Callable[[], object]]]  # and the sweep
 
     @property
     def name(self) -> str:
@@ -56,12 +57,16 @@ class Record:
 def measure(job: Job, repeats: int, allocator: str) -> list[Record]:
     """Times every road of a job; the first two calls of each, which compile and warm up, are not counted.
 
-    The order changes in each repetition: what a road leaves behind in caches and free memory falls on every other one.
+    The order changes in each repetition, and before each call the job's sweep adds 1 to another array, of twice as many
+    float32 numbers as q and k have: as between two rotations of a model, threads are awake, and a prefill's q and k are in no
+    cache, while what a decoded token needs may well be.
     """
     roads, rng = job.roads(), np.random.default_rng(0)
+    sweep = roads.pop(SWEEP)
     times: dict[str, list[float]] = {name: [] for name in roads}
     for repeat in range(repeats + 2):
         for name in rng.permutation(list(roads)):
+            sweep()
             start = time.perf_counter()
             roads[name]()
             if repeat > 1:

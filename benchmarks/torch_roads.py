@@ -14,7 +14,7 @@ from parity_tests.measure import DTYPES
 from rope_spec import Arithmetic, RotateIn
 
 from .shapes import DECODE, LAYOUTS, MLA, VISION, Shape, prefill
-from .timing import RULER, Job
+from .timing import RULER, SWEEP, Job
 
 Rotate = Callable[[Tensor, Tensor, Tensor, Tensor], object]  # q and k, and cos and sin (B, S, P)
 
@@ -94,10 +94,14 @@ def _transformers_class(shape: Shape) -> Callable[..., object]:
     return lambda q, k, p: apply_rotary_pos_emb(q, k, *rotary(q, p))
 
 
-def _timed(forms: dict[str, Callable[..., object]], compiled: bool, *arguments: Tensor) -> dict[str, Callable[[], object]]:
+def _timed(
+    forms: dict[str, Callable[..., object]], compiled: bool, q: Tensor, k: Tensor, *tables: Tensor
+) -> dict[str, Callable[[], object]]:
     torch._dynamo.reset()
-    calls = {name: torch.compile(form) if compiled else form for name, form in forms.items()}
-    return {name: lambda call=call: call(*arguments) for name, call in calls.items()}
+    found: dict[str, Callable[[], object]] = {SWEEP: partial(torch.zeros(2 * (q.numel() + k.numel())).add_, 1)}
+    for name, form in forms.items():
+        found[name] = partial(torch.compile(form) if compiled else form, q, k, *tables)
+    return found
 
 
 def jobs() -> Iterator[Job]:
