@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from rich.console import Console
+try:
+    import typer
+    from rich.console import Console
+except ImportError as error:
+    raise SystemExit(f"rope-parity: {error}. The command needs: pip install 'rope-parity[parity]'") from error
 
 from benchmarks.__main__ import bench
 

@@ -40,6 +40,12 @@ def test_the_guard_bites(package, used):
     assert forbidden_imports(package, {used}) == [used]
 
 
+def test_the_command_without_its_extra_says_what_to_install():
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        forbidden_imports("parity_tests.__main__", {"typer"})
+    assert "typer" in failed.value.stderr and "pip install 'rope-parity[parity]'" in failed.value.stderr
+
+
 def imports(path: Path) -> set[str]:
     """The modules that a file imports, with the package in front of relative ones."""
     found = set()

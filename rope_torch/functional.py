@@ -116,8 +116,8 @@ def rotate(
     cos, sin = (t[(None,) * (x.ndim - (heads_axis is not None) - t.ndim)] for t in (cos, sin))
     if heads_axis is not None:
         cos, sin = cos.unsqueeze(heads_axis), sin.unsqueeze(heads_axis)
-    layout = spec.start, spec.blocks(spec.read), spec.blocks(spec.write or spec.read)
-    return Rotate.apply(x, cos, sin if spec.sign == 1 else -sin, *layout, arithmetic.rotate_in)
+    layout = spec.start, spec.blocks(spec.read), spec.blocks(spec.write or spec.read), arithmetic.rotate_in
+    return Rotate.apply(x, cos, sin if spec.sign == 1 else -sin, layout)
 
 
 def apply_rotary_pos_emb(
@@ -147,4 +147,4 @@ def _rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     pairs = x.shape[-1] // 2
     dtype = torch.promote_types(x.dtype, cos.dtype)
     cos, sin = (t[(None,) * (x.ndim - t.ndim)][..., :pairs] for t in (cos, sin))
-    return Rotate.apply(x.to(dtype), cos, sin, 0, 1, 1, "input")
+    return Rotate.apply(x.to(dtype), cos, sin, (0, 1, 1, "input"))
