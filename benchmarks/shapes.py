@@ -15,6 +15,7 @@ LAYOUTS = {
     "de-interleave": RopeSpec(head_dim=128, theta=5e5, pairs=P128, read="interleaved", write="half"),
     "half per axis": RopeSpec(head_dim=128, theta=1e4, pairs=Pairs.axial(128), read="half_per_axis"),
     "first quarter": RopeSpec(head_dim=128, theta=1e4, pairs=Pairs.single(32)),
+    "three quarters": RopeSpec(head_dim=128, theta=1e4, pairs=Pairs.single(96)),  # as Phi-4-mini has it
 }
 DEEPSEEK = RopeSpec(head_dim=64, theta=1e4, pairs=Pairs.single(64), read="interleaved", write="half")
 M_ROPE = RopeSpec(head_dim=128, theta=1e6, pairs=Pairs.sections((16, 24, 24)))

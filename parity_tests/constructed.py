@@ -27,6 +27,7 @@ LAYOUTS = {
     "de-interleave": RopeSpec(head_dim=64, theta=10000.0, pairs=P64, read="interleaved", write="half"),
     "interleave": RopeSpec(head_dim=64, theta=10000.0, pairs=P64, read="half", write="interleaved"),
     "first quarter": RopeSpec(head_dim=80, theta=10000.0, pairs=Pairs.single(20)),
+    "three quarters": RopeSpec(head_dim=64, theta=10000.0, pairs=Pairs.single(48)),
     "last half, interleaved": RopeSpec(head_dim=48, theta=100.0, pairs=Pairs.single(24), read="interleaved", start=24),
     "odd": RopeSpec(head_dim=40, theta=10000.0, pairs=Pairs.single(25)),
     "negative sign": RopeSpec(head_dim=64, theta=10000.0, pairs=P64, sign=-1),

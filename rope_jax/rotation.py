@@ -57,13 +57,15 @@ def rotate_pairs(
 
     A pair lies across axis -2 of `(..., blocks, 2, m)`, where `read` and `write` are the numbers of blocks. The arithmetic is
     one function whose result has that shape, with the reshapes outside: XLA's CPU compiler turns it into one loop over memory.
+    Halves that do not divide the head have no such shape; there the two channels of a pair are brought together by a shift.
     `alone` keeps it so, where XLA would else merge it with what comes before and after into loops that compute an index for
     each element, or cos and sin anew for each head: 2 to 20 times slower.
     """
     *batch, head_dim = x.shape
     width, end = 2 * cos.shape[-1], start + 2 * cos.shape[-1]
     options = {"read": read, "write": write, "rotate_in": rotate_in, "guard": guard, "alone": alone}
-    if head_dim % width or start % width:
+    shifted = head_dim % width != 0 or start % width != 0
+    if shifted and max(read, write) > 1:
         rotated = rotate_pairs(x[..., start:end], cos, sin, start=0, **options)
         return jnp.concatenate([x[..., :start], rotated, x[..., end:]], axis=-1)
     chosen = start // width if head_dim > width else None  # of the slices of the same width
@@ -72,6 +74,8 @@ def rotate_pairs(
         cos, sin = cos.astype(x.dtype), sin.astype(x.dtype)
     (cos, cos_axes), (sin, sin_axes) = (_squeezed(table, len(batch)) for table in (cos, sin))
     with set_xla_metadata(inlineable="false") if alone else nullcontext():
+        if shifted:
+            return _rotate_shifted(x, cos, sin, cos_axes, sin_axes, start, rotate_in, guard)
         pairs = x.reshape(*batch, *slices, *_paired(width, read))
         y = _rotate(pairs, cos, sin, (*batch, *slices), cos_axes, sin_axes, chosen, read, write, rotate_in, guard)
     return y.reshape(x.shape)
@@ -93,9 +97,7 @@ def _paired(width: int, blocks: int) -> list[int]:
 @partial(jax.jit, static_argnums=tuple(range(3, 11)))
 def _rotate(x, cos, sin, batch, cos_axes, sin_axes, chosen, read, write, rotate_in, guard):
     """Both results for each channel, then a choice by index, as a concatenation would read x twice. lax only, no nested jit."""
-    as_bits = guard and x.dtype == jnp.bfloat16
-    dtype = x.dtype if (rotate_in == "input" and not as_bits) or x.dtype.itemsize > 4 else jnp.dtype(jnp.float32)
-    keep = _kept(dtype, guard, rounded=as_bits and rotate_in == "input")
+    as_bits, dtype, keep = _inside(x.dtype, rotate_in, guard)
     written = (*batch, *_paired(2 * cos.shape[-1], write))
     everywhere, two = tuple(range(len(batch))), len(batch) + (write > 1)
     of_pairs = tuple(axis for axis in range(len(batch), len(written)) if axis != two)
@@ -113,8 +115,37 @@ def _rotate(x, cos, sin, batch, cos_axes, sin_axes, chosen, read, write, rotate_
     if chosen is not None:
         y = lax.select(_index_of(y, len(batch) - 1) == chosen, y, _widened(x, dtype).reshape(written))
     elif as_bits:  # with the choice above a cast is faster
-        return lax.bitcast_convert_type((_rounded(y) >> 16).astype(jnp.uint16), jnp.bfloat16)
+        return _upper_half(y)
     return y.astype(jnp.bfloat16 if as_bits else x.dtype)
+
+
+@partial(jax.jit, static_argnums=tuple(range(3, 8)))
+def _rotate_shifted(x, cos, sin, cos_axes, sin_axes, start, rotate_in, guard):
+    """Halves that do not divide the head, as 96 of 128: the other channel of a pair is P places further on, or before."""
+    last, pairs, end, result = x.ndim - 1, cos.shape[-1], start + 2 * cos.shape[-1], x.dtype
+    as_bits, dtype, keep = _inside(x.dtype, rotate_in, guard)
+    x, cos, sin = (_bits(t) if as_bits else t for t in (x, cos, sin))
+
+    def shifted(t: Array, low: int, high: int) -> Array:
+        return lax.pad(t, t.dtype.type(0), [(0, 0, 0)] * (t.ndim - 1) + [(low, high, 0)])
+
+    def spread(first: Array, second: Array, axes: tuple[int, ...]) -> Array:
+        table = shifted(lax.concatenate([first, second], len(axes)), start, x.shape[-1] - end)
+        return lax.broadcast_in_dim(table, x.shape, (*axes, last))
+
+    other = lax.select(_index_of(x, last) < start + pairs, shifted(x, -pairs, pairs), shifted(x, pairs, -pairs))
+    x, other, cos, sin = (_widened(t, dtype) for t in (x, other, cos, sin))
+    y = keep(x * spread(cos, cos, cos_axes)) + keep(other * spread(-sin, sin, sin_axes))
+    channel = _index_of(y, last)
+    y = lax.select((channel >= start) & (channel < end), y, x)
+    return _upper_half(y) if as_bits else y.astype(result)
+
+
+def _inside(dtype: jnp.dtype, rotate_in: RotateIn, guard: bool) -> tuple[bool, jnp.dtype, Callable[[Array], Array]]:
+    """Whether x is taken as bits, the dtype of the arithmetic, and what is done to each product."""
+    as_bits = guard and dtype == jnp.bfloat16
+    inside = dtype if (rotate_in == "input" and not as_bits) or dtype.itemsize > 4 else jnp.dtype(jnp.float32)
+    return as_bits, inside, _kept(inside, guard, rounded=as_bits and rotate_in == "input")
 
 
 def _index_of(y: Array, axis: int) -> Array:
@@ -141,6 +172,10 @@ def _rounded(x: Float[Array, "..."]) -> Array:
     """Bits of float32 whose upper half is the nearest bfloat16, ties to even; as a cast, in fewer operations."""
     bits = lax.bitcast_convert_type(x, jnp.uint32)
     return lax.select(x == x, bits + ((bits >> 16 & 1) + 0x7FFF), bits)
+
+
+def _upper_half(x: Float[Array, "..."]) -> Array:
+    return lax.bitcast_convert_type((_rounded(x) >> 16).astype(jnp.uint16), jnp.bfloat16)
 
 
 @rotate_p.def_abstract_eval
