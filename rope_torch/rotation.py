@@ -108,8 +108,7 @@ def _exchanged(x: Tensor) -> Tensor:
 
 def _turn(y: Tensor, x: Tensor, turn: Tensor, read: int, write: int) -> None:
     """As complex numbers of float32, `(x_a + i x_b) (cos + i sin)`, where torch rounds as we do."""
-    wide = x.float()
-    copied = wide is not x
+    wide, copied = x.float(), x.dtype != torch.float32
     z = _as_complex(wide, read) if 2 * read == x.shape[-1] else torch.complex(*_channels(wide, read))
     if z is None or not _rounds_each_product(z):
         y.copy_(rotate_pairs(wide, turn.real, turn.imag, 0, read, write, "float32"))
