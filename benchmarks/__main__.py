@@ -17,7 +17,7 @@ Repeats = Annotated[int, typer.Option(min=1, help="How often each road is taken.
 
 
 def bench(json: Json = None, plot: Plot = None, only: Only = "", repeats: Repeats = 31) -> None:
-    """Time every road side by side, as a ratio to x + 1 on the same arrays: about 10 minutes."""
+    """Time every road side by side, as a ratio to x + 1 on the same arrays: about 13 minutes."""
     from parity_tests.report import environment
 
     from . import show
