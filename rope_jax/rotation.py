@@ -64,8 +64,8 @@ def rotate_pairs(
     *batch, head_dim = x.shape
     width, end = 2 * cos.shape[-1], start + 2 * cos.shape[-1]
     options = {"read": read, "write": write, "rotate_in": rotate_in, "guard": guard, "alone": alone}
-    shifted = head_dim % width != 0 or start % width != 0
-    if shifted and max(read, write) > 1:
+    divides = head_dim % width == start % width == 0
+    if not divides and max(read, write) > 1:
         rotated = rotate_pairs(x[..., start:end], cos, sin, start=0, **options)
         return jnp.concatenate([x[..., :start], rotated, x[..., end:]], axis=-1)
     chosen = start // width if head_dim > width else None  # of the slices of the same width
@@ -74,7 +74,7 @@ def rotate_pairs(
         cos, sin = cos.astype(x.dtype), sin.astype(x.dtype)
     (cos, cos_axes), (sin, sin_axes) = (_squeezed(table, len(batch)) for table in (cos, sin))
     with set_xla_metadata(inlineable="false") if alone else nullcontext():
-        if shifted:
+        if not divides:
             return _rotate_shifted(x, cos, sin, cos_axes, sin_axes, start, rotate_in, guard)
         pairs = x.reshape(*batch, *slices, *_paired(width, read))
         y = _rotate(pairs, cos, sin, (*batch, *slices), cos_axes, sin_axes, chosen, read, write, rotate_in, guard)
@@ -122,23 +122,23 @@ def _rotate(x, cos, sin, batch, cos_axes, sin_axes, chosen, read, write, rotate_
 @partial(jax.jit, static_argnums=tuple(range(3, 8)))
 def _rotate_shifted(x, cos, sin, cos_axes, sin_axes, start, rotate_in, guard):
     """Halves that do not divide the head, as 96 of 128: the other channel of a pair is P places further on, or before."""
-    last, pairs, end, result = x.ndim - 1, cos.shape[-1], start + 2 * cos.shape[-1], x.dtype
+    last, pairs, end = x.ndim - 1, cos.shape[-1], start + 2 * cos.shape[-1]
     as_bits, dtype, keep = _inside(x.dtype, rotate_in, guard)
     x, cos, sin = (_bits(t) if as_bits else t for t in (x, cos, sin))
 
-    def shifted(t: Array, low: int, high: int) -> Array:
+    def padded(t: Array, low: int, high: int) -> Array:
         return lax.pad(t, t.dtype.type(0), [(0, 0, 0)] * (t.ndim - 1) + [(low, high, 0)])
 
     def spread(first: Array, second: Array, axes: tuple[int, ...]) -> Array:
-        table = shifted(lax.concatenate([first, second], len(axes)), start, x.shape[-1] - end)
+        table = padded(lax.concatenate([first, second], len(axes)), start, x.shape[-1] - end)
         return lax.broadcast_in_dim(table, x.shape, (*axes, last))
 
-    other = lax.select(_index_of(x, last) < start + pairs, shifted(x, -pairs, pairs), shifted(x, pairs, -pairs))
-    x, other, cos, sin = (_widened(t, dtype) for t in (x, other, cos, sin))
-    y = keep(x * spread(cos, cos, cos_axes)) + keep(other * spread(-sin, sin, sin_axes))
-    channel = _index_of(y, last)
-    y = lax.select((channel >= start) & (channel < end), y, x)
-    return _upper_half(y) if as_bits else y.astype(result)
+    channel = _index_of(x, last)
+    other = lax.select(channel < start + pairs, padded(x, -pairs, pairs), padded(x, pairs, -pairs))
+    wide, other, cos, sin = (_widened(t, dtype) for t in (x, other, cos, sin))
+    y = keep(wide * spread(cos, cos, cos_axes)) + keep(other * spread(-sin, sin, sin_axes))
+    y = lax.select((channel >= start) & (channel < end), y, wide)
+    return _upper_half(y) if as_bits else y.astype(x.dtype)
 
 
 def _inside(dtype: jnp.dtype, rotate_in: RotateIn, guard: bool) -> tuple[bool, jnp.dtype, Callable[[Array], Array]]:

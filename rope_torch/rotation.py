@@ -119,7 +119,10 @@ def _turn(y: Tensor, x: Tensor, turn: Tensor, read: int, write: int) -> None:
         torch.mul(z, turn, out=into)
     else:
         result = torch.view_as_real(z.mul_(turn) if copied else z * turn).flatten(-2)
-        y.copy_(result) if 2 * write == y.shape[-1] else _separate(y, result.to(y.dtype), write)
+        if 2 * write == y.shape[-1]:
+            y.copy_(result)
+        else:
+            _separate(y, result.to(y.dtype), write)
 
 
 def _separate(y: Tensor, x: Tensor, blocks: int) -> None:
