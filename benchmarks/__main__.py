@@ -23,13 +23,13 @@ def bench(json: Json = None, plot: Plot = None, only: Only = "", repeats: Repeat
     from . import show
     from .run import both_allocators
 
-    records = both_allocators(repeats, only)
+    records, scheduling = both_allocators(repeats, only)
     if not records:
         raise typer.BadParameter(f"got {only!r}, which no job has in its name")
     Console(width=132).print(*show.tables(records), sep="\n")
     if json:
         json.parent.mkdir(parents=True, exist_ok=True)
-        found = {"environment": environment(), "records": [asdict(record) for record in records]}
+        found = {"environment": environment() | {"scheduling": scheduling}, "records": [asdict(record) for record in records]}
         json.write_text(dumps(found, indent=1) + "\n", encoding="utf-8")
     if plot:
         show.plot(plot, records)
