@@ -56,6 +56,17 @@ def _forward_and_backward(spec, arithmetic, positions, x, ct):
     return y, *pullback(ct)
 
 
+@pytest.mark.parametrize("dtype, rotate_in", ROADS)
+def test_a_single_row_at_an_odd_address(dtype, rotate_in, rng):
+    """It counts as contiguous, and yet cannot be seen as numbers of twice the width."""
+    spec = RopeSpec(head_dim=33, theta=1e4, pairs=Pairs.single(32), start=1, read="interleaved")
+    x, arithmetic = rng.standard_normal((1, 1, 1, 33)).astype(DTYPES[dtype]), Arithmetic(rotate_in=rotate_in)
+    cos, sin = rope_torch.cos_sin(spec, torch.arange(7, 8))
+    ours = rope_torch.rotate(tensor(x), cos, sin, spec, arithmetic=arithmetic)
+    right = rope_jax.rotate(jnp.asarray(x), array(cos), array(sin), spec, heads_axis=-3, arithmetic=arithmetic)
+    assert compare(array(ours), np.asarray(right), 1.0, 0.0).ok
+
+
 @pytest.mark.parametrize(
     "shape, heads_axis", [((4, 5, 64), -3), ((4, 2, 5, 64), -4), ((3, 2, 5, 4, 64), -2), ((2, 5, 64), None)]
 )

@@ -7,8 +7,8 @@ from torch import Tensor
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec
 from rope_spec.checks import check_full_width, check_length, check_positions, check_rotation
 
+from .autodiff import Rotate
 from .phase import constants, inv_freq_at, phase_cos_sin, phase_of, turns_at
-from .rotation import Rotate
 
 EXACT = Arithmetic()
 Positions = Integer[Tensor, "*batch seq"]  # (..., S), or (..., S, A)
