@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, Integer
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, inverse_frequencies
 from rope_spec.checks import check_full_width, check_int32, check_length, check_positions, check_rotation
 
+from .autodiff import bind
 from .phase import inv_freq_at, limbs, limbs_at, phase_cos_sin, phase_of
-from .rotation import bind
 
 EXACT = Arithmetic()
 Positions = Integer[Array | np.ndarray, "*batch seq"]  # (..., S), or (..., S, A)

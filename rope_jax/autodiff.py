@@ -1,0 +1,65 @@
+"""The rotation as a JAX primitive, bilinear in x and (cos, sin): its derivative is the rotation by the negative angle.
+
+A primitive, because that derivative has to be computed with the same guard: `custom_vjp` has no forward mode, and
+differentiating through the guard would give zero.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from .rotation import Half, Heads, rotate_pairs
+
+rotate_p = Primitive("rope_rotate")
+
+
+def bind(x: Heads, cos: Half, sin: Half, **params) -> Heads:
+    """The primitive, with operands that vary over the same axes of a mesh under `shard_map`, as those of a product do."""
+    varying = [jax.typeof(t).manual_axis_type.varying for t in (x, cos, sin)]
+    missing = (tuple(frozenset().union(*varying) - mine) for mine in varying)
+    return rotate_p.bind(*map(partial(lax.pcast, to="varying"), (x, cos, sin), missing), **params)
+
+
+@rotate_p.def_abstract_eval
+def _abstract(x, cos, sin, **params):
+    return x.update(weak_type=False)
+
+
+def _jvp(primals, tangents, *, start, read, write, rotate_in):
+    """Linear in x by the primitive; in cos and sin, should anyone learn them, by plain operations."""
+    (x, cos, sin), (dx, dcos, dsin) = primals, tangents
+    rotated = partial(rotate_p.bind, start=start, read=read, write=write, rotate_in=rotate_in)
+    terms = []
+    if not isinstance(dx, ad.Zero):
+        terms.append(rotated(dx, cos, sin))
+    if not (isinstance(dcos, ad.Zero) and isinstance(dsin, ad.Zero)):
+        dcos, dsin, end = ad.instantiate_zeros(dcos), ad.instantiate_zeros(dsin), start + 2 * cos.shape[-1]
+        layout = {"start": 0, "read": read, "write": write}
+        dy = rotate_pairs(x[..., start:end], dcos, dsin, rotate_in=rotate_in, guard=False, **layout)
+        terms.append(jnp.pad(dy, [(0, 0)] * (x.ndim - 1) + [(start, x.shape[-1] - end)]))
+    return rotated(x, cos, sin), sum(terms[1:], terms[0])
+
+
+def _transpose(ct, x, cos, sin, *, start, read, write, rotate_in):
+    """Rotation by the negative angle, from the written layout back to the one that was read."""
+    return rotate_p.bind(ct, cos, -sin, start=start, read=write, write=read, rotate_in=rotate_in), None, None
+
+
+def _batch(operands, axes, **params):
+    """The mapped axis in front; cos and sin broadcast over it where they have none, x is repeated."""
+    size = next(x.shape[axis] for x, axis in zip(operands, axes, strict=True) if axis is not None)
+    front = [x[None] if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in zip(operands, axes, strict=True)]
+    x = jnp.broadcast_to(front[0], (size, *front[0].shape[1:]))
+    return rotate_p.bind(x, *front[1:], **params), 0
+
+
+rotate_p.def_impl(rotate_pairs)
+ad.primitive_jvps[rotate_p] = _jvp
+ad.primitive_transposes[rotate_p] = _transpose
+batching.primitive_batchers[rotate_p] = _batch
+mlir.register_lowering(rotate_p, mlir.lower_fun(rotate_pairs, multiple_results=False))
+mlir.register_lowering(rotate_p, mlir.lower_fun(partial(rotate_pairs, alone=True), multiple_results=False), platform="cpu")
