@@ -13,11 +13,11 @@ from rich.console import Console
 Json = Annotated[Path | None, typer.Option(help="Write every record to this file.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw the ratios into this file.")]
 Only = Annotated[str, typer.Option(help="Only jobs that have this in their name, as 'jax, prefill 2048' or 'bfloat16'.")]
-Repeats = Annotated[int, typer.Option(min=1, help="How often each road is taken.")]
+Repeats = Annotated[int, typer.Option(min=1, help="How often each road is taken in each of three rounds.")]
 
 
-def bench(json: Json = None, plot: Plot = None, only: Only = "", repeats: Repeats = 31) -> None:
-    """Time every road side by side, as a ratio to x + 1 on the same arrays: about 13 minutes."""
+def bench(json: Json = None, plot: Plot = None, only: Only = "", repeats: Repeats = 11) -> None:
+    """Time every road side by side, as a ratio to x + 1 on the same arrays: about 20 minutes."""
     from parity_tests.report import environment
 
     from . import show

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,8 +54,8 @@ class Record:
     ratio: float
 
 
-def measure(job: Job, repeats: int, allocator: str) -> list[Record]:
-    """Times every road of a job; the first two calls of each, which compile and warm up, are not counted.
+def measure(job: Job, repeats: int) -> dict[str, list[float]]:
+    """Milliseconds of every road of a job; the first two calls of each, which compile and warm up, are not counted.
 
     The order changes in each repetition, and before each call the job's sweep adds 1 to another array, of twice as many
     float32 numbers as q and k have: as between two rotations of a model, threads are awake, and a prefill's q and k are in no
@@ -71,16 +71,14 @@ def measure(job: Job, repeats: int, allocator: str) -> list[Record]:
             roads[name]()
             if repeat > 1:
                 times[name].append((time.perf_counter() - start) * 1e3)
-    ruler = np.median(times[RULER])
+    return times
+
+
+def records(job: Job, times: Mapping[str, Sequence[float]], allocator: str) -> Iterator[Record]:
+    """Median and quartiles of each road, and the ratio to the ruler's median."""
     labels = {name: getattr(job, name) for name in ("shape", "order", "layout", "dtype", "arithmetic", "phase", "framework")}
-    return [
-        Record(
-            **labels,
-            road=name,
-            allocator=allocator,
-            median_ms=float(middle),
-            quartiles=(low, high),
-            ratio=float(middle / ruler),
-        )
-        for name, (low, middle, high) in ((name, np.percentile(t, [25, 50, 75]).tolist()) for name, t in times.items())
-    ]
+    ruler = float(np.median(times[RULER]))
+    for road, found in times.items():
+        low, middle, high = np.percentile(found, [25, 50, 75]).tolist()
+        figures = {"median_ms": middle, "quartiles": (low, high), "ratio": middle / ruler}
+        yield Record(**labels, road=road, allocator=allocator, **figures)
