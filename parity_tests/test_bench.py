@@ -12,10 +12,8 @@ KEYS = {"shape", "order", "layout", "dtype", "arithmetic", "phase", "framework",
 def test_bench(tmp_path):
     files = tmp_path / "results" / "bench.json", tmp_path / "bench.png"
     options = ["--repeats", "2", "--json", str(files[0]), "--plot", str(files[1])]
-    result = CliRunner().invoke(
-        app,
-        ["bench", "--only", "jax, prefill 2048, 32 + 8 heads of 128, BSNH, half, float32, float32, from positions", *options],
-    )
+    job = "jax, prefill 2048, 32 + 8 heads of 128, BSNH, half, float32, float32, from positions"
+    result = CliRunner().invoke(app, ["bench", "--only", job, *options])
     assert result.exit_code == 0, result.output
     assert "rope_jax, table_free" in result.output and "ratio, default allocator" in result.output
     data = json.loads(files[0].read_text())
