@@ -1,9 +1,11 @@
 """rope_jax = rope_torch, to the last bit and the sign of zero, forward and backward."""
 
+import jax
 import numpy as np
 import pytest
 import torch
 
+import rope_jax
 import rope_torch
 from rope_spec import Arithmetic
 
@@ -40,6 +42,21 @@ def test_rotation_and_gradient_are_equal(spec, dtype, rotate_in):
     assert equal([branch.gradient(x, ct, table, spec, arithmetic) for branch in BRANCHES])
 
 
+@pytest.mark.parametrize("rotate_in", ["float32", "input"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_every_road_through_torch_is_equal(spec, dtype, rotate_in, monkeypatch):
+    """By the formula, as it stands or mapped, as small arrays go; in one chunk, as where somebody learns; in many chunks."""
+    case, arithmetic = Case("constructed", spec, 64), Arithmetic(rotate_in=rotate_in)
+    table = rope_torch.cos_sin(spec, case.positions())
+    rotate = lambda x: rope_torch.rotate(x, *table, spec, arithmetic=arithmetic)
+    x = tensor(case.x(DTYPES[dtype])).transpose(1, 2).contiguous()
+    roads = [rotate(x), torch.vmap(rotate)(x[None])[0], rotate(x.clone().requires_grad_()).detach()]
+    monkeypatch.setattr("rope_torch.eager.CHUNK", 2**12)
+    roads.append(rotate(x.clone().requires_grad_()).detach())
+    assert equal(map(array, roads))
+
+
 def test_the_case_table_holds_what_arithmetic_treats_specially():
     for dtype, kind in DTYPES.items():
         x = Case("constructed", SPECS["half"], 64).x(kind).astype(np.float64)
@@ -70,6 +87,29 @@ def test_torch_derivatives_of_every_order(rng):
     assert torch.allclose(torch.func.grad(loss(rotate))(cos), torch.func.grad(loss(plain))(cos))
     mapped = torch.vmap(lambda x: rope_torch.rotate(x, cos[0], sin[0], spec))(x)
     assert torch.equal(mapped, rotate(x, cos, sin))
+
+
+@pytest.mark.parametrize("length", [8, 2048])  # by the formula, and in chunks
+def test_forward_mode_is_that_of_jax(length, rng):
+    """In x the rotation itself, bit for bit; in cos and sin that of x by their tangents."""
+    spec, (x, dx) = SPECS["first quarter"], rng.standard_normal((2, 1, 3, length, 80)).astype(np.float32)
+    cos, sin = map(array, rope_torch.cos_sin(spec, torch.arange(length)[None]))
+    ours = lambda x, cos, sin: rope_torch.rotate(x, cos, sin, spec)
+    theirs = lambda x, cos, sin: rope_jax.rotate(x, cos, sin, spec, heads_axis=-3)
+    forward = lambda at, tangents: array(torch.func.jvp(ours, tuple(map(tensor, at)), tuple(map(tensor, tangents)))[1])
+    in_x, in_all = (dx, 0 * cos, 0 * sin), (dx, sin, cos)
+    assert np.array_equal(forward((x, cos, sin), in_x), np.asarray(theirs(dx, cos, sin)))
+    right = jax.jvp(theirs, (x, cos, sin), in_all)[1]
+    bound = 7 * 2.0**-24 * 4 * max(np.abs(x).max(), np.abs(dx).max())  # 4 products, 3 sums; JAX contracts some
+    assert np.abs(forward((x, cos, sin), in_all) - right).max() <= bound
+
+
+def test_forward_mode_of_a_gradient(rng):
+    """Half the squared length has x as its gradient, turned there and back, and so dx as the derivative of that."""
+    spec, (x, dx) = SPECS["de-interleave"], torch.tensor(rng.standard_normal((2, 1, 3, 8, 64)), dtype=torch.float32)
+    rotate = lambda x: rope_torch.rotate(x, *rope_torch.cos_sin(spec, torch.arange(8)), spec)
+    product = torch.func.jvp(torch.func.grad(lambda x: 0.5 * (rotate(x) ** 2).sum()), (x,), (dx,))[1]
+    assert torch.equal(product, torch.func.vjp(rotate, x)[1](rotate(dx))[0])
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64])

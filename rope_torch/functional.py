@@ -7,7 +7,7 @@ from torch import Tensor
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec
 from rope_spec.checks import check_full_width, check_length, check_positions, check_rotation
 
-from .autodiff import Rotate
+from .autodiff import apply
 from .phase import constants, inv_freq_at, phase_cos_sin, phase_of, turns_at
 
 EXACT = Arithmetic()
@@ -113,11 +113,12 @@ def rotate(
     """
     shapes = tuple(cos.shape), tuple(sin.shape)
     check_rotation(spec, tuple(x.shape), str(x.dtype).removeprefix("torch."), x.is_floating_point(), *shapes, heads_axis)
-    cos, sin = (t[(None,) * (x.ndim - (heads_axis is not None) - t.ndim)] for t in (cos, sin))
+    if missing := x.ndim - (heads_axis is not None) - cos.ndim:
+        cos, sin = cos[(None,) * missing], sin[(None,) * missing]
     if heads_axis is not None:
         cos, sin = cos.unsqueeze(heads_axis), sin.unsqueeze(heads_axis)
-    layout = spec.start, spec.blocks(spec.read), spec.blocks(spec.write or spec.read), arithmetic.rotate_in
-    return Rotate.apply(x, cos, sin if spec.sign == 1 else -sin, layout)
+    layout = spec.start, spec.blocks(spec.read), spec.blocks(spec.write or spec.read)
+    return apply(x, cos, sin if spec.sign == 1 else -sin, *layout, arithmetic.rotate_in)
 
 
 def apply_rotary_pos_emb(
@@ -147,4 +148,4 @@ def _rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     pairs = x.shape[-1] // 2
     dtype = torch.promote_types(x.dtype, cos.dtype)
     cos, sin = (t[(None,) * (x.ndim - t.ndim)][..., :pairs] for t in (cos, sin))
-    return Rotate.apply(x.to(dtype), cos, sin, (0, 1, 1, "input"))
+    return apply(x.to(dtype), cos, sin, 0, 1, 1, "input")

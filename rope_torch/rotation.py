@@ -51,9 +51,14 @@ def as_pairs(x: Tensor, blocks: int) -> Tensor:
 
 def channels(x: Tensor, blocks: int) -> tuple[Tensor, Tensor]:
     """The two channels of each pair, `(..., P)` each."""
-    a, b = (channel.flatten(-2) for channel in as_pairs(x, blocks).unbind(-2))
+    if blocks == 1:
+        a, b = x.chunk(2, dim=-1)
+    else:
+        a, b = (channel.flatten(-2) for channel in as_pairs(x, blocks).unbind(-2))
     return a, b
 
 
 def join(a: Tensor, b: Tensor, blocks: int) -> Tensor:
+    if blocks == 1:
+        return torch.cat([a, b], dim=-1)
     return torch.stack([t.unflatten(-1, (blocks, t.shape[-1] // blocks)) for t in (a, b)], dim=-2).flatten(-3)
