@@ -144,6 +144,16 @@ def test_torch_compile_makes_one_loop_with_the_same_bits(name, dtype, rng):
     assert "".join(code).count("for(int64_t x0=") == 1
 
 
+@pytest.mark.parametrize("name", ["half", "de-interleave"])
+def test_torch_compile_takes_the_gradient_whole(name, rng):
+    """The autograd function is part of the graph, without its forward mode, which torch.compile does not take."""
+    spec = LAYOUTS[name]
+    x, ct = torch.tensor(rng.standard_normal((2, 1, 2, 64, spec.head_dim)), dtype=torch.float32).unbind()
+    rotate = lambda x: rope_torch.rotate(x, *rope_torch.cos_sin(spec, torch.arange(64)[None]), spec)
+    gradient = lambda rotate: torch.autograd.grad(rotate(x.requires_grad_()), x, ct)[0]
+    assert torch.equal(gradient(torch.compile(rotate, fullgraph=True)), gradient(rotate))
+
+
 SHARDED = """
 import jax, jax.numpy as jnp, numpy as np, rope_jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P

@@ -16,7 +16,8 @@ def apply(x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rot
     learns = torch.is_grad_enabled() and (x.requires_grad or cos.requires_grad or sin.requires_grad)
     few = 2**18 if read == write == 1 else 2**14  # numbers, up to which the time is that of the number of operations
     if learns or (_in_chunks(x) and x.numel() > few):
-        return Rotate.apply(x, cos, sin, (start, read, write, rotate_in))  # pyright: ignore[reportReturnType]
+        function = Rotate if torch.compiler.is_compiling() else RotateInBothModes
+        return function.apply(x, cos, sin, (start, read, write, rotate_in))  # pyright: ignore[reportReturnType]
     return rotate_pairs(x, cos, sin, start, read, write, rotate_in)
 
 
@@ -38,26 +39,13 @@ class Rotate(torch.autograd.Function):
     def setup_context(ctx, inputs, output):
         x, cos, sin, ctx.layout = inputs
         ctx.save_for_backward(x if cos.requires_grad or sin.requires_grad else None, cos, sin)
-        ctx.save_for_forward(x, cos, sin)
-
-    @staticmethod
-    def jvp(ctx, dx, dcos, dsin, _):
-        """Linear in x by the rotation itself; in cos and sin, should anyone learn them, by plain operations."""
-        x, cos, sin = ctx.saved_tensors
-        start, read, write, rotate_in = ctx.layout
-        terms = [] if dx is None else [Rotate.apply(dx, cos, sin, ctx.layout)]
-        if dcos is not None or dsin is not None:
-            dcos, dsin, end = _or_zeros(dcos, cos), _or_zeros(dsin, sin), start + 2 * cos.shape[-1]
-            dy = rotate_pairs(x[..., start:end], dcos, dsin, 0, read, write, rotate_in)
-            terms.append(torch.nn.functional.pad(dy, (start, x.shape[-1] - end)))
-        return sum(terms[1:], terms[0])
 
     @staticmethod
     def backward(ctx, *grads):
         """Rotation by the negative angle, from the written layout back to the one that was read."""
         x, cos, sin = ctx.saved_tensors
         start, read, write, rotate_in = ctx.layout
-        dx = Rotate.apply(grads[0], cos, -sin, (start, write, read, rotate_in)) if ctx.needs_input_grad[0] else None
+        dx = apply(grads[0], cos, -sin, start, write, read, rotate_in) if ctx.needs_input_grad[0] else None
         if x is None:
             return dx, None, None, None
         rotated, dtype = slice(start, start + 2 * cos.shape[-1]), inside(x.dtype, rotate_in)
@@ -72,7 +60,28 @@ class Rotate(torch.autograd.Function):
         dims = zip((x, cos, sin), in_dims[:3], strict=True)
         x, cos, sin = (t if dim is None else t.movedim(dim, 0) for t, dim in dims)
         x = x.expand(info.batch_size, *x.shape) if in_dims[0] is None else x
-        return Rotate.apply(x, cos, sin, layout), 0
+        return apply(x, cos, sin, *layout), 0
+
+
+class RotateInBothModes(Rotate):
+    """With forward mode, which `torch.compile` does not take."""
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        Rotate.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[:3])
+
+    @staticmethod
+    def jvp(ctx, dx, dcos, dsin, _):
+        """Linear in x by the rotation itself; in cos and sin, should anyone learn them, by plain operations."""
+        x, cos, sin = ctx.saved_tensors
+        start, read, write, rotate_in = ctx.layout
+        terms = [] if dx is None else [apply(dx, cos, sin, *ctx.layout)]
+        if dcos is not None or dsin is not None:
+            dcos, dsin, end = _or_zeros(dcos, cos), _or_zeros(dsin, sin), start + 2 * cos.shape[-1]
+            dy = rotate_pairs(x[..., start:end], dcos, dsin, 0, read, write, rotate_in)
+            terms.append(torch.nn.functional.pad(dy, (start, x.shape[-1] - end)))
+        return sum(terms[1:], terms[0])
 
 
 def _or_zeros(tangent: Tensor | None, t: Tensor) -> Tensor:

@@ -70,8 +70,7 @@ def _exchange(parts: Chunks) -> None:
     next chunk finds its memory in cache.
     """
     for x, y, cos, sin in parts:
-        even = x.is_contiguous() and x.storage_offset() % 2 == 0
-        both = (x if even else x.clone(memory_format=torch.contiguous_format)).view(torch.int32)
+        both = (x if _lies_even(x) else x.clone(memory_format=torch.contiguous_format)).view(torch.int32)
         torch.mul(x, cos, out=y)
         y.add_((both.bitwise_right_shift(16).bitwise_and_(2**16 - 1).bitwise_or_(both << 16)).view(x.dtype).mul_(sin))
 
@@ -108,9 +107,14 @@ def _separate(y: Tensor, x: Tensor, blocks: int) -> None:
     b.copy_(both.bitwise_right_shift_(8 * x.dtype.itemsize))
 
 
+def _lies_even(x: Tensor) -> bool:
+    """Whether two neighbours can be seen as one number of twice the width."""
+    return x.stride(-1) == 1 and not any(n % 2 for n in (*x.stride()[:-1], x.storage_offset()))
+
+
 def _as_complex(x: Tensor, blocks: int) -> Tensor | None:
     """Interleaved channels of float32 as they lie, `x_a + i x_b`; None for others, and where their addresses are odd."""
-    if x.dtype != torch.float32 or 2 * blocks != x.shape[-1] or any(n % 2 for n in (*x.stride()[:-1], x.storage_offset())):
+    if x.dtype != torch.float32 or 2 * blocks != x.shape[-1] or not _lies_even(x):
         return None
     return torch.view_as_complex(x.unflatten(-1, (blocks, 2)))
 
