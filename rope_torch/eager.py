@@ -19,22 +19,23 @@ Chunks = Iterable[tuple[Any, ...]]
 
 def rotate_pairs_in_chunks(x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
     """`rope_torch.rotation.rotate_pairs` in the form that takes least for its layout and dtype."""
-    pairs, dtype = cos.shape[-1], inside(x.dtype, rotate_in)
+    dtype, rotated = inside(x.dtype, rotate_in), slice(start, start + 2 * cos.shape[-1])
     x = x if x.stride(-1) == 1 else x.contiguous()
-    y = result = torch.empty_like(x)
-    if x.numel() == 0:
-        return result
-    if 2 * pairs < x.shape[-1]:
-        y, x = (t[..., start : start + 2 * pairs] for t in (result.copy_(x), x))
+    y = torch.empty_like(x) if 2 * cos.shape[-1] == x.shape[-1] else x.clone()
     cos, sin = (t.to(dtype)[(None,) * (x.ndim - t.ndim)] for t in (cos, sin))
-    size = CHUNK // dtype.itemsize
+    if x.numel() > 0:
+        _rotate_into(y[..., rotated], x[..., rotated], cos, sin, read, write, rotate_in)
+    return y
+
+
+def _rotate_into(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write: int, rotate_in: RotateIn) -> None:
+    pairs, dtype, size = cos.shape[-1], cos.dtype, CHUNK // cos.dtype.itemsize
     if dtype == torch.float32 and pairs in (read, write):
         whole = read == write and x.dtype == dtype  # nothing lies between x and y that a cache could keep
         arrays = x, y, torch.complex(cos, sin), _as_complex(x, read), _as_complex(y, write)
         parts = list(_chunks(x.numel() if whole else size, *arrays))
         if all(_rounds_each_product(part) for part, *_ in parts):
-            _turn(parts, read, write)
-            return result
+            return _turn(parts, read, write)
     if read != write:
         parts = _chunks(size, x, y, cos, sin)
         for x, y, cos, sin in parts:
@@ -44,7 +45,6 @@ def rotate_pairs_in_chunks(x: Heads, cos: Half, sin: Half, start: int, read: int
     else:
         cos, sin = join(cos, cos, read), join(sin, sin, read)
         _swap(_chunks(size, x, y, *as_pairs(y, read).unbind(-2), cos, sin), dtype, read)
-    return result
 
 
 def _swap(parts: Chunks, dtype: torch.dtype, blocks: int) -> None:
