@@ -1,5 +1,6 @@
 """The rotation, in forms that XLA turns into one loop over memory on a CPU; the same bits eager, jitted and in PyTorch."""
 
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -61,7 +62,9 @@ def rotate_pairs(
     (cos, cos_axes), (sin, sin_axes) = (_squeezed(table, len(batch)) for table in (cos, sin))
     with set_xla_metadata(inlineable="false") if alone else nullcontext():
         if not divides:
-            return _rotate_shifted(x, cos, sin, cos_axes, sin_axes, start, rotate_in, guard)
+            unit, trailing = _unit(head_dim, start, width // 2, rotate_in)
+            x, cos, sin = (t.reshape(*t.shape[:-1], t.shape[-1] // unit, *trailing) for t in (x, cos, sin))
+            return _rotate_shifted(x, cos, sin, cos_axes, sin_axes, start // unit, rotate_in, guard).reshape(*batch, head_dim)
         pairs = x.reshape(*batch, *slices, *_paired(width, read))
         y = _rotate(pairs, cos, sin, (*batch, *slices), cos_axes, sin_axes, chosen, read, write, rotate_in, guard)
     return y.reshape(x.shape)
@@ -78,6 +81,12 @@ def _paired(width: int, blocks: int) -> list[int]:
     """`(blocks, 2, m)`, without blocks or m where it is 1: XLA copies arrays that have such axes."""
     m = width // (2 * blocks)
     return [*[blocks] * (blocks > 1), 2, *[m] * (m > 1)]
+
+
+def _unit(head_dim: int, start: int, pairs: int, rotate_in: RotateIn) -> tuple[int, list[int]]:
+    """The channels that are shifted as one, and an axis for them: whole vectors, if it is float32 that they are vectors of."""
+    unit = math.gcd(head_dim, start, pairs)
+    return (unit, [unit]) if unit % 16 == 0 and pairs > 16 and rotate_in == "float32" else (1, [])
 
 
 @partial(jax.jit, static_argnums=tuple(range(3, 11)))
@@ -107,23 +116,29 @@ def _rotate(x, cos, sin, batch, cos_axes, sin_axes, chosen, read, write, rotate_
 
 @partial(jax.jit, static_argnums=tuple(range(3, 8)))
 def _rotate_shifted(x, cos, sin, cos_axes, sin_axes, start, rotate_in, guard):
-    """Halves that do not divide the head, as 96 of 128: the other channel of a pair is P places further on, or before."""
-    last, pairs, end = x.ndim - 1, cos.shape[-1], start + 2 * cos.shape[-1]
-    as_bits, dtype, keep = _inside(x.dtype, rotate_in, guard)
-    x, cos, sin = (_bits(t) if as_bits else t for t in (x, cos, sin))
+    """Halves that do not divide the head, as 96 of 128: the other channel of a pair is P places further on, or before.
 
-    def padded(t: Array, low: int, high: int) -> Array:
-        return lax.pad(t, t.dtype.type(0), [(0, 0, 0)] * (t.ndim - 1) + [(low, high, 0)])
+    Places are channels, or units of 16 and more: then the loop over them is unrolled, and what is chosen by place is known.
+    16 bits are shifted as integers, since XLA moves float16 by way of float32.
+    """
+    places, along = cos.shape[len(cos_axes)], x.ndim - (cos.ndim - len(cos_axes))
+    end, rest = start + 2 * places, tuple(range(along, x.ndim))
+    as_bits, dtype, keep = _inside(x.dtype, rotate_in, guard)
+
+    def padded(t: Array, axis: int, low: int, high: int) -> Array:
+        return lax.pad(t, t.dtype.type(0), [(low, high, 0) if i == axis else (0, 0, 0) for i in range(t.ndim)])
 
     def spread(first: Array, second: Array, axes: tuple[int, ...]) -> Array:
-        table = padded(lax.concatenate([first, second], len(axes)), start, x.shape[-1] - end)
-        return lax.broadcast_in_dim(table, x.shape, (*axes, last))
+        table = padded(lax.concatenate([first, second], len(axes)), len(axes), start, x.shape[along] - end)
+        return lax.broadcast_in_dim(table, x.shape, (*axes, *rest))
 
-    channel = _index_of(x, last)
-    other = lax.select(channel < start + pairs, padded(x, -pairs, pairs), padded(x, pairs, -pairs))
-    wide, other, cos, sin = (_widened(t, dtype) for t in (x, other, cos, sin))
+    place, in_units = _index_of(x, along), len(rest) > 1
+    bits = lax.bitcast_convert_type(x, jnp.uint16) if as_bits or (in_units and x.dtype.itemsize == 2) else x
+    other = lax.select(place < start + places, padded(bits, along, -places, places), padded(bits, along, places, -places))
+    other = other if as_bits else lax.bitcast_convert_type(other, x.dtype)
+    wide, other, cos, sin = (_widened(_bits(t) if as_bits else t, dtype) for t in (x, other, cos, sin))
     y = keep(wide * spread(cos, cos, cos_axes)) + keep(other * spread(-sin, sin, sin_axes))
-    y = lax.select((channel >= start) & (channel < end), y, wide)
+    y = lax.select((place >= start) & (place < end), y, wide)
     return _upper_half(y) if as_bits else y.astype(x.dtype)
 
 
