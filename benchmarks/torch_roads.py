@@ -78,19 +78,19 @@ def from_positions(shape: Shape, dtype: str) -> Job:
         for strategy in ("fixed", "split_table", "table_free"):
             forms[f"rope_torch, {strategy}"] = partial(ours, rope_torch.init_cache(spec, strategy, 131_072))
         if shape.layout == "half":
-            forms["transformers"] = _transformers_class(shape)
+            forms["transformers"] = transformers_class(shape)
         return _timed(forms, False, q, k, positions)
 
     return Job(shape.name, "BNSH", shape.layout, dtype, "float32", "from positions", "torch", roads)
 
 
-def _transformers_class(shape: Shape) -> Callable[..., object]:
+def transformers_class(shape: Shape, device: str = "cpu") -> Callable[..., object]:
     """LlamaRotaryEmbedding and its function, in x.dtype."""
     from transformers import LlamaConfig
     from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
     parameters = {"rope_type": "default", "rope_theta": shape.spec.theta}
-    rotary = LlamaRotaryEmbedding(LlamaConfig(head_dim=shape.spec.head_dim, rope_parameters=parameters))
+    rotary = LlamaRotaryEmbedding(LlamaConfig(head_dim=shape.spec.head_dim, rope_parameters=parameters)).to(device)
     return lambda q, k, p: apply_rotary_pos_emb(q, k, *rotary(q, p))
 
 
