@@ -56,11 +56,21 @@ class Record:
     gigabytes_per_second: float
 
 
+def failures(roads: dict[str, Call], wait: Wait) -> dict[str, str]:
+    """Each road taken twice: those that compile are compiled and warm, those that raise are taken out, with the reason."""
+    reasons = {}
+    for name, call in list(roads.items()):
+        try:
+            wait([call() for _ in range(2)][-1])
+        except Exception as error:  # an old version of a framework: the other roads are still worth their figures
+            reasons[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+            del roads[name]
+    return reasons
+
+
 def measure(roads: dict[str, Call], wait: Wait, repeats: int, calls: int) -> dict[str, list[float]]:
     """Microseconds a call, for each repetition of each road."""
     rng, times = np.random.default_rng(0), {name: [] for name in roads}
-    for call in roads.values():
-        wait([call() for _ in range(2)][-1])  # compiled, and warm
     for _ in range(repeats):
         for name in rng.permutation(list(roads)):
             start = time.perf_counter()
@@ -149,9 +159,13 @@ def jobs(lengths: tuple[int, ...], batch: int) -> Iterator[tuple[str, str, Shape
                     yield framework, phase, shape, dtype
 
 
-def records(framework: str, phase: str, shape: Shape, dtype: str, repeats: int, calls: int) -> Iterator[Record]:
-    """The roads of one job, timed."""
+def records(
+    framework: str, phase: str, shape: Shape, dtype: str, repeats: int, calls: int, failed: dict[str, str]
+) -> Iterator[Record]:
+    """The roads of one job, timed; why a road failed goes to `failed`."""
     roads, wait = (jax_roads if framework == "jax" else torch_roads)(shape, dtype, phase)
+    job = f"{framework}, {phase}, {shape.length}, {shape.layout}, {dtype}"
+    failed |= {f"{job}: {road}": reason for road, reason in failures(roads, wait).items()}
     times = measure(roads, wait, repeats, calls)
     ruler = float(np.median(times[RULER]))
     size = shape.batch * shape.length * sum(shape.heads) * shape.spec.head_dim * DTYPES[dtype].itemsize
@@ -182,20 +196,26 @@ def main(
     seconds: Annotated[float, typer.Option(help="Start no job after this time; the file says which were left out.")] = 200,
 ) -> None:
     """Time the rotation on the device that jax and torch see."""
-    start, found, left_out = time.monotonic(), [], []
+    start, found, left_out, failed = time.monotonic(), [], [], {}
     for framework, phase, shape, dtype in jobs(tuple(map(int, lengths.split(","))), batch):
         if time.monotonic() - start > seconds:
             left_out.append(f"{framework}, {phase}, {shape.length}, {shape.layout}, {dtype}")
             continue
-        found += records(framework, phase, shape, dtype, repeats, calls)
-        _write(json_, found, left_out)
-    _write(json_, found, left_out)
+        found += records(framework, phase, shape, dtype, repeats, calls, failed)
+        _write(json_, found, left_out, failed)
+    _write(json_, found, left_out, failed)
     Console(width=132).print(table(found), *(f"left out, for lack of time: {job}" for job in left_out), sep="\n")
+    Console(width=132).print(*(f"failed: {road}: {reason}" for road, reason in failed.items()), sep="\n")
 
 
-def _write(path: Path, found: list[Record], left_out: list[str]) -> None:
+def _write(path: Path, found: list[Record], left_out: list[str], failed: dict[str, str]) -> None:
     card = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    data = {"environment": environment() | {"card": card}, "left_out": left_out, "records": list(map(asdict, found))}
+    data = {
+        "environment": environment() | {"card": card},
+        "left_out": left_out,
+        "failed": failed,
+        "records": list(map(asdict, found)),
+    }
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
