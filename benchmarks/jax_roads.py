@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 import rope_jax
-from parity_tests.measure import DTYPES
+from rope_parity.measure import DTYPES
 from rope_spec import Arithmetic, RopeSpec, RotateIn, inverse_frequencies
 
 from .shapes import DECODE, LAYOUTS, MLA, VISION, Shape, prefill

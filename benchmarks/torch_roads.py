@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 import rope_torch
-from parity_tests.backends import tensor
-from parity_tests.measure import DTYPES
+from rope_parity.backends import tensor
+from rope_parity.measure import DTYPES
 from rope_spec import Arithmetic, RotateIn
 
 from .shapes import DECODE, LAYOUTS, MLA, VISION, Shape, prefill

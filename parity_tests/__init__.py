@@ -1,1 +1,1 @@
-"""The referee: measures RoPE implementations against each other, transformers and exact arithmetic."""
+"""The tests. What they share with the command is in `rope_parity`."""

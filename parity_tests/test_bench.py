@@ -4,7 +4,7 @@ import json
 
 from typer.testing import CliRunner
 
-from .__main__ import app
+from rope_parity.__main__ import app
 
 KEYS = {"shape", "order", "layout", "dtype", "arithmetic", "phase", "framework", "road", "allocator"}
 

@@ -9,13 +9,12 @@ from jax import lax
 
 import rope_jax
 import rope_torch
+from rope_parity.atlas import DIFFERENCES
+from rope_parity.backends import Jax, Torch, array, tensor
+from rope_parity.cases import Case
+from rope_parity.constructed import SPECS
+from rope_parity.measure import DTYPES, compare
 from rope_spec import Arithmetic
-
-from .atlas import DIFFERENCES
-from .backends import Jax, Torch, array, tensor
-from .cases import Case
-from .constructed import SPECS
-from .measure import DTYPES, compare
 
 SPEC = SPECS["half"]
 EXACT = Arithmetic()

@@ -14,12 +14,11 @@ from jax.experimental import checkify
 import rope_jax
 import rope_torch
 from rope_jax.nnx import RotaryEmbedding
+from rope_parity import growth, oracle
+from rope_parity.backends import array, tensor
+from rope_parity.constructed import LAYOUTS, SPECS
+from rope_parity.measure import DTYPES, compare
 from rope_spec import DynamicNTK, Pairs, RopeSpec, inverse_frequencies
-
-from . import growth, oracle
-from .backends import array, tensor
-from .constructed import LAYOUTS, SPECS
-from .measure import DTYPES, compare
 
 SPEC = SPECS["yarn, not truncated"]
 TABLES = ["lazy", "doubling", "fixed", "split_table"]

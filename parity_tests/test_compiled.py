@@ -17,11 +17,10 @@ from torch._inductor.utils import run_and_get_code
 import rope_jax
 import rope_torch
 from benchmarks.jax_roads import concatenate
+from rope_parity.backends import array, tensor
+from rope_parity.constructed import LAYOUTS
+from rope_parity.measure import DTYPES, compare
 from rope_spec import Arithmetic
-
-from .backends import array, tensor
-from .constructed import LAYOUTS
-from .measure import DTYPES, compare
 
 SPEC = LAYOUTS["half"]
 
@@ -157,7 +156,7 @@ def test_torch_compile_takes_the_gradient_whole(name, rng):
 SHARDED = """
 import jax, jax.numpy as jnp, numpy as np, rope_jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
-from parity_tests.constructed import LAYOUTS
+from rope_parity.constructed import LAYOUTS
 spec, mesh = LAYOUTS["half"], Mesh(np.array(jax.devices()), ("data",))
 x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 8, 4, 64)), jnp.float32)
 positions = jnp.arange(16).reshape(2, 8)

@@ -11,9 +11,8 @@ from jax import export
 
 import rope_jax
 from rope_jax.nnx import RopeTable, RotaryEmbedding
-
-from .constructed import SPECS
-from .measure import compare
+from rope_parity.constructed import SPECS
+from rope_parity.measure import compare
 
 SPEC, WIDTH, HEADS, LAYERS = SPECS["half"], 32, 2, 3
 

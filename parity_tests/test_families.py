@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
+from rope_parity.backends import Torch
+from rope_parity.cases import Case
+from rope_parity.measure import DTYPES, compare
+from rope_parity.reference import Reference
 from rope_spec import inverse_frequencies, reference_arithmetic, specs_from_config
 from rope_spec.families import families, family_of
-
-from .backends import Torch
-from .cases import Case
-from .measure import DTYPES, compare
-from .reference import Reference
 
 UNREFERENCED = {  # model types whose table or function in transformers has another shape than cos, sin and apply_rotary_pos_emb
     "deepseek_v2": "complex table",
@@ -58,7 +57,7 @@ def raw_config(model_type: str) -> dict:
 def test_a_family_is_what_transformers_does(model_type, monkeypatch):
     """Frequencies within 1 ULP, and the rotation in every byte, given their cos and sin, in float32 and bfloat16."""
     if model_type in CLASSES:
-        monkeypatch.setattr("parity_tests.reference._rotary_class", lambda module, _: getattr(module, CLASSES[model_type]))
+        monkeypatch.setattr("rope_parity.reference._rotary_class", lambda module, _: getattr(module, CLASSES[model_type]))
     config = raw_config(model_type)
     specs = specs_from_config(config)
     assert any(spec is not None for spec in specs.values())

@@ -11,9 +11,8 @@ from flax import nnx
 import rope_jax
 from rope_jax.linen import RotaryEmbedding as LinenRotary
 from rope_jax.nnx import RopeTable, RotaryAttention, RotaryEmbedding as NnxRotary
-
-from .constructed import SPECS
-from .measure import compare
+from rope_parity.constructed import SPECS
+from rope_parity.measure import compare
 
 SPEC = SPECS["yarn, not truncated"]
 POSITIONS = np.arange(16).reshape(2, 8)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from transformers import LlamaConfig
 
+from rope_parity.cases import CONFIGS
 from rope_spec import (
     Arithmetic,
     Linear,
@@ -19,8 +20,6 @@ from rope_spec import (
     spec_from_config,
     specs_from_config,
 )
-
-from .cases import CONFIGS
 
 LLAMA = {
     "model_type": "llama",

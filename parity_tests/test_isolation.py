@@ -35,14 +35,14 @@ def test_a_package_needs_no_other_framework(package, allowed):
     assert forbidden_imports(package, FRAMEWORKS - allowed) == []
 
 
-@pytest.mark.parametrize("package, used", [("rope_jax", "jax"), ("rope_torch", "torch"), ("parity_tests.backends", "torch")])
+@pytest.mark.parametrize("package, used", [("rope_jax", "jax"), ("rope_torch", "torch"), ("rope_parity.backends", "torch")])
 def test_the_guard_bites(package, used):
     assert forbidden_imports(package, {used}) == [used]
 
 
 def test_the_command_without_its_extra_says_what_to_install():
     with pytest.raises(subprocess.CalledProcessError) as failed:
-        forbidden_imports("parity_tests.__main__", {"typer"})
+        forbidden_imports("rope_parity.__main__", {"typer"})
     assert "typer" in failed.value.stderr and "pip install 'rope-parity[parity]'" in failed.value.stderr
 
 
@@ -64,5 +64,5 @@ def test_flax_is_imported_in_its_two_modules_alone():
 
 
 def test_the_oracle_knows_only_the_description():
-    of_the_trunk = {name for name in imports(ROOT / "parity_tests" / "oracle.py") if name.startswith("rope_")}
+    of_the_trunk = {name for name in imports(ROOT / "rope_parity" / "oracle.py") if name.startswith("rope_")}
     assert of_the_trunk == {"rope_spec.RopeSpec"}

@@ -7,10 +7,9 @@ import pytest
 
 import rope_jax
 import rope_spec
+from rope_parity.constructed import SPECS
+from rope_parity.measure import DTYPES, compare
 from rope_spec import Arithmetic
-
-from .constructed import SPECS
-from .measure import DTYPES, compare
 
 POSITIONS = np.array([[0, 1, -1, 2**31 - 1, -(2**31), 131071, 12345, 7], [5, 6, 7, 8, 9, 10, 11, 12]], np.int32)
 ARITHMETICS = [Arithmetic(rotate_in="float32"), Arithmetic(rotate_in="input")]

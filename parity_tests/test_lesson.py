@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from rope_jax import apply_rotary_pos_emb, deepseek
+from rope_parity.backends import array, tensor
+from rope_parity.measure import DTYPES, compare, eps_of
 from rope_torch import DeepseekV3RotaryEmbedding, apply_rotary_pos_emb as torch_apply_rotary_pos_emb
-
-from .backends import array, tensor
-from .measure import DTYPES, compare, eps_of
 
 U = 2.0**-24
 

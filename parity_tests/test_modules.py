@@ -13,12 +13,11 @@ import rope_jax
 import rope_torch
 from rope_jax.linen import RotaryEmbedding as LinenRotary
 from rope_jax.nnx import RotaryEmbedding as NnxRotary
+from rope_parity.backends import array, tensor
+from rope_parity.cases import CONFIGS
+from rope_parity.constructed import SPECS
+from rope_parity.measure import compare
 from rope_spec import Arithmetic, spec_from_config
-
-from .backends import array, tensor
-from .cases import CONFIGS
-from .constructed import SPECS
-from .measure import compare
 
 SPEC = SPECS["yarn, not truncated"]
 POSITIONS = np.arange(16).reshape(2, 8)

@@ -5,13 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rope_parity import bounds, oracle
+from rope_parity.backends import Torch
+from rope_parity.cases import CONFIGS, Case, cases_of
+from rope_parity.constructed import SPECS
+from rope_parity.measure import DTYPES, compare
 from rope_spec import Arithmetic, DynamicNTK, Linear, Llama3, LongRope, Pairs, Proportional, RopeSpec, Yarn, inverse_frequencies
-
-from . import bounds, oracle
-from .backends import Torch
-from .cases import CONFIGS, Case, cases_of
-from .constructed import SPECS
-from .measure import DTYPES, compare
 
 EXACT = Arithmetic()
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from . import page, report
-from .cases import CONFIGS, cases_of
+from rope_parity import page, report
+from rope_parity.cases import CONFIGS, cases_of
 
 NAMES = ("llama-3.1-8b", "gemma-3-4b", "qwen2-vl-7b", "smollm2-135m")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

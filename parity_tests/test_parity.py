@@ -7,12 +7,11 @@ import torch
 
 import rope_jax
 import rope_torch
+from rope_parity.backends import Jax, Torch, array, tensor
+from rope_parity.cases import Case
+from rope_parity.constructed import SPECS
+from rope_parity.measure import DTYPES, compare
 from rope_spec import Arithmetic
-
-from .backends import Jax, Torch, array, tensor
-from .cases import Case
-from .constructed import SPECS
-from .measure import DTYPES, compare
 
 BRANCHES = Jax("eager"), Jax("jit"), Torch()
 EXACT = Arithmetic()

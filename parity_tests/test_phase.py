@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 import rope_spec
+from rope_parity import oracle
+from rope_parity.constructed import SPECS
 from rope_spec import inverse_frequencies
 from rope_spec.phase import fixed_point, phase_cos_sin
-
-from . import oracle
-from .constructed import SPECS
 
 LONG = 10**5  # a length beyond every original context of the table
 HALF_ULP = 2.0**-24  # of a product, relative

@@ -10,9 +10,8 @@ import pytest
 import typer
 
 import examples.smollm2.__main__ as smollm2
+from rope_parity.__main__ import app
 from rope_spec.families import families
-
-from .__main__ import app
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from . import growth, report
-from .__main__ import app
-from .backends import Jax
-from .cases import CONFIGS, cases_of
-from .measure import DTYPES, compare
-from .referee import Referee
+from rope_parity import growth, report
+from rope_parity.__main__ import app
+from rope_parity.backends import Jax
+from rope_parity.cases import CONFIGS, cases_of
+from rope_parity.measure import DTYPES, compare
+from rope_parity.referee import Referee
 
 RUNNER = CliRunner()
 SMOL = str(CONFIGS / "smollm2-135m.json")
@@ -97,7 +97,7 @@ def test_bounds_are_no_looser_than_a_factor_of_two():
 
 
 def test_the_ledger_writes_figures_and_a_picture(tmp_path, monkeypatch):
-    monkeypatch.setattr("parity_tests.growth.ledger.__defaults__", ((growth.prefills,), None))
+    monkeypatch.setattr("rope_parity.growth.ledger.__defaults__", ((growth.prefills,), None))
     files = tmp_path / "growth.json", tmp_path / "growth.png"
     result = run("growth", SMOL, "--json", str(files[0]), "--plot", str(files[1]))
     assert result.exit_code == 0 and "mixed prefills" in result.output and files[1].stat().st_size > 10_000
@@ -108,7 +108,7 @@ def test_the_ledger_writes_figures_and_a_picture(tmp_path, monkeypatch):
 
 
 def test_the_atlas_writes_figures_and_a_picture(tmp_path, monkeypatch):
-    monkeypatch.setattr("parity_tests.atlas.MODELS", ("smollm2-135m", "deepseek-v3"))
+    monkeypatch.setattr("rope_parity.atlas.MODELS", ("smollm2-135m", "deepseek-v3"))
     result = run("atlas", "--json", str(tmp_path / "atlas.json"), "--plot", str(tmp_path))
     assert result.exit_code == 0 and (tmp_path / "error_over_position.png").stat().st_size > 10_000
     data = json.loads((tmp_path / "atlas.json").read_text())

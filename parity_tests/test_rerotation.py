@@ -9,12 +9,11 @@ import pytest
 
 import rope_jax
 import rope_torch
+from rope_parity import bounds, oracle
+from rope_parity.backends import array, tensor
+from rope_parity.constructed import SPECS
+from rope_parity.measure import DTYPES, compare, eps_of
 from rope_spec import Arithmetic, inverse_frequencies
-
-from . import bounds, oracle
-from .backends import array, tensor
-from .constructed import SPECS
-from .measure import DTYPES, compare, eps_of
 
 KEYS = {name: spec for name, spec in SPECS.items() if not spec.real}
 

@@ -16,13 +16,12 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 import rope_jax
 import rope_spec
 import rope_torch
+from rope_parity.backends import array, tensor
+from rope_parity.cases import CONFIGS, Case, published
+from rope_parity.constructed import SPECS
+from rope_parity.measure import compare
+from rope_parity.reference import Reference
 from rope_spec import DynamicNTK, Llama3, inverse_frequencies, specs_from_config
-
-from .backends import array, tensor
-from .cases import CONFIGS, Case, published
-from .constructed import SPECS
-from .measure import compare
-from .reference import Reference
 
 PUBLISHED = [json.loads(path.read_text()) for path in sorted(CONFIGS.glob("*.json"))]
 ROPE_KEYS = ["rope_type", "type", "factor", "rope_theta", "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow"]
@@ -146,8 +145,8 @@ def test_shapes_in_jax_are_those_of_torch(shape, rng):
 
 X64 = """
 import jax, jax.numpy as jnp, numpy as np, torch, rope_jax, rope_torch
-from parity_tests.constructed import SPECS
-from parity_tests.measure import compare
+from rope_parity.constructed import SPECS
+from rope_parity.measure import compare
 spec, rng = SPECS["yarn, not truncated"], np.random.default_rng(0)
 positions = np.concatenate([rng.integers(-(2**62), 2**62, 8), rng.integers(0, 2**17, 8)])[None]
 assert jnp.asarray(positions).dtype == jnp.int64

@@ -12,11 +12,10 @@ from flax import nnx
 from typer.testing import CliRunner
 
 import rope_jax
+from rope_parity import bounds, growth
+from rope_parity.measure import compare
 from rope_spec import Arithmetic, convert_projection
 from rope_torch import swap_rotary
-
-from . import bounds, growth
-from .measure import compare
 
 weights = pytest.importorskip("examples.smollm2.weights", reason="pip install gguf accelerate")
 try:

@@ -8,11 +8,10 @@ import torch
 
 import rope_jax
 import rope_torch
+from rope_parity.backends import array, tensor
+from rope_parity.constructed import LAYOUTS
+from rope_parity.measure import DTYPES, compare
 from rope_spec import Arithmetic, Pairs, RopeSpec
-
-from .backends import array, tensor
-from .constructed import LAYOUTS
-from .measure import DTYPES, compare
 
 VIEWS = {
     "as it lies": lambda t: t,

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 import rope_jax
+from rope_parity.constructed import LAYOUTS
 from rope_spec import Pairs, RopeSpec, channel_order, convert_fused_projection, convert_projection
-
-from .constructed import LAYOUTS
 
 HALF, PARTIAL = LAYOUTS["half"], LAYOUTS["first quarter"]
 SOURCES = {

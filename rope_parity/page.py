@@ -54,7 +54,7 @@ def write(path: Path, cases: Sequence[Case], records: Sequence[Record], environm
     by_case = {name: list(group) for name, group in groupby(sorted(records, key=_case), _case)}
     has_transformers = any(record.right == "transformers" for record in records)
     charts = {case.name: _charts(case, has_transformers) for case in track(cases, "drawing", console=console, transient=True)}
-    loader = PackageLoader("parity_tests", "templates")
+    loader = PackageLoader("rope_parity", "templates")
     jinja = Environment(loader=loader, autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True)
     text = jinja.get_template("page.html").render(
         columns=list(COLUMNS),

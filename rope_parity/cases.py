@@ -12,7 +12,7 @@ import numpy as np
 
 from rope_spec import DynamicNTK, LongRope, RopeSpec, context_length, mrope_positions, read_config, specs_from_config
 
-CONFIGS = Path(str(files("parity_tests").joinpath("configs")))
+CONFIGS = Path(str(files("rope_parity").joinpath("configs")))
 HEADS = 2
 BEYOND = (-1, -2, -4097, -(2**31), 2**31 - 1, 2**31 - 2, 10**9 + 7, 2**24 + 1)  # int32, outside every context
 
@@ -88,7 +88,7 @@ def _lengths(spec: RopeSpec, length: int) -> dict[str, int]:
 
 
 def published() -> list[Case]:
-    """Every configuration in `parity_tests/configs/`."""
+    """Every configuration in `rope_parity/configs/`."""
     return [case for path in sorted(CONFIGS.glob("*.json")) for case in cases_of(path.stem, path)]
 
 

@@ -1,0 +1,1 @@
+"""The referee: measures RoPE implementations against each other, transformers and exact arithmetic."""
