@@ -1,4 +1,4 @@
-"""The command: `python -m benchmarks`, also `rope-parity bench`."""
+"""The command of the checkout: `python -m benchmarks`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+app = typer.Typer(add_completion=False)
+
 Json = Annotated[Path | None, typer.Option(help="Write every record to this file.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw the ratios into this file.")]
 Only = Annotated[str, typer.Option(help="Only jobs that have this in their name, as 'jax, prefill 2048' or 'bfloat16'.")]
 Repeats = Annotated[int, typer.Option(min=1, help="How often each road is taken in each of three rounds.")]
 
 
+@app.command()
 def bench(json: Json = None, plot: Plot = None, only: Only = "", repeats: Repeats = 11) -> None:
     """Time every road side by side, as a ratio to x + 1 on the same arrays: about 20 minutes."""
     from rope_parity.report import environment
@@ -36,4 +39,4 @@ def bench(json: Json = None, plot: Plot = None, only: Only = "", repeats: Repeat
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    app()

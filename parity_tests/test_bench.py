@@ -4,7 +4,7 @@ import json
 
 from typer.testing import CliRunner
 
-from rope_parity.__main__ import app
+from benchmarks.__main__ import app
 
 KEYS = {"shape", "order", "layout", "dtype", "arithmetic", "phase", "framework", "road", "allocator"}
 
@@ -13,7 +13,7 @@ def test_bench(tmp_path):
     files = tmp_path / "results" / "bench.json", tmp_path / "bench.png"
     options = ["--repeats", "2", "--json", str(files[0]), "--plot", str(files[1])]
     job = "jax, prefill 2048, 32 + 8 heads of 128, BSNH, half, float32, float32, from positions"
-    result = CliRunner().invoke(app, ["bench", "--only", job, *options])
+    result = CliRunner().invoke(app, ["--only", job, *options])
     assert result.exit_code == 0, result.output
     assert "rope_jax, table_free" in result.output and "ratio, default allocator" in result.output
     data = json.loads(files[0].read_text())
@@ -25,5 +25,5 @@ def test_bench(tmp_path):
 
 
 def test_a_job_that_is_not_there():
-    result = CliRunner().invoke(app, ["bench", "--only", "abacus"])
+    result = CliRunner().invoke(app, ["--only", "abacus"])
     assert result.exit_code == 2 and "which no job has in its name" in result.output

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import typer
 
-import examples.smollm2.__main__ as smollm2
-from rope_parity.__main__ import app
+import benchmarks.__main__
+import examples.smollm2.__main__
+import rope_parity.__main__
 from rope_spec.families import families
 
+MODULES = {"benchmarks": benchmarks.__main__.app, "examples.smollm2": examples.smollm2.__main__.app}
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = [
@@ -43,11 +45,9 @@ def test_a_command_is_understood(command):
         project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
         assert extra and arguments[0] == "install" and extra[1] in project["optional-dependencies"]
     elif program == "rope-parity":
-        group = typer.main.get_command(app)
+        group = typer.main.get_command(rope_parity.__main__.app)
         name, *options = arguments or ["report"]
         group.commands[name].make_context(name, options)
     else:
-        assert (program, *arguments[:2]) == ("python", "-m", "examples.smollm2")
-        single = typer.Typer()
-        single.command()(smollm2.main)
-        typer.main.get_command(single).make_context("smollm2", arguments[2:])
+        assert (program, arguments[0]) == ("python", "-m")
+        typer.main.get_command(MODULES[arguments[1]]).make_context(arguments[1], arguments[2:])

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-import typer
 from flax import nnx
 from typer.testing import CliRunner
 
@@ -176,9 +175,7 @@ def test_rotating_here_is_rotating_there(model, theirs, text):
 
 def test_the_command():
     """The text, tokens per second, and the comparison."""
-    single = typer.Typer()
-    single.command()(command.main)
-    result = CliRunner().invoke(single, [check.PROMPTS[0], "--tokens", "6", "--compare"])
+    result = CliRunner().invoke(command.app, [check.PROMPTS[0], "--tokens", "6", "--compare"])
     assert result.exit_code == 0, result.output
     assert "The capital of France is Paris." in result.output and "all 6 tokens are the same" in result.output
     assert result.output.count("tokens per second") == 2

@@ -13,8 +13,6 @@ try:
 except ImportError as error:
     raise SystemExit(f"rope-parity: {error}. The command needs: pip install 'rope-parity[parity]'") from error
 
-from benchmarks.__main__ import bench
-
 app = typer.Typer(no_args_is_help=False, add_completion=False, help="Measure whether RoPE implementations are the same.")
 
 Configs = Annotated[list[str] | None, typer.Argument(help="config.json files, or model types of transformers.")]
@@ -106,8 +104,6 @@ def atlas(json: Json = None, plot: Plots = None) -> None:
         for path in drawing.plot(plot, found):
             console.print(f"drawn: {path}")
 
-
-app.command()(bench)
 
 if __name__ == "__main__":
     app()

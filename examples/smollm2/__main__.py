@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+app = typer.Typer(add_completion=False)
+
 Prompt = Annotated[str, typer.Argument(help="The text that is continued.")]
 Tokens = Annotated[int, typer.Option(min=1, help="How many tokens are generated.")]
 Capacity = Annotated[int, typer.Option(min=16, help="Positions in the cache; when it is full, the older half is dropped.")]
 Compare = Annotated[bool, typer.Option("--compare", help="Run transformers beside it, and mark the first difference.")]
 
 
+@app.command()
 def main(prompt: Prompt, tokens: Tokens = 64, capacity: Capacity = 1024, compare: Compare = False) -> None:
     """Continue a text with SmolLM2-135M-Instruct in Flax NNX, on rope_jax."""
     from . import reference, weights
@@ -50,4 +53,4 @@ def main(prompt: Prompt, tokens: Tokens = 64, capacity: Capacity = 1024, compare
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()
