@@ -26,9 +26,9 @@ from rich.table import Table
 
 import rope_jax
 import rope_torch
-from parity_tests.backends import tensor
-from parity_tests.measure import DTYPES
-from parity_tests.report import environment
+from rope_parity.backends import tensor
+from rope_parity.measure import DTYPES
+from rope_parity.report import environment
 
 from .jax_roads import PEERS
 from .shapes import LAYOUTS, Shape

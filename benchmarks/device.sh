@@ -26,7 +26,7 @@ if compgen -G "benchmarks/wheels/*.whl" >/dev/null; then
     export PYTHONPATH="$site:$PYTHONPATH"
 fi
 if [ -n "${DRY_RUN:-}" ]; then
-    device=cpu sizes=(--lengths 64,128 --batch 1 --repeats 2 --calls 2 --seconds 20) cases=(parity_tests/configs/llama-3.1-8b.json)
+    device=cpu sizes=(--lengths 64,128 --batch 1 --repeats 2 --calls 2 --seconds 20) cases=(rope_parity/configs/llama-3.1-8b.json)
     tests=(parity_tests/test_device.py -k "half or yarn or doubling")
 else
     if ! sees_gpu; then
@@ -41,7 +41,7 @@ workers=$("$python" -c "import xdist" 2>/dev/null && echo "-n 6")
 
 nvidia-smi >"$out/nvidia-smi.txt" 2>&1
 step bench 260 "$python" -m benchmarks.device --json "$out/bench.json" "${sizes[@]}"
-step report 330 "$python" -m parity_tests report --device "$device" --json "$out/report.json" "${cases[@]}" &
+step report 330 "$python" -m rope_parity report --device "$device" --json "$out/report.json" "${cases[@]}" &
 step tests 330 "$python" -m pytest -W default -p no:cacheprovider $workers "${tests[@]}" --junitxml "$out/tests.xml" &
 wait
 tail -n 3 "$out"/{bench,report,tests}.log

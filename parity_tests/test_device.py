@@ -9,12 +9,11 @@ import torch
 import rope_jax
 import rope_spec
 import rope_torch
+from rope_parity.backends import Jax, Torch, array, devices
+from rope_parity.cases import Case
+from rope_parity.constructed import LAYOUTS, SPECS
+from rope_parity.measure import DTYPES, compare
 from rope_spec import Arithmetic
-
-from .backends import Jax, Torch, array, devices
-from .cases import Case
-from .constructed import LAYOUTS, SPECS
-from .measure import DTYPES, compare
 
 WITHOUT_GPU = pytest.mark.skipif("gpu" not in devices(), reason="no GPU that both jax and torch see")
 DEVICES = ["cpu", pytest.param("gpu", marks=WITHOUT_GPU)]
