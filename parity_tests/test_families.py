@@ -8,7 +8,7 @@ from rope_parity.cases import Case
 from rope_parity.measure import DTYPES, compare
 from rope_parity.reference import Reference
 from rope_spec import inverse_frequencies, reference_arithmetic, specs_from_config
-from rope_spec.families import families, family_of
+from rope_spec.config.families import families, family_of
 
 UNREFERENCED = {  # model types whose table or function in transformers has another shape than cos, sin and apply_rotary_pos_emb
     "deepseek_v2": "complex table",

@@ -1,7 +1,6 @@
 """Rotary position embeddings described: what they are, their frequencies, and their exact phase. NumPy only."""
 
-from .frequencies import Frequencies as Frequencies, inverse_frequencies as inverse_frequencies
-from .huggingface import (
+from .config import (
     context_length as context_length,
     layer_labels as layer_labels,
     read_config as read_config,
@@ -9,6 +8,7 @@ from .huggingface import (
     spec_from_config as spec_from_config,
     specs_from_config as specs_from_config,
 )
+from .frequencies import Frequencies as Frequencies, inverse_frequencies as inverse_frequencies
 from .pairs import Pairs as Pairs
 from .phase import cos_sin as cos_sin
 from .positions import (

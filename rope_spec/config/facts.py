@@ -1,10 +1,10 @@
 """From a raw `config.json` to the specs of its layers: strict, since a wrong rotation trains happily."""
 
+from ..pairs import Pairs
+from ..spec import Arithmetic, RopeSpec
 from . import scaling
 from .families import Config, Family, read_config as read_config, towers
 from .keys import OURS, Keys
-from .pairs import Pairs
-from .spec import Arithmetic, RopeSpec
 
 
 def specs_from_config(config: Config) -> dict[str, RopeSpec | None]:

@@ -3,9 +3,9 @@
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
+from ..rules import DynamicNTK, Linear, Llama3, LongRope, Proportional, Rule, Yarn
 from .families import Family
 from .keys import Keys
-from .rules import DynamicNTK, Linear, Llama3, LongRope, Proportional, Rule, Yarn
 
 ALIASES = {"su": "longrope", "axial": "default"}
 RULES = {"linear": Linear, "dynamic": DynamicNTK, "yarn": Yarn, "llama3": Llama3, "longrope": LongRope}

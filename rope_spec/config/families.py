@@ -70,7 +70,7 @@ def towers(config: Config) -> list[Tower]:
 
 @lru_cache
 def _data() -> dict[str, Any]:
-    return tomllib.loads(files("rope_spec").joinpath("families.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(files("rope_spec.config").joinpath("families.toml").read_text(encoding="utf-8"))
 
 
 @lru_cache
@@ -91,7 +91,7 @@ def family_of(model_type: str) -> Family:
         raise ValueError(f"config: got model_type={model_type!r}, which is not described: {why}. Build the RopeSpec yourself.")
     if model_type not in families():
         raise ValueError(
-            f"config: got model_type={model_type!r}, expected one of the {len(families())} in rope_spec/families.toml. "
+            f"config: got model_type={model_type!r}, expected one of the {len(families())} in rope_spec/config/families.toml. "
             "Add it there, or build the RopeSpec yourself."
         )
     return families()[model_type]
