@@ -8,7 +8,7 @@ from rope_parity.cases import Case
 from rope_parity.measure import DTYPES, compare
 from rope_parity.reference import Reference
 from rope_spec import inverse_frequencies, reference_arithmetic, specs_from_config
-from rope_spec.config.families import families, family_of
+from rope_spec.config.family import families
 
 UNREFERENCED = {  # model types whose table or function in transformers has another shape than cos, sin and apply_rotary_pos_emb
     "deepseek_v2": "complex table",
@@ -36,20 +36,19 @@ CLASSES = {  # where the name of the configuration does not lead to the rotary c
 
 def raw_config(model_type: str) -> dict:
     """A config.json with sizes of our own for the keys that families.toml names."""
-    family = family_of(model_type)
-    share = family["partial_default"] if "partial" in family else 1.0
-    head_dim = round(2 * sum(family["sections"]) / share) if "sections" in family else 80
+    family = families()[model_type]
+    share = 1.0 if family.partial is None else family.partial_default
+    head_dim = round(2 * sum(family.sections) / share) if family.sections else 80
     config: dict = {"model_type": model_type, "hidden_size": 6 * head_dim, "num_attention_heads": 6}
-    ways = [way.split("/") for way in family["head_dim"]]
-    whole, *parts = max(ways, key=len)
+    whole, *parts = max((path.split("/") for path in family.head_dim), key=len)
     config |= {whole: 6 * head_dim, parts[0]: 6} if parts else {whole: head_dim}
-    if not family["by_label"] and "labels" not in family and "rope" not in family:
-        config[family["theta"][0]] = 12345.0
-    if "rotates_if" in family:
-        config[family["rotates_if"]["key"]] = family["rotates_if"]["is"]
-    if "period" not in family.get("layers", {"period": 1}):
-        config["layer_types"] = [list(family["labels"])[i % len(family["labels"])] for i in range(8)]
-    config |= {} if family["vision"] else {family["length"][0]: 4096, "num_hidden_layers": 8}
+    if not family.by_label and not family.labels and not family.rope:
+        config[family.theta[0]] = 12345.0
+    if family.rotates_if:
+        config[family.rotates_if.key] = family.rotates_if.equals
+    if family.layers and not family.layers.period:
+        config["layer_types"] = [list(family.labels)[i % len(family.labels)] for i in range(8)]
+    config |= {} if family.tower == "vision" else {family.length[0]: 4096, "num_hidden_layers": 8}
     return config | ALSO.get(model_type, {})
 
 

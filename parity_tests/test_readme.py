@@ -12,7 +12,7 @@ import typer
 import benchmarks.__main__
 import examples.smollm2.__main__
 import rope_parity.__main__
-from rope_spec.config.families import families
+from rope_spec.config.family import families
 
 MODULES = {"benchmarks": benchmarks.__main__.app, "examples.smollm2": examples.smollm2.__main__.app}
 README = (Path(__file__).parent.parent / "README.md").read_text()

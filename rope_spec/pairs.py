@@ -62,11 +62,16 @@ class Pairs:
         return cls._shared([axis for axis, length in enumerate(sections) for _ in range(length)])
 
     @classmethod
-    def strided(cls, sections: tuple[int, ...]) -> Pairs:
-        """Axes take turns: pair j belongs to axis j mod A while j < A times its section, else to axis 0 (Qwen3-VL)."""
-        axes, pairs = len(sections), sum(sections)
-        turns = [j % axes if j < axes * sections[j % axes] else 0 for j in range(pairs)]
-        if tuple(turns.count(axis) for axis in range(axes)) != tuple(sections):
+    def strided(cls, sections: tuple[int, ...], pairs: int | None = None) -> Pairs:
+        """Axes take turns: pair j belongs to axis j mod A while j < A times its section, else to axis 0 (Qwen3-VL).
+
+        Args:
+            sections: how many pairs each axis has.
+            pairs: P, where the sections need not sum to it: axis 0 has the rest, as in transformers.
+        """
+        axes = len(sections)
+        turns = [j % axes if j < axes * sections[j % axes] else 0 for j in range(pairs or sum(sections))]
+        if pairs is None and tuple(turns.count(axis) for axis in range(axes)) != tuple(sections):
             raise ValueError(f"Pairs.strided: got sections {sections}, expected the first of {axes} to be the longest.")
         return cls._shared(turns)
 

@@ -1,10 +1,14 @@
-"""From a raw `config.json` to the specs of its layers: strict, since a wrong rotation trains happily."""
+"""From a `config.json` to the specs of its layers: strict, since a wrong rotation trains happily.
 
-from .facts import (
+Three stages, each a pure function: `towers` finds the parts of the model, `facts` reads what each says into one typed
+form, `specs` builds the RopeSpec. `families.toml` has what a config.json leaves out.
+"""
+
+from .specs import (
     context_length as context_length,
     layer_labels as layer_labels,
-    read_config as read_config,
     reference_arithmetic as reference_arithmetic,
     spec_from_config as spec_from_config,
     specs_from_config as specs_from_config,
 )
+from .towers import read_config as read_config

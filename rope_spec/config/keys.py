@@ -1,34 +1,66 @@
-"""A JSON object that remembers which of its keys were read, so that a key nobody understood is an error, not a guess."""
+"""A JSON object that notes which of its keys were read, so that a key nobody read is an error, not a guess."""
 
 import re
+import reprlib
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-OURS = re.compile("rope|rotary|yarn|ntk")
-KINDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", list: "a list", dict: "an object"}
+ROPE_KEY = re.compile("rope|rotary|yarn|ntk")
+EVERY_KEY = re.compile("")
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 80
+
+
+def shown(value: Any) -> str:
+    """A value for an error text, cut short: a config may hold a number of a million digits."""
+    try:
+        return _short.repr(value)
+    except (ValueError, RecursionError):  # Python prints no integer above 4300 digits
+        return f"{type(value).__name__} that is too long to print"
 
 
 class Keys:
-    """One JSON object of a configuration; `None` counts as absent, as in transformers."""
+    """One JSON object of a configuration; `null` counts as absent, as in transformers."""
 
     def __init__(self, values: Mapping[str, Any], name: str):
         self.values, self.name = values, name
         self.read: set[str] = set()
+        self.skipped: set[str] = set()
+        self.objects: list[Keys] = []  # the rope objects inside, all of whose keys have to be read
 
-    def get(self, key: str, kind: type, default: Any = None) -> Any:
-        """The value of `key` as `kind`, or the default where it is absent; TypeError where it is something else."""
+    def inside(self, values: Mapping[str, Any], name: str) -> "Keys":
+        """A rope object of this object; its unread keys are this one's."""
+        self.objects.append(Keys(values, name))
+        return self.objects[-1]
+
+    def get(self, key: str | None, kind: type, default: Any = None) -> Any:
+        """The value of `key` as `kind`, or the default where it is absent, or there is no such key.
+
+        Raises:
+            TypeError: the value is of another kind.
+        """
+        if key is None:
+            return default
         self.read.add(key)
         value: Any = self.values.get(key)
-        if value is None and not (kind is bool and key in self.values):  # null is neither true nor false
+        if value is None and not (kind is bool and key in self.values):  # null is not false
             return default
         if not _fits(value, kind):
-            raise TypeError(f"{self.name}: got {key}={value!r}, expected {KINDS[kind]}.")
+            raise TypeError(f"{self.name}: got {key}={shown(value)}, expected {KINDS[kind]}.")
         return kind(value) if kind in (int, float) else value  # pyright: ignore[reportArgumentType]
 
-    def way(self, way: str, kind: type) -> Any:
-        """The value of a key, or for `a/b` of one divided by the other; None where one is missing, or b is 0."""
-        whole, *part = (self.get(key, kind) for key in way.split("/"))
+    def quotient(self, path: str, kind: type) -> Any:
+        """The value of a key; for `a/b`, one value divided by the other: None where one is missing or b is 0."""
+        whole, *part = (self.get(key, kind) for key in path.split("/"))
         if not part or whole is None:
             return whole
         return None if not part[0] else whole // part[0] if kind is int else whole / part[0]
@@ -41,29 +73,38 @@ class Keys:
         """The value of `key`; ValueError where it is absent."""
         value = self.get(key, kind)
         if value is None:
-            raise ValueError(f"{self.name}: got no {key!r}, expected {KINDS[kind]}: {why}. Add the key to the config.")
+            raise ValueError(
+                f"{self.name}: got no {key!r}, expected {KINDS[kind]}: {why}. Add the key to the config."
+            )
         return value
 
     def numbers(self, key: str, why: str) -> tuple[float, ...]:
         """A list of numbers that has to be there."""
         values = self.need(key, list, why)
         if not values or not all(_fits(value, float) for value in values):
-            raise TypeError(f"{self.name}: got {key}={values!r}, expected a list of numbers.")
+            raise TypeError(f"{self.name}: got {key}={shown(values)}, expected a list of numbers.")
         return tuple(float(value) for value in values)
 
-    def finish(self, pattern: re.Pattern[str] = re.compile("")) -> None:
-        """Raise ValueError for keys that match the pattern, hold something, and were never read."""
-        unread = [k for k, v in self.values.items() if v is not None and k not in self.read and pattern.search(str(k))]
-        if unread:
-            raise ValueError(
-                f"{self.name}: got {', '.join(map(repr, sorted(unread)))}, which nothing here reads. A rotation without it "
-                "could be wrong: remove the key if it changes nothing, or describe what it does in families.toml."
-            )
+    def skip(self, pattern: re.Pattern[str] = EVERY_KEY) -> None:
+        """Let the keys that match pass unread: they belong to layers that do not rotate."""
+        self.skipped |= {key for key in self.values if pattern.search(str(key))}
+
+    def unread(self, pattern: re.Pattern[str] = ROPE_KEY) -> list[tuple["Keys", str]]:
+        """The keys that match, hold something, and were never read: here, and any key of the rope objects inside."""
+        held = (key for key, value in self.values.items() if value is not None)
+        passed = self.read | self.skipped
+        own = [(self, key) for key in held if key not in passed and pattern.search(str(key))]
+        return own + [entry for keys in self.objects for entry in keys.unread(EVERY_KEY)]
+
+    def decides(self, key: str) -> bool:
+        """Whether the key is here and was read, or in one of the rope objects inside."""
+        return (key in self.read and key in self.values) or any(keys.decides(key) for keys in self.objects)
 
 
 def _fits(value: Any, kind: type) -> bool:
-    """Whether a JSON value is of a kind: true is no number, 2.0 is a whole one, and beyond float64 there is none."""
+    """Whether a JSON value is of a kind: true is no number, 2.0 is a whole one, above float64 there is none."""
     if kind in (int, float):
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-        return is_number and (kind is float or value == int(value))
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        is_finite = is_number and abs(value) <= sys.float_info.max
+        return is_finite and (kind is float or value == int(value))
     return isinstance(value, kind)

@@ -1,10 +1,10 @@
-"""From the rope object of a config.json to a rule, or None."""
+"""The rule that a rope object names, and its parameters, from wherever they stand."""
 
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from ..rules import DynamicNTK, Linear, Llama3, LongRope, Proportional, Rule, Yarn
-from .families import Family
+from .family import Family
 from .keys import Keys
 
 ALIASES = {"su": "longrope", "axial": "default"}
@@ -12,8 +12,8 @@ RULES = {"linear": Linear, "dynamic": DynamicNTK, "yarn": Yarn, "llama3": Llama3
 KINDS = {float: float, float | None: float, int: int, bool: bool, tuple[float, ...]: list}
 
 
-def rule_of(rope: Keys, text: Keys, family: Family, head_dim: int) -> Rule | None:
-    """The rule that `rope_type`, or the older `type`, names; its fields are keys of the rope object.
+def rule_facts(rope: Keys, text: Keys, family: Family, head_dim: int) -> tuple[str, dict[str, Any]]:
+    """The rope type, and the fields of its rule.
 
     Args:
         rope: the rope object.
@@ -23,18 +23,25 @@ def rule_of(rope: Keys, text: Keys, family: Family, head_dim: int) -> Rule | Non
     """
     name = rope_type(rope, family)
     if name == "default":
-        return None
+        return name, {}
     if name == "proportional":
         share = rope.get("partial_rotary_factor", float, 1.0)
-        return Proportional(int(share * head_dim // 2), rope.get("factor", float, 1.0))
-    return RULES[name](**{field.name: _value(field, name, rope, text, family) for field in fields(RULES[name])})
+        return name, {"rotated": int(share * head_dim // 2), "factor": rope.get("factor", float, 1.0)}
+    return name, {field.name: _value(field, name, rope, text, family) for field in fields(RULES[name])}
+
+
+def rule_of(name: str, parameters: dict[str, Any]) -> Rule | None:
+    """The rule itself; None for the plain ladder."""
+    if name == "default":
+        return None
+    return (Proportional if name == "proportional" else RULES[name])(**parameters)
 
 
 def _value(field: Field, rule: str, rope: Keys, text: Keys, family: Family) -> Any:
-    """What a field of a rule is: lengths also come from around the rope object, LongRoPE's factor from two of them."""
+    """A field of a rule: lengths also come from around the rope object, LongRoPE's factor from two of them."""
     match field.name:
         case "scales_softmax":
-            return family["scales_softmax"]
+            return family.scales_softmax
         case "max_position_embeddings":
             return context_length(text, family)
         case "original_max_position_embeddings":
@@ -44,36 +51,43 @@ def _value(field: Field, rule: str, rope: Keys, text: Keys, family: Family) -> A
     kind, why = KINDS[field.type], f"rope type {rule!r} needs it"
     if kind is list:
         return rope.numbers(field.name, why)
-    return rope.need(field.name, kind, why) if field.default is MISSING else rope.get(field.name, kind, field.default)
+    is_needed = field.default is MISSING
+    return rope.need(field.name, kind, why) if is_needed else rope.get(field.name, kind, field.default)
 
 
 def rope_type(rope: Keys, family: Family) -> str:
     """The name of the rule in today's spelling; ValueError for one that the model does not know."""
     given = rope.get("rope_type", str, rope.get("type", str, "default"))
-    if given == "default" and rope.get("factor", float) and "factor" not in family["ignores"]:
+    if given == "default" and rope.get("factor", float) and "factor" not in family.ignores:
         raise ValueError(
             f"{rope.name}: got a factor and no rope_type, or 'default', which has none; expected one of "
-            f"{', '.join(family['rope_types'])}: it says what the factor does."
+            f"{', '.join(family.rope_types)}: it says what the factor does."
         )
-    name = "default" if given == "mrope" and family["axes"] != "single" else ALIASES.get(given, given)
-    if name not in family["rope_types"]:
+    name = "default" if given == "mrope" and family.axes != "single" else ALIASES.get(given, given)
+    if family.alpha and name == "dynamic" and rope.get("alpha", float):
+        rope.read.add("factor")
+        return "default"
+    if name not in family.rope_types:
         raise ValueError(
-            f"{rope.name}: got rope type {given!r}, expected one of {', '.join(family['rope_types'])}. "
+            f"{rope.name}: got rope type {given!r}, expected one of {', '.join(family.rope_types)}. "
             "Build the RopeSpec yourself for another rule."
         )
     return name
 
 
 def context_length(text: Keys, family: Family) -> int:
-    """`max_position_embeddings`, the number of positions that the model was made for; ValueError where it is missing."""
-    length = next(filter(None, [text.get(key, int) for key in family["length"]]), 0)
-    if not length:
-        raise ValueError(f"{text.name}: got none of {', '.join(family['length'])}, expected the length of the context.")
+    """`max_position_embeddings`, the positions that the model was made for; ValueError where it is missing."""
+    length = next(filter(None, [text.get(key, int) for key in family.length]), 0)
+    if length < 1:
+        raise ValueError(
+            f"{text.name}: got none of {', '.join(family.length)}, or one below 1, expected the length of the context."
+        )
     return length
 
 
 def _original_length(rope: Keys, text: Keys, family: Family) -> int:
-    """The context of pretraining: the top level first, as in transformers, then the rope object, then the whole context."""
-    inside = rope.get("original_max_position_embeddings", int)
-    outside = None if family["by_label"] else text.get("original_max_position_embeddings", int, family.get("original_length"))
+    """The context of pretraining: the top level first, as in transformers, then the rope object, then the context."""
+    inside, outside = rope.get("original_max_position_embeddings", int), None
+    if not family.by_label:
+        outside = text.get("original_max_position_embeddings", int, family.original_length)
     return outside or inside or context_length(text, family)

@@ -14,6 +14,7 @@ from rope_spec import (
     Pairs,
     RopeSpec,
     Yarn,
+    context_length,
     inverse_frequencies,
     layer_labels,
     reference_arithmetic,
@@ -101,7 +102,7 @@ BAD = {
         ValueError,
         "got both rope_parameters and rope_scaling",
     ),
-    "no object": ([1], TypeError, "got list, expected a JSON object with a model_type: the path of a config.json, what"),
+    "no object": ([1], TypeError, "got list, expected a JSON object with a model_type: the path of a config.json or"),
     "factor alone": (
         changed(rope_scaling={"factor": 8.0}),
         ValueError,
@@ -110,7 +111,7 @@ BAD = {
     "no sections": (
         {"model_type": "qwen2_vl_text", "head_dim": 16, "rope_theta": 1e6},
         ValueError,
-        r"got mrope_section=\[16, 24, 24\], as this model type has by default, expected 3 whole lengths that sum to the 8",
+        r"got sections \[16, 24, 24\], from mrope_section or as this .* 3 whole lengths that sum to the 8",
     ),
     "sections in fractions": (
         {"model_type": "qwen2_vl_text", "head_dim": 16, "rope_theta": 1e6, "rope_scaling": {"mrope_section": [2.5, 2.5, 3]}},
@@ -186,3 +187,121 @@ def test_a_vision_tower_is_a_label_of_its_own():
 def test_what_is_known_and_not_described_says_why():
     with pytest.raises(ValueError, match="model_type='phimoe', which is not described: its LongRoPE has factors of its own"):
         specs_from_config({"model_type": "phimoe"})
+
+
+SMOLLM3 = changed(model_type="smollm3", num_hidden_layers=8)
+NO_ROTATION = {  # layers without a rotation, with rope keys of their own, in both spellings
+    "smollm3, old spelling": (SMOLLM3, ["nope"]),
+    "smollm3, for all": (
+        {k: v for k, v in SMOLLM3.items() if k not in ("rope_scaling", "rope_theta")}
+        | {"rope_parameters": LLAMA["rope_scaling"] | {"rope_theta": 5e6}},
+        ["nope"],
+    ),
+    "cohere2, by label": (
+        {"model_type": "cohere2", "head_dim": 128, "sliding_window": 4096, "num_hidden_layers": 8}
+        | {
+            "rope_parameters": {
+                "full_attention": {"rope_type": "yarn", "rope_theta": 5e4, "factor": 2.0, "odd": 3},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 5e4},
+            }
+        },
+        ["full_attention"],
+    ),
+    "esm": (
+        {"model_type": "esm", "hidden_size": 320, "num_attention_heads": 20, "rope_theta": 1e4}
+        | {"position_embedding_type": "absolute"},
+        ["text"],
+    ),
+    "granitemoehybrid": (
+        {"model_type": "granitemoehybrid", "hidden_size": 64, "num_attention_heads": 2, "rope_theta": 1e4}
+        | {"position_embedding_type": "nope", "rope_scaling": {"rope_type": "linear", "factor": 2.0}},
+        ["text"],
+    ),
+    "nemotron_h": ({"model_type": "nemotron_h", "rope_theta": 1e4, "partial_rotary_factor": 1.0}, ["text"]),
+}
+
+
+@pytest.mark.parametrize("config, labels", NO_ROTATION.values(), ids=NO_ROTATION)
+def test_rope_keys_of_layers_that_do_not_rotate_are_no_error(config, labels):
+    assert [label for label, spec in specs_from_config(config).items() if spec is None] == labels
+
+
+def test_a_model_without_a_rotary_embedding_has_no_spec_to_give():
+    with pytest.raises(ValueError, match="got label=None, expected a model that has a rotary embedding"):
+        spec_from_config({"model_type": "nemotron_h"})
+
+
+@pytest.mark.parametrize("key, value", [("rope_interleaved", False), ("use_mrope", False), ("rope_interleaved", None)])
+def test_a_key_that_changes_nothing_with_its_value(key, value):
+    """Published files of SmolLM2-135M and Qwen2.5-0.5B have them."""
+    assert spec_from_config(LLAMA | {key: value}) == LLAMA_SPEC
+
+
+@pytest.mark.parametrize("value", [True, 0, 0.0, [], "false", {}])
+def test_another_value_of_it_is_an_error(value):
+    with pytest.raises(ValueError, match="got 'rope_interleaved', which nothing here reads"):
+        spec_from_config(LLAMA | {"rope_interleaved": value})
+
+
+def test_a_key_can_be_ignored_by_name():
+    odd = changed({"finetuned": True}, use_rope_scaling=False)
+    with pytest.raises(ValueError, match=r"got 'use_rope_scaling'.* pass ignore=\('use_rope_scaling',\), else"):
+        spec_from_config(odd)
+    with pytest.raises(ValueError, match=r"rope_scaling: got 'finetuned'.* pass ignore=\('finetuned',\), else"):
+        spec_from_config(odd, ignore=("use_rope_scaling",))
+    ignore = ("use_rope_scaling", "finetuned")
+    assert spec_from_config(odd, ignore=ignore) == specs_from_config(odd, ignore=ignore)["text"] == LLAMA_SPEC
+    assert reference_arithmetic(odd, ignore=ignore) == reference_arithmetic(LLAMA)
+    assert layer_labels(odd | {"num_hidden_layers": 2}, ignore=ignore) == ["text", "text"]
+
+
+@pytest.mark.parametrize("key", ["rope_theta", "factor", "rope_scaling"])
+def test_what_decides_the_rotation_cannot_be_ignored(key):
+    with pytest.raises(ValueError, match=f"ignore: got '{key}', which decides the rotation"):
+        spec_from_config(LLAMA, ignore=(key,))
+    with pytest.raises(TypeError, match=r'ignore: got .*, expected names of keys, such as \("some_key",\)'):
+        spec_from_config(LLAMA, ignore=key)
+
+
+def test_an_unknown_type_is_read_as_a_known_one():
+    mine = LLAMA | {"model_type": "my_lama"}
+    with pytest.raises(ValueError, match=r"got model_type='my_lama', .*Nearest in name: .*model_type=\""):
+        spec_from_config(mine)
+    assert spec_from_config(mine, model_type="llama") == LLAMA_SPEC
+    assert context_length(mine, model_type="llama") == 131072
+
+
+def test_a_folder_and_a_missing_file(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA))
+    assert spec_from_config(tmp_path) == spec_from_config(str(tmp_path)) == LLAMA_SPEC
+    for missing in (tmp_path / "none.json", tmp_path / "none"):
+        with pytest.raises(FileNotFoundError, match="got .*none.*, which is missing, expected a config.json or a folder"):
+            spec_from_config(missing)
+
+
+HOSTILE = {
+    "wide head": (LLAMA | {"head_dim": 10**9}, "got a head width of 1000000000, expected 1 to 65536"),
+    "negative head": (LLAMA | {"head_dim": -64}, "got a head width of -64, expected 1 to 65536"),
+    "huge number": (LLAMA | {"num_attention_heads": 10**5000}, "got num_attention_heads=int that is too long to print"),
+    "deep value": (LLAMA | {"rope_theta": json.loads("[" * 500 + "]" * 500)}, r"got rope_theta=\[\[\[.*expected a number"),
+}
+
+
+@pytest.mark.parametrize("config, message", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_values_cost_nothing(config, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        spec_from_config(config)
+
+
+@pytest.mark.parametrize("count", [10**9, 0, -1])
+def test_a_number_of_layers_that_is_none(count):
+    with pytest.raises(ValueError, match="got num_hidden_layers=.*, expected 1 to 65536"):
+        layer_labels(LLAMA | {"num_hidden_layers": count})
+
+
+@pytest.mark.parametrize("text", ["[" * 10**5 + "]" * 10**5, '{"a": ' + "9" * 5000 + "}", "\udcff"])
+def test_files_that_hold_no_json_that_python_reads(text, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ValueError, match="which holds no JSON"):
+        spec_from_config(path)

@@ -1,0 +1,38 @@
+"""Which label each layer of a model has."""
+
+from .family import Layers
+from .keys import Keys, shown
+from .towers import Tower
+
+MOST = 2**16  # layers; more would only fill the memory
+
+
+def labels_of(tower: Tower) -> list[str]:
+    """The label of each layer of a tower: from a list in its config, or by the period of its model type."""
+    text, family = tower.keys, tower.family
+    count = text.need("num_hidden_layers", int, "it is the number of labels")
+    if not 1 <= count <= MOST:
+        raise ValueError(f"{text.name}: got num_hidden_layers={shown(count)}, expected 1 to {MOST}.")
+    if family is None or family.layers is None:
+        return [tower.name] * count
+    layers, types = family.layers, text.get("layer_types", list)
+    flags = text.get(layers.flags, list)
+    if flags is not None and not (layers.empty_flags and flags == []):
+        types = [layers.others if flag else layers.one for flag in flags]
+    types = _periodic(text, layers, count) if types is None else types
+    if len(types) != count or not all(isinstance(label, str) and label in family.labels for label in types):
+        raise ValueError(
+            f"{text.name}: got layers {shown(sorted(set(map(shown, types))))}, {len(types)} of them, expected "
+            f"{count} of {', '.join(family.labels)}."
+        )
+    return list(types)
+
+
+def _periodic(text: Keys, layers: Layers, count: int) -> list[str]:
+    """Labels by index: every period-th layer is `one`, the rest are `others`."""
+    period = text.get(layers.period_key, int, layers.period)
+    if not period:
+        raise ValueError(f"{text.name}: got no layer_types, expected the type of each of the {count} layers.")
+    is_last = lambda index: layers.last and index == count - 1
+    is_one = lambda index: (index + layers.offset) % period == 0 or is_last(index)
+    return [layers.one if is_one(index) else layers.others for index in range(count)]

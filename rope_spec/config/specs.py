@@ -1,0 +1,179 @@
+"""Stage three, and the public functions: from the facts of each label to its RopeSpec."""
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from ..pairs import Pairs
+from ..spec import Arithmetic, RopeSpec
+from . import scaling
+from .facts import Facts, facts_of
+from .family import harmless
+from .keys import Keys
+from .layers import labels_of
+from .towers import Config, Tower, Towers, towers
+
+OTHERS = ("vision", "audio", "indexer")  # never the default label
+
+
+class Reading(NamedTuple):
+    """What a config says: the facts of each label, and why a tower beside the text model is not described."""
+
+    text: Tower
+    facts: dict[str, Facts | None]
+    default_labels: list[str]
+    refusals: dict[str, str]
+
+
+def specs_from_config(
+    config: Config, *, model_type: str | None = None, ignore: Collection[str] = ()
+) -> dict[str, RopeSpec | None]:
+    """The rotary embeddings that a `config.json` describes, by label; None for layers without one.
+
+    The label is `text` where all layers of the text model are alike, else the name of the layer type as in
+    `rope_parameters` (`full_attention`, ...) or, for models that name only exceptions, `rope` and `nope`. Other
+    towers are `vision` and `audio`, an indexer beside attention is `indexer`; those that cannot be described are
+    left out here, and `spec_from_config` says why. A model without a rotary embedding is `{"text": None}`.
+
+    Args:
+        config: the path of a config.json or of its folder, what it holds, or a configuration of transformers.
+        model_type: read the config as this type, for a type of your own that has the keys of a known one.
+        ignore: keys that nothing reads and that you know to change nothing.
+
+    Raises:
+        ValueError: an unknown model_type or rope type, a value that is missing or out of range, or a key about
+            rotary embeddings that nothing reads.
+        TypeError: a value of the wrong kind.
+        FileNotFoundError: there is no such file.
+    """
+    facts = _read(config, model_type, ignore).facts
+    return {label: None if found is None else _spec(found, label) for label, found in facts.items()}
+
+
+def spec_from_config(
+    config: Config, label: str | None = None, *, model_type: str | None = None, ignore: Collection[str] = ()
+) -> RopeSpec:
+    """The rotary embedding of one kind of layer.
+
+    Args:
+        config: the path of a config.json or of its folder, what it holds, or a configuration of transformers.
+        label: a label of `specs_from_config`; None where the text model has only one that rotates.
+        model_type: read the config as this type.
+        ignore: keys that nothing reads and that you know to change nothing.
+
+    Raises:
+        ValueError: the label is not there, or has no rotary embedding, or is needed; else as `specs_from_config`.
+        TypeError: a value of the wrong kind.
+        FileNotFoundError: there is no such file.
+    """
+    reading = _read(config, model_type, ignore)
+    if label in reading.refusals:
+        raise ValueError(reading.refusals[label])
+    found = label or (reading.default_labels[0] if len(reading.default_labels) == 1 else None)
+    facts = reading.facts.get(found) if found else None
+    if facts is None or found is None:
+        rotating = [repr(name) for name, value in reading.facts.items() if value is not None]
+        expected = f"one of {', '.join(rotating)}" if rotating else "a model that has a rotary embedding"
+        raise ValueError(f"spec_from_config: got label={label!r}, expected {expected}.")
+    return _spec(facts, found)
+
+
+def layer_labels(config: Config, *, model_type: str | None = None, ignore: Collection[str] = ()) -> list[str]:
+    """The label of each layer of the text model, for the specs of `specs_from_config`.
+
+    Raises:
+        ValueError: no `num_hidden_layers`, layers that are unknown or too many; else as `specs_from_config`.
+    """
+    return labels_of(_read(config, model_type, ignore).text)
+
+
+def reference_arithmetic(
+    config: Config, label: str | None = None, *, model_type: str | None = None, ignore: Collection[str] = ()
+) -> Arithmetic:
+    """How transformers computes the rotation of this model: float32 angles, and often all in the dtype of x."""
+    facts = _read(config, model_type, ignore).facts
+    found = facts.get(label) if label else next(filter(None, facts.values()), None)
+    return Arithmetic(angles="float32", rotate_in=found.rotate_in if found else "input")
+
+
+def context_length(config: Config, *, model_type: str | None = None) -> int:
+    """`max_position_embeddings` of the text model; ValueError where it is missing."""
+    text = towers(config, model_type).found[0]
+    if text.family is None:
+        raise ValueError(f"context_length: got model_type={text.model_type!r}, which has no rotary embedding.")
+    return scaling.context_length(text.keys, text.family)
+
+
+def _read(config: Config, model_type: str | None, ignore: Collection[str]) -> Reading:
+    found = towers(config, model_type)
+    text, *others = found.found
+    facts = facts_of(text)
+    default_labels = [name for name, value in facts.items() if value is not None and name not in OTHERS]
+    for tower in others:
+        facts |= dict(_of_other_tower(tower))
+    _check_unread(found, ignore)
+    refusals = {tower.name: tower.refusal for tower in others if tower.refusal}
+    return Reading(text, facts, default_labels or [name for name in facts if facts[name]], refusals)
+
+
+def _of_other_tower(tower: Tower) -> Iterator[tuple[str, Facts | None]]:
+    """Its labels, with its name in front where it has several; nothing where it has no rotation."""
+    if tower.family is None:
+        return
+    facts = facts_of(tower)
+    for label, value in facts.items():
+        yield label if len(facts) == 1 else f"{tower.name}.{label}", value
+
+
+def _check_unread(found: Towers, ignore: Collection[str]) -> None:
+    """Raise ValueError for a rope-like key that nothing read, unless it is known to be harmless, or ignored."""
+    if isinstance(ignore, str):
+        raise TypeError(f'ignore: got {ignore!r}, expected names of keys, such as ("some_key",).')
+    objects = [(keys, found.found[0].model_type) for keys in found.around]
+    objects += [(tower.keys, tower.model_type) for tower in found.found if not tower.refusal]
+    unread = [entry for keys, kind in objects for entry in keys.unread() if not _is_harmless(*entry, kind)]
+    left = [(keys.name, str(key)) for keys, key in unread if key not in ignore]
+    if left:
+        name, keys = left[0][0], sorted({key for name, key in left if name == left[0][0]})
+        raise ValueError(
+            f"{name}: got {', '.join(map(repr, keys))}, which nothing here reads. A rotation without it could be "
+            "wrong: if you know that it changes nothing, pass "
+            f"ignore=({', '.join(map(repr, keys))},), else describe what it does in families.toml."
+        )
+    if read := [key for key in ignore if any(keys.decides(key) for keys, _ in objects)]:
+        raise ValueError(
+            f"ignore: got {', '.join(map(repr, read))}, which decides the rotation, expected keys that nothing reads. "
+            "Change its value in the config instead."
+        )
+
+
+def _is_harmless(keys: Keys, key: str, model_type: str) -> bool:
+    return any(entry.covers(key, keys.values[key], model_type) for entry in harmless())
+
+
+def _spec(facts: Facts, label: str) -> RopeSpec:
+    return RopeSpec(
+        head_dim=facts.head_dim,
+        theta=facts.theta,
+        pairs=_pairs(facts, label),
+        rule=scaling.rule_of(facts.rule, dict(facts.parameters)),
+        read=facts.read,
+        write=facts.write,
+        sign=facts.sign,
+    )
+
+
+def _pairs(facts: Facts, label: str) -> Pairs:
+    pairs = facts.rotary_dim // 2
+    match facts.axes:
+        case "single" | "axial" | "axial_shared" | "axial_alternating":
+            return getattr(Pairs, facts.axes)(facts.rotary_dim)
+        case "alternating":
+            return Pairs.alternating(pairs)
+        case "strided":
+            return Pairs.strided(facts.sections, pairs)
+    if 2 * sum(facts.sections) != facts.rotary_dim:
+        raise ValueError(
+            f"{label}: got sections {list(facts.sections)}, from mrope_section or as this model type has them, expected "
+            f"3 whole lengths that sum to the {pairs} pairs. Give the mrope_section of this head width."
+        )
+    return getattr(Pairs, facts.axes)(facts.sections)

@@ -1,0 +1,119 @@
+"""Stage one: from a configuration to its towers, the parts of a model with rotary embeddings of their own."""
+
+import json
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from .family import Family, data, family_of
+from .keys import Keys
+
+
+@runtime_checkable
+class HasDict(Protocol):
+    """What a configuration of transformers is here; to_dict() is what its config.json holds."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+Config = str | PathLike[str] | Mapping[str, Any] | HasDict
+
+
+class Tower(NamedTuple):
+    """One part of a model: its keys, and what its model type means."""
+
+    name: str  # text, vision, audio, or the key that it stands under
+    model_type: str
+    keys: Keys
+    family: Family | None  # None: it has no rotary embedding
+    refusal: str = ""  # why it is not described; only the text model's is raised at once
+
+
+class Towers(NamedTuple):
+    """The towers, the text model first, and the objects around them."""
+
+    found: tuple[Tower, ...]
+    around: tuple[Keys, ...]
+
+
+def read_config(config: Config) -> Mapping[str, Any]:
+    """The JSON object itself: from the path of a config.json or of its folder, as given, or from a configuration.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds no JSON.
+        TypeError: it is no object.
+    """
+    found = config.to_dict() if isinstance(config, HasDict) else config
+    if isinstance(found, str | PathLike):
+        found = _loaded(Path(found))
+    if not isinstance(found, Mapping):
+        raise TypeError(
+            f"config: got {type(found).__name__}, expected a JSON object with a model_type: the path of a "
+            "config.json or of its folder, what it holds, or a configuration of transformers."
+        )
+    return found
+
+
+def _loaded(path: Path) -> Any:
+    file = path / "config.json" if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(f"config: got {file}, which is missing, expected a config.json or a folder that has one.")
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, a number too long, nested too deep
+        raise ValueError(f"config: got {file}, which holds no JSON: {error}. Expected a config.json.") from error
+
+
+def towers(config: Config, model_type: str | None = None) -> Towers:
+    """The text model, then the other towers that families.toml names.
+
+    Args:
+        config: see `read_config`.
+        model_type: read the config as this type, whatever it says itself.
+    """
+    outer, around = Keys(read_config(config), "config"), []
+    own = model_type or outer.need("model_type", str, "it decides how the other keys are read")
+    parts = enumerate(_parts(outer, own, around))
+    found = tuple(_tower(keys, kind, is_first=index == 0) for index, (keys, kind) in parts)
+    return Towers(found, tuple(around))
+
+
+def _parts(keys: Keys, model_type: str, around: list[Keys]) -> Iterator[tuple[Keys, str]]:
+    """The object and the model type of each part; outer objects are followed to the inner ones."""
+    model_type = data()["alias"].get(model_type, model_type)
+    inner = data()["outer"].get(model_type)
+    if inner is None:
+        yield keys, model_type
+        return
+    text, *others = inner
+    if keys.get(text, dict) is None and model_type in data()["flat"]["model_types"]:
+        yield keys, inner[text]
+    else:
+        around.append(keys)
+        keys.need(text, dict, "it holds the keys of the text model")
+        yield from _nested(keys, text, inner[text], model_type, around)
+    for key in others:
+        if keys.get(key, dict):
+            yield from _nested(keys, key, inner[key], model_type, around)
+
+
+def _nested(outer: Keys, key: str, default: str, outer_type: str, around: list[Keys]) -> Iterator[tuple[Keys, str]]:
+    """The parts under a key; some older files repeat the model_type of the whole there."""
+    keys = Keys(outer.values[key], key)
+    model_type = keys.get("model_type", str, default)
+    yield from _parts(keys, default if model_type == outer_type else model_type, around)
+
+
+def _tower(keys: Keys, model_type: str, is_first: bool) -> Tower:
+    name = "text" if is_first else keys.name.removesuffix("_config")
+    try:
+        family = family_of(model_type)
+    except ValueError as error:
+        if is_first:
+            raise
+        return Tower(name, model_type, keys, None, str(error))
+    if family is not None and (is_first or family.tower != "text"):
+        name = family.tower
+    return Tower(name, model_type, keys, family)
