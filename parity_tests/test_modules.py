@@ -54,6 +54,8 @@ def test_every_module_is_its_function(strategy, x, rotated):
 def test_from_config(make):
     path = CONFIGS / "gemma-3-4b.json"
     assert make(path, "sliding_attention").spec == spec_from_config(path, "sliding_attention")
+    odd = {"model_type": "mine", "head_dim": 64, "hidden_size": 64, "num_attention_heads": 1, "rope_odd": 1}
+    assert make(odd, model_type="llama", ignore=("rope_odd",)).spec.head_dim == 64
     with pytest.raises(ValueError, match="got label=None, expected one of 'full_attention', 'sliding_attention'"):
         make(path)
 

@@ -1,13 +1,13 @@
 """Flax NNX: a module that holds a spec and calls, and an attention function for `nnx.MultiHeadAttention`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Self
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Integer
 
-from rope_spec import Arithmetic, OutOfRange, RopeSpec, Strategy, spec_from_config
+from rope_spec import Arithmetic, Config, OutOfRange, RopeSpec, Strategy, spec_from_config
 from rope_spec.strategies import check_options
 
 from .cache import grow_cache, init_cache, lookup
@@ -51,9 +51,17 @@ class RotaryEmbedding(nnx.Module):
         self.table = RopeTable(cache) if cache.tables else None
 
     @classmethod
-    def from_config(cls, config: Any, label: str | None = None, **options: Any) -> Self:
-        """From a config.json, by path or content; options as for the constructor."""
-        return cls(spec_from_config(config, label), **options)
+    def from_config(
+        cls,
+        config: Config,
+        label: str | None = None,
+        *,
+        model_type: str | None = None,
+        ignore: Collection[str] = (),
+        **options: Any,
+    ) -> Self:
+        """From a config.json, as `rope_spec.spec_from_config` reads it; options as for the constructor."""
+        return cls(spec_from_config(config, label, model_type=model_type, ignore=ignore), **options)
 
     def cos_sin(self, positions: Positions, *, seq_len: Length = None) -> Table:
         """cos and sin, `(..., S, P)`, once for each step; see `rope_jax.cos_sin`."""

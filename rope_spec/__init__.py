@@ -1,6 +1,7 @@
 """Rotary position embeddings described: what they are, their frequencies, and their exact phase. NumPy only."""
 
 from .config import (
+    Config as Config,
     context_length as context_length,
     layer_labels as layer_labels,
     read_config as read_config,

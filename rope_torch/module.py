@@ -1,11 +1,12 @@
 """PyTorch: a module that holds a spec and calls."""
 
+from collections.abc import Collection
 from typing import Any, Self
 
 import torch
 from torch import nn
 
-from rope_spec import Arithmetic, OutOfRange, RopeSpec, Strategy, spec_from_config
+from rope_spec import Arithmetic, Config, OutOfRange, RopeSpec, Strategy, spec_from_config
 from rope_spec.strategies import check_options
 
 from .cache import grow_cache, init_cache, lookup
@@ -47,9 +48,17 @@ class RotaryEmbedding(nn.Module):
         self.register_load_state_dict_pre_hook(_ignore_inv_freq)
 
     @classmethod
-    def from_config(cls, config: Any, label: str | None = None, **options: Any) -> Self:
-        """From a config.json, by path or content; options as for the constructor."""
-        return cls(spec_from_config(config, label), **options)
+    def from_config(
+        cls,
+        config: Config,
+        label: str | None = None,
+        *,
+        model_type: str | None = None,
+        ignore: Collection[str] = (),
+        **options: Any,
+    ) -> Self:
+        """From a config.json, as `rope_spec.spec_from_config` reads it; options as for the constructor."""
+        return cls(spec_from_config(config, label, model_type=model_type, ignore=ignore), **options)
 
     def cos_sin(self, positions: Positions, *, seq_len: Length = None) -> Table:
         """cos and sin, `(..., S, P)`, once for each step; see `rope_torch.cos_sin`."""

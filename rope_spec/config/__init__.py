@@ -11,4 +11,4 @@ from .specs import (
     spec_from_config as spec_from_config,
     specs_from_config as specs_from_config,
 )
-from .towers import read_config as read_config
+from .towers import Config as Config, read_config as read_config

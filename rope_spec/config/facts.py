@@ -80,9 +80,7 @@ def _head_dim(text: Keys, family: Family) -> int:
     paths, default = family.head_dim, family.head_dim_default
     named = {path: value for path in paths if "/" not in path and (value := text.quotient(path, int))}
     if len(set(named.values())) > 1:
-        raise ValueError(
-            f"{text.name}: got {named}, expected one head width. Give the width of the part that is rotated."
-        )
+        raise ValueError(f"{text.name}: got {named}, expected one head width. Give the width of the part that is rotated.")
     shares = (value for path in paths if "/" in path and (value := text.quotient(path, int)))
     width = next((value for values in (named.values(), shares) for value in values), default)
     if width is None or (width == default and any(text.is_null(path) for path in paths)):
@@ -129,20 +127,14 @@ def _rope_objects(text: Keys, family: Family, labels: Mapping[str, Family]) -> d
     new = text.get("rope_parameters", dict)
     old = None if family.by_label else text.get("rope_scaling", dict)
     if new and old and new != old:
-        raise ValueError(
-            f"{text.name}: got both rope_parameters and rope_scaling, expected one of them. Remove the stale one."
-        )
+        raise ValueError(f"{text.name}: got both rope_parameters and rope_scaling, expected one of them. Remove the stale one.")
     if new == {} and family.rope:
-        raise ValueError(
-            f"{text.name}: got rope_parameters={{}}, expected what they are, or no such key for the model's own."
-        )
+        raise ValueError(f"{text.name}: got rope_parameters={{}}, expected what they are, or no such key for the model's own.")
     found, name = new or old or {}, "rope_parameters" if new else "rope_scaling"
     if set(found) & set(labels):
         objects = _by_label(text, found, name, labels)
     elif found and family.by_label:
-        raise ValueError(
-            f"{text.name}: got one rope_parameters for all layers, expected one for each of {', '.join(labels)}."
-        )
+        raise ValueError(f"{text.name}: got one rope_parameters for all layers, expected one for each of {', '.join(labels)}.")
     else:
         objects = {label: found if own.scaled else None for label, own in labels.items()}
     return {

@@ -10,9 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from ..spec import Layout, RotateIn
 
-Axes = Literal[
-    "single", "sections", "strided", "spatial_first", "axial", "axial_shared", "axial_alternating", "alternating"
-]
+Axes = Literal["single", "sections", "strided", "spatial_first", "axial", "axial_shared", "axial_alternating", "alternating"]
 TowerName = Literal["text", "vision", "audio", "indexer"]
 ROPE_TYPES = ("default", "linear", "dynamic", "yarn", "longrope", "llama3", "proportional")
 
@@ -174,9 +172,7 @@ def family_of(model_type: str) -> Family | None:
     if model_type in data().get("without", {}).get("model_types", ()):
         return None
     if why := refusals().get(model_type):
-        raise ValueError(
-            f"config: got model_type={model_type!r}, which is not described: {why}. Build the RopeSpec yourself."
-        )
+        raise ValueError(f"config: got model_type={model_type!r}, which is not described: {why}. Build the RopeSpec yourself.")
     if model_type not in families():
         raise ValueError(_unknown(model_type))
     return families()[model_type]

@@ -8,14 +8,7 @@ from typing import Any
 
 ROPE_KEY = re.compile("rope|rotary|yarn|ntk")
 EVERY_KEY = re.compile("")
-KINDS = {
-    int: "a whole number",
-    float: "a number",
-    str: "a string",
-    bool: "true or false",
-    list: "a list",
-    dict: "an object",
-}
+KINDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", list: "a list", dict: "an object"}
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 80
 
@@ -73,9 +66,7 @@ class Keys:
         """The value of `key`; ValueError where it is absent."""
         value = self.get(key, kind)
         if value is None:
-            raise ValueError(
-                f"{self.name}: got no {key!r}, expected {KINDS[kind]}: {why}. Add the key to the config."
-            )
+            raise ValueError(f"{self.name}: got no {key!r}, expected {KINDS[kind]}: {why}. Add the key to the config.")
         return value
 
     def numbers(self, key: str, why: str) -> tuple[float, ...]:
