@@ -114,8 +114,7 @@ def _flax(shape: Shape, dtype: str) -> dict[str, Callable[[], object]]:
 
 
 def _float32_cos_sin(spec: RopeSpec, positions: Array) -> tuple[Array, Array]:
-    per_pair = positions[..., None] if spec.pairs.axes == 1 else positions[..., list(spec.pairs.axis)]
-    angle = per_pair.astype(jnp.float32) * inverse_frequencies(spec).inv_freq_float32
+    angle = spec.pairs.coordinates(positions).astype(jnp.float32) * inverse_frequencies(spec).inv_freq_float32
     return jnp.cos(angle), jnp.sin(angle)
 
 

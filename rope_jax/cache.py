@@ -99,7 +99,7 @@ def lookup(cache: RopeCache, positions: Positions, *, seq_len: Length = None, ou
 @partial(jax.jit, static_argnums=2)
 def _lookup(cache: RopeCache, positions: Array, out_of_range: OutOfRange) -> Table:
     pairs = cache.spec.pairs
-    per_pair = positions if pairs.axes == 1 else positions[..., np.array(pairs.axis)]
+    per_pair = positions if pairs.axes == 1 else pairs.coordinates(positions)
     per_pair = per_pair.astype(jnp.int32) if per_pair.dtype.itemsize < 4 else per_pair
     inside = jnp.clip(per_pair, 0, cache.capacity - 1)
     is_inside = inside == per_pair

@@ -69,7 +69,7 @@ def check(spec: RopeSpec, positions: Positions) -> None:
 def _cos_sin(spec: RopeSpec, positions: Array, seq_len: int | None, angles: Angles) -> Table:
     frequencies = inverse_frequencies(spec, seq_len)
     if angles == "exact" and not spec.real:
-        phase = phase_of(per_pair(spec, positions), limbs(frequencies.turns))
+        phase = phase_of(spec.pairs.coordinates(positions), limbs(frequencies.turns))
         return phase_cos_sin(phase, frequencies.attention_factor)
     return _float32_cos_sin(spec, positions, frequencies.inv_freq_float32)
 
@@ -77,20 +77,15 @@ def _cos_sin(spec: RopeSpec, positions: Array, seq_len: int | None, angles: Angl
 @partial(jax.jit, static_argnums=(0, 3))
 def _cos_sin_at(spec: RopeSpec, positions: Array, seq_len: Array, angles: Angles) -> Table:
     if angles == "exact" and isinstance(spec.rule, LongRope):
-        phase = phase_of(per_pair(spec, positions), limbs_at(spec, seq_len))
+        phase = phase_of(spec.pairs.coordinates(positions), limbs_at(spec, seq_len))
         return phase_cos_sin(phase, inverse_frequencies(spec).attention_factor)
     return _float32_cos_sin(spec, positions, inv_freq_at(spec, seq_len))
 
 
 def _float32_cos_sin(spec: RopeSpec, positions: Array, inv_freq: Array | np.ndarray) -> Table:
-    angle = per_pair(spec, positions).astype(jnp.float32) * inv_freq
+    angle = spec.pairs.coordinates(positions).astype(jnp.float32) * inv_freq
     factor = np.float32(inverse_frequencies(spec).attention_factor)
     return jnp.cos(angle) * factor, jnp.sin(angle) * factor
-
-
-def per_pair(spec: RopeSpec, positions: Array) -> Array:
-    """The coordinate of each pair: `(..., S) -> (..., S, 1)`, `(..., S, A) -> (..., S, P)`."""
-    return positions[..., None] if spec.pairs.axes == 1 else positions[..., np.array(spec.pairs.axis)]
 
 
 def rotate(

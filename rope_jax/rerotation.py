@@ -9,7 +9,7 @@ from jaxtyping import Array, Int32
 from rope_spec import RopeSpec, inverse_frequencies
 from rope_spec.checks import check_rerotation
 
-from .functional import Heads, Positions, check, per_pair, rotate
+from .functional import Heads, Positions, check, rotate
 from .phase import limbs, phase_cos_sin, phase_of
 
 
@@ -80,7 +80,7 @@ def _phase(spec: RopeSpec, positions: Positions, seq_len: int | None) -> Int32[A
     check(spec, positions)
     turns = inverse_frequencies(spec, spec.effective_length(seq_len)).turns
     with jax.numpy_rank_promotion("allow"):
-        return spec.sign * phase_of(per_pair(spec, jnp.asarray(positions)), limbs(turns))
+        return spec.sign * phase_of(spec.pairs.coordinates(jnp.asarray(positions)), limbs(turns))
 
 
 def _factor(spec: RopeSpec, seq_len: int | None) -> float:

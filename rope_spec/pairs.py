@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class Pairs:
     def axes(self) -> int:
         """A, the number of coordinates of a position."""
         return max(self.axis) + 1
+
+    def coordinates(self, positions: Any) -> Any:
+        """The coordinate of each pair: `(..., S) -> (..., S, 1)`, `(..., S, A) -> (..., S, P)`, in any framework."""
+        return positions[..., None] if self.axes == 1 else positions[..., np.array(self.axis)]
 
     @property
     def rungs(self) -> int:

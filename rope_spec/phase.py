@@ -10,6 +10,7 @@ at most 3.17.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -54,29 +55,39 @@ def table_rows(spec: RopeSpec, positions: range, with_factor: bool = True) -> tu
 def pair_positions(spec: RopeSpec, positions: np.ndarray) -> np.ndarray:
     """The coordinate of each pair: `(..., S) -> (..., S, 1)`, `(..., S, A) -> (..., S, P)`."""
     check_positions(spec, positions.shape, positions.dtype.name, np.issubdtype(positions.dtype, np.integer))
-    return positions[..., None] if spec.pairs.axes == 1 else positions[..., list(spec.pairs.axis)]
+    return spec.pairs.coordinates(positions)
 
 
 def phase_cos_sin(phase: np.ndarray, attention_factor: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """float32 cos and sin of a phase: int64, in units of 2 ** -32 turns, any number of turns."""
+    cos, sin, scale = integer_cos_sin(phase, attention_factor)
+    return cos.astype(np.float32) * np.float32(scale), sin.astype(np.float32) * np.float32(scale)
+
+
+def integer_cos_sin(phase: Any, attention_factor: float) -> tuple[Any, Any, float]:
+    """cos and sin as integers below 2 ** 32, and their unit. By operators alone, so that torch tensors can be given too.
+
+    A mask is 0 or -1, all bits set: `(x ^ mask) - mask` is x or -x.
+    """
     quadrant = (phase + 2**29) >> 30
     remainder = phase - (quadrant << 30)
-    u = np.abs(remainder) << 2
+    below = remainder >> 63
+    u = ((remainder ^ below) - below) << 2
     z = (u * u) >> 32 << 1
     cos, sin = 2**31 - 1 - ((_horner(COS, z) * z) >> 32), (_horner(SIN, z) * u) >> 32
     multiplier, scale = fixed_point(attention_factor)
     if multiplier:
         cos, sin = (cos * multiplier + 2**31) >> 32, (sin * multiplier + 2**31) >> 32
-    sin = np.where(remainder < 0, -sin, sin)
-    odd, cos_negative, sin_negative = quadrant & 1, (quadrant + 1) & 2, quadrant & 2
-    cos, sin = np.where(odd, sin, cos), np.where(odd, cos, sin)
-    cos, sin = np.where(cos_negative, -cos, cos), np.where(sin_negative, -sin, sin)
-    return cos.astype(np.float32) * np.float32(scale), sin.astype(np.float32) * np.float32(scale)
+    sin = (sin ^ below) - below
+    exchanged = (cos ^ sin) & -(quadrant & 1)  # both in the odd quadrants, 0 in the even ones
+    cos, sin = cos ^ exchanged, sin ^ exchanged
+    cos_negative, sin_negative = -((quadrant + 1) >> 1 & 1), -(quadrant >> 1 & 1)
+    return (cos ^ cos_negative) - cos_negative, (sin ^ sin_negative) - sin_negative, scale
 
 
-def _horner(coefficients: tuple[int, ...], z: np.ndarray) -> np.ndarray:
+def _horner(coefficients: tuple[int, ...], z: Any) -> Any:
     """`c0 - z (c1 - z (c2 - ...))`; the scales double from one coefficient to the next, so that each step shifts by 32."""
-    value = np.full_like(z, coefficients[-1])
+    value: Any = coefficients[-1]
     for coefficient in coefficients[-2::-1]:
         value = coefficient - ((value * z) >> 32)
     return value

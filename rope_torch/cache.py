@@ -101,7 +101,7 @@ def cached_cos_sin(
 
 def _lookup(cache: RopeCache, positions: Tensor, out_of_range: OutOfRange) -> Table:
     pairs = cache.spec.pairs
-    per_pair = (positions if pairs.axes == 1 else positions[..., list(pairs.axis)]).long()
+    per_pair = (positions if pairs.axes == 1 else pairs.coordinates(positions)).long()
     inside = per_pair.clamp(0, cache.capacity - 1)
     cos, sin = (_split_rows if cache.strategy == "split_table" else _rows)(cache.tables, inside, pairs.axes)
     if out_of_range == "clamp":

@@ -55,24 +55,19 @@ def cos_sin(
 def _cos_sin(spec: RopeSpec, positions: Tensor, seq_len: int | None, angles: Angles) -> Table:
     turns, inv_freq, factor = constants(spec, seq_len)
     if angles == "exact" and not spec.real:
-        return phase_cos_sin(phase_of(per_pair(spec, positions), torch.tensor(turns, device=positions.device)), factor)
+        return phase_cos_sin(phase_of(spec.pairs.coordinates(positions), torch.tensor(turns, device=positions.device)), factor)
     return _float32_cos_sin(spec, positions, torch.tensor(inv_freq, dtype=torch.float32, device=positions.device))
 
 
 def _cos_sin_at(spec: RopeSpec, positions: Tensor, seq_len: Tensor, angles: Angles) -> Table:
     if angles == "exact" and isinstance(spec.rule, LongRope):
-        return phase_cos_sin(phase_of(per_pair(spec, positions), turns_at(spec, seq_len)), constants(spec, None)[2])
+        return phase_cos_sin(phase_of(spec.pairs.coordinates(positions), turns_at(spec, seq_len)), constants(spec, None)[2])
     return _float32_cos_sin(spec, positions, inv_freq_at(spec, seq_len))
 
 
 def _float32_cos_sin(spec: RopeSpec, positions: Tensor, inv_freq: Tensor) -> Table:
-    angle, factor = per_pair(spec, positions).float() * inv_freq, constants(spec, None)[2]
+    angle, factor = spec.pairs.coordinates(positions).float() * inv_freq, constants(spec, None)[2]
     return angle.cos() * factor, angle.sin() * factor
-
-
-def per_pair(spec: RopeSpec, positions: Tensor) -> Tensor:
-    """The coordinate of each pair: `(..., S) -> (..., S, 1)`, `(..., S, A) -> (..., S, P)`."""
-    return positions[..., None] if spec.pairs.axes == 1 else positions[..., list(spec.pairs.axis)]
 
 
 def checked(spec: RopeSpec, positions: Positions) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from rope_spec import RopeSpec
 from rope_spec.checks import check_rerotation
 
-from .functional import Heads, Positions, checked, per_pair, rotate
+from .functional import Heads, Positions, checked, rotate
 from .phase import constants, phase_cos_sin, phase_of
 
 
@@ -79,7 +79,7 @@ def unrotate(
 def _phase(spec: RopeSpec, positions: Positions, seq_len: int | None) -> Int64[Tensor, "*batch pairs"]:
     positions = checked(spec, positions)
     turns = torch.tensor(constants(spec, spec.effective_length(seq_len))[0], device=positions.device)
-    return spec.sign * phase_of(per_pair(spec, positions), turns)
+    return spec.sign * phase_of(spec.pairs.coordinates(positions), turns)
 
 
 def _factor(spec: RopeSpec, seq_len: int | None) -> float:
