@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 
 Json = Annotated[Path | None, typer.Option(help="Write every record to this file.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw the ratios into this file.")]

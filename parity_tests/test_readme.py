@@ -11,7 +11,7 @@ import typer
 
 import benchmarks.__main__
 import examples.smollm2.__main__
-import rope_parity.__main__
+import rope_parity.command
 from rope_spec.config.family import families
 
 MODULES = {"benchmarks": benchmarks.__main__.app, "examples.smollm2": examples.smollm2.__main__.app}
@@ -45,7 +45,7 @@ def test_a_command_is_understood(command):
         project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
         assert extra and arguments[0] == "install" and extra[1] in project["optional-dependencies"]
     elif program == "rope-parity":
-        group = typer.main.get_command(rope_parity.__main__.app)
+        group = typer.main.get_command(rope_parity.command.app)
         name, *options = arguments or ["report"]
         group.commands[name].make_context(name, options)
     else:

@@ -1,1 +1,10 @@
 """The referee: measures RoPE implementations against each other, transformers and exact arithmetic."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("rope-parity")
+except PackageNotFoundError:  # a checkout that is not installed
+    __version__ = "0+unknown"
+
+INSTALL = "pip install 'rope-parity[parity]'"  # brings what the command needs

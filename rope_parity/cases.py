@@ -97,8 +97,6 @@ def named(config: str) -> list[Case]:
     path = Path(config)
     if path.is_file():
         return cases_of(path.parent.name if path.stem == "config" else path.stem, path)
-    from transformers import CONFIG_MAPPING, AutoConfig
+    from .reference import default_config
 
-    if config not in CONFIG_MAPPING:
-        raise ValueError(f"report: got {config!r}, expected the path of a config.json or a model_type of transformers.")
-    return cases_of(config, AutoConfig.for_model(config).to_dict())
+    return cases_of(config, default_config(config))

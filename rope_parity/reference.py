@@ -17,6 +17,15 @@ from .backends import array, tensor
 from .measure import DTYPES
 
 
+def default_config(model_type: str) -> dict[str, Any]:
+    """transformers' default configuration for a model_type."""
+    from transformers import CONFIG_MAPPING, AutoConfig
+
+    if model_type not in CONFIG_MAPPING:
+        raise ValueError(f"report: got {model_type!r}, expected the path of a config.json or a model_type of transformers.")
+    return AutoConfig.for_model(model_type).to_dict()
+
+
 class Reference:
     """The rotary embedding of a model as transformers builds it from the same config.json."""
 

@@ -16,6 +16,7 @@ from rich.console import Console, Group
 from rich.progress import track
 from rich.table import Table
 
+from . import INSTALL
 from .backends import devices
 from .bounds import DERIVATIONS
 from .cases import Case
@@ -37,7 +38,7 @@ def run(cases: Sequence[Case], console: Console, on: Sequence[str] | None = None
 def environment() -> dict:
     """What the figures depend on, and what was not there to be measured."""
     packages = {name: _version(name) for name in PACKAGES}
-    missing = [f"package {name}" for name, found in packages.items() if found is None]
+    missing = [f"package {name}: {INSTALL}" for name, found in packages.items() if found is None]
     missing += [] if "gpu" in devices() else ["a GPU that both jax and torch see"]
     machine = {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()}
     return {"python": platform.python_version(), "packages": packages, "devices": devices(), "missing": missing, **machine}

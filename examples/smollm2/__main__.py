@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 
 Prompt = Annotated[str, typer.Argument(help="The text that is continued.")]
 Tokens = Annotated[int, typer.Option(min=1, help="How many tokens are generated.")]
