@@ -91,8 +91,9 @@ def _head_dim(text: Keys, family: Family) -> int:
 
 
 def _theta(rope: Keys, text: Keys, family: Family, head_dim: int) -> float:
-    paths, default = ((), None) if family.by_label else (family.theta, family.theta_default)
-    theta = _single_value(rope, text, "rope_theta", paths, default)
+    default = None if family.by_label else family.theta_default
+    theta = rope.get("rope_theta", float) if family.by_label else None  # the config's own is for labels that have none
+    theta = theta or _single_value(rope, text, "rope_theta", family.theta, default)
     alpha = rope.get("alpha", float) if family.alpha else None
     return theta * alpha ** (head_dim / (head_dim - 2)) if alpha else theta
 

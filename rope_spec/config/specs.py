@@ -130,7 +130,13 @@ def _check_unread(found: Towers, ignore: Collection[str]) -> None:
         raise TypeError(f'ignore: got {ignore!r}, expected names of keys, such as ("some_key",).')
     objects = [(keys, found.found[0].model_type) for keys in found.around]
     objects += [(tower.keys, tower.model_type) for tower in found.found if not tower.refusal]
-    unread = [entry for keys, kind in objects for entry in keys.unread() if not _is_harmless(*entry, kind)]
+    text = found.found[0].keys
+    unread = [
+        (keys, key)
+        for part, kind in objects
+        for keys, key in part.unread()
+        if not _is_harmless(keys, key, kind) and not (part is not text and _says_the_same(keys, text, key))
+    ]
     left = [(keys.name, str(key)) for keys, key in unread if key not in ignore]
     if left:
         name, keys = left[0][0], sorted({key for name, key in left if name == left[0][0]})
@@ -144,6 +150,11 @@ def _check_unread(found: Towers, ignore: Collection[str]) -> None:
             f"ignore: got {', '.join(map(repr, read))}, which decides the rotation, expected keys that nothing reads. "
             "Change its value in the config instead."
         )
+
+
+def _says_the_same(keys: Keys, text: Keys, key: str) -> bool:
+    """Whether the text model has the same key with the same value: some files have rope keys inside and outside."""
+    return key in text.values and keys.values[key] == text.values[key]
 
 
 def _is_harmless(keys: Keys, key: str, model_type: str) -> bool:

@@ -88,7 +88,7 @@ def _parts(keys: Keys, model_type: str, around: list[Keys]) -> Iterator[tuple[Ke
         yield keys, model_type
         return
     text, *others = inner
-    if keys.get(text, dict) is None and model_type in data()["flat"]["model_types"]:
+    if keys.get(text, dict) is None and _is_flat(model_type, inner[text]):
         yield keys, inner[text]
     else:
         around.append(keys)
@@ -99,10 +99,15 @@ def _parts(keys: Keys, model_type: str, around: list[Keys]) -> Iterator[tuple[Ke
             yield from _nested(keys, key, inner[key], model_type, around)
 
 
+def _is_flat(model_type: str, text_type: str) -> bool:
+    """Whether the keys of the text model may stand at the top: in older files of some types, or where none counts."""
+    return model_type in data()["flat"]["model_types"] or text_type in data()["without"]["model_types"]
+
+
 def _nested(outer: Keys, key: str, default: str, outer_type: str, around: list[Keys]) -> Iterator[tuple[Keys, str]]:
     """The parts under a key; some older files repeat the model_type of the whole there."""
     keys = Keys(outer.values[key], key)
-    model_type = keys.get("model_type", str, default)
+    model_type = keys.get("model_type", str) or default
     yield from _parts(keys, default if model_type == outer_type else model_type, around)
 
 
