@@ -1,4 +1,4 @@
-"""A package imports without the frameworks that it does not need: shown where they are not installed."""
+"""Each package can be imported where what it does not need is not installed."""
 
 import pytest
 
