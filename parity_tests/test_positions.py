@@ -1,10 +1,13 @@
 """Positions for padding, packing and images, against counting by hand and transformers' own code."""
 
+import importlib
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from rope_spec import grid_positions, mrope_positions, positions_from_mask, positions_from_segments
+from rope_spec import grid_positions, mrope_delta, mrope_positions, positions_from_mask, positions_from_segments
 
 
 @pytest.mark.parametrize("pad", ["left", "right", "both"])
@@ -39,28 +42,163 @@ def test_a_grid_goes_square_by_square(grid, merge):
     assert grid_positions(grid, merge).tolist() == expected
 
 
-def test_mrope_is_what_qwen2_vl_counts():
-    """Text, a picture, text, a video, text: against `get_rope_index` of transformers."""
-    from transformers import Qwen2VLConfig
-    from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLModel
+IMAGE, VIDEO, START, TEXT = range(1, 5)  # token ids; the first two are the kinds of transformers as well
+MODELS = {
+    "qwen2_vl": "Qwen2VLModel",
+    "qwen2_5_vl": "Qwen2_5_VLModel",
+    "qwen3_vl": "Qwen3VLModel",
+    "qwen2_5_omni": "Qwen2_5OmniPreTrainedModelForConditionalGeneration",
+}
 
-    config = Qwen2VLConfig(text_config={"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 4})
-    parts = [5, (1, 8, 12), 3, (3, 4, 6), 2]
-    kinds = [0, 1, 0, 2, 0]
-    lengths = [part if isinstance(part, int) else np.prod(part) // 4 for part in parts]
-    types = torch.tensor(np.repeat(kinds, lengths))[None]
-    special = {1: config.image_token_id, 2: config.video_token_id}
-    ids = torch.tensor([special.get(int(kind), 7) for kind in types[0]])[None]
-    with torch.device("meta"):
-        model = Qwen2VLModel.__new__(Qwen2VLModel)
-        torch.nn.Module.__init__(model)
-        model.config = config
-    grids = torch.tensor([parts[1]]), torch.tensor([parts[3]])
-    theirs, _ = model.get_rope_index(ids, mm_token_type_ids=types, image_grid_thw=grids[0], video_grid_thw=grids[1])
-    assert mrope_positions(parts).tolist() == theirs[:, 0].T.tolist()
+
+def model_of(name, rate=1):
+    """A model of transformers without weights, for its `get_rope_index`."""
+    cls = getattr(importlib.import_module(f"transformers.models.{name}.modeling_{name}"), MODELS[name])
+    model = cls.__new__(cls)
+    torch.nn.Module.__init__(model)
+    vision = SimpleNamespace(spatial_merge_size=2, tokens_per_second=rate)
+    model.config = SimpleNamespace(
+        image_token_id=IMAGE,
+        video_token_id=VIDEO,
+        vision_start_token_id=START,
+        audio_token_id=-1,
+        audio_start_token_id=-1,
+        position_id_per_seconds=rate,
+        seconds_per_chunk=2,
+        vision_config=vision,
+    )
+    model.spatial_merge_size = 2
+    return model
+
+
+def random_parts(rng, longest=6):
+    """Texts with images, which have one frame, and videos, which have more; and an interval for each grid."""
+    parts = [int(rng.integers(2, 9))]
+    for _ in range(rng.integers(1, 6)):
+        frames = int(rng.choice([1, rng.integers(2, longest + 1)]))
+        parts += [(frames, *(2 * rng.integers(1, 9, 2)).tolist()), int(rng.integers(2, 9))]
+    seconds = rng.choice([1 / 12, 2 / 25, 0.5, 1.0, *rng.uniform(0, 3, 4)], len(parts) // 2)
+    return parts, np.float32(seconds).tolist()
+
+
+def tokens_of(parts):
+    """Token ids, the kind of each, and the grids of images and of videos; `START` ends the text before a grid."""
+    ids = []
+    for part in parts:
+        if isinstance(part, int):
+            ids += [TEXT] * (part - 1) + [START]
+        else:
+            ids += [IMAGE if part[0] == 1 else VIDEO] * (np.prod(part) // 4)
+    ids = torch.tensor([ids[:-1] + [TEXT]])
+    grids = [part for part in parts if not isinstance(part, int)]
+    images, videos = [g for g in grids if g[0] == 1], [g for g in grids if g[0] > 1]
+    return ids, ids * (ids < START), torch.tensor(images) if images else None, torch.tensor(videos) if videos else None
+
+
+def of_videos(parts, seconds):
+    grids = [part for part in parts if not isinstance(part, int)]
+    return torch.tensor([s for s, grid in zip(seconds, grids, strict=True) if grid[0] > 1])
+
+
+def fits(parts, seconds, rate):
+    """Whether the time of each video stays below its rows or columns, so that text goes on after those."""
+    grids = [part for part in parts if not isinstance(part, int)]
+    return all(int((g[0] - 1) * s * rate) < max(g[1:]) // 2 for g, s in zip(grids, seconds, strict=True))
+
+
+def expect_same(ours, theirs):
+    assert ours.dtype == np.int32 and ours.tolist() == theirs[0][:, 0].T.tolist()
+    assert mrope_delta(ours) == theirs[1].item()
+
+
+def test_mrope_is_what_qwen2_vl_counts(rng):
+    """Which counts frames; of 200 sequences those whose frames are fewer than rows or columns."""
+    model, compared = model_of("qwen2_vl"), 0
+    for parts, _ in (random_parts(rng) for _ in range(200)):
+        if fits(parts, [1.0] * (len(parts) // 2), 1):
+            ids, kinds, images, videos = tokens_of(parts)
+            expect_same(mrope_positions(parts), model.get_rope_index(ids, kinds, images, videos))
+            compared += 1
+    assert compared > 50
+
+
+@pytest.mark.parametrize("rate", [1, 2, 4])
+def test_mrope_is_what_qwen2_5_vl_counts(rate, rng):
+    """Seconds, of which it takes one for each video, times a power of two."""
+    model, compared = model_of("qwen2_5_vl", rate), 0
+    for parts, seconds in (random_parts(rng) for _ in range(200)):
+        if fits(parts, seconds, rate):
+            ids, kinds, images, videos = tokens_of(parts)
+            theirs = model.get_rope_index(ids, kinds, images, videos, of_videos(parts, seconds))
+            expect_same(mrope_positions(parts, tokens_per_second=rate, second_per_grid=seconds), theirs)
+            compared += 1
+    assert compared > 50
+
+
+def test_text_after_a_long_video():
+    """The Qwen2.5-VL of transformers goes on after the rows, on numbers that the video has had; Omni does as we do."""
+    parts, options = [3, (4, 4, 4), 3], {"tokens_per_second": 2, "second_per_grid": 1.0}
+    ids, kinds, images, videos = tokens_of(parts)
+    theirs = model_of("qwen2_5_vl", 2).get_rope_index(ids, kinds, images, videos, torch.tensor([1.0]))[0][:, 0].T.numpy()
+    ours = mrope_positions(parts, **options)
+    assert (ours[:-3] == theirs[:-3]).all() and ours[:-3].max() == 3 + 3 * 2
+    assert theirs[-3:, 0].tolist() == [5, 6, 7] and ours[-3:, 0].tolist() == [10, 11, 12]
+
+
+@pytest.mark.parametrize("rate", [2, 25])
+def test_mrope_is_what_qwen2_5_omni_counts(rate, rng):
+    """Seconds at its own rate, videos of any length, and text after the largest number."""
+    model = model_of("qwen2_5_omni", rate)
+    for parts, seconds in (random_parts(rng, longest=40) for _ in range(100)):
+        ids, _, images, videos = tokens_of(parts)
+        theirs = model.get_rope_index(ids, images, videos, second_per_grids=of_videos(parts, seconds))
+        expect_same(mrope_positions(parts, tokens_per_second=rate, second_per_grid=seconds), theirs)
+
+
+def test_mrope_is_what_qwen3_vl_counts(rng):
+    """It writes the time as text: each frame of a video is a grid of its own."""
+    model = model_of("qwen3_vl")
+    for _ in range(50):
+        frames, texts = int(rng.integers(1, 6)), rng.integers(2, 9, 8).tolist()
+        grid = (1, *(2 * rng.integers(1, 9, 2)).tolist())
+        parts = [texts[0], *(part for text in texts[:frames] for part in (grid, text))]
+        ids, kinds, _, _ = tokens_of(parts)
+        videos = torch.tensor([(frames, *grid[1:])])
+        expect_same(mrope_positions(parts), model.get_rope_index(ids, 2 * kinds, video_grid_thw=videos))
+
+
+def test_mrope_delta_continues_a_prompt():
+    prompt, answer = [4, (1, 8, 12), 3], 5
+    positions = mrope_positions(prompt)
+    whole = mrope_positions([*prompt[:-1], prompt[-1] + answer])
+    index = np.arange(len(positions), len(whole))
+    assert (whole[len(positions) :] == (index + mrope_delta(positions))[:, None]).all()
+    assert mrope_delta(mrope_positions([7])) == mrope_delta(mrope_positions([])) == 0
 
 
 @pytest.mark.parametrize("call", [lambda: grid_positions((1, 3, 4), 2), lambda: mrope_positions([2, (1, 4, 5)])])
 def test_a_grid_that_does_not_merge(call):
     with pytest.raises(ValueError, match=r"grid: got \(1, .*\), expected \(frames, rows, columns\), .* multiples of merge=2"):
         call()
+
+
+BAD_TIMES = {
+    "an interval for each grid": ({"second_per_grid": [1.0, 1.0]}, "got 2 intervals for 1 grids, expected one number for all"),
+    "back in time": ({"second_per_grid": -1.0}, "got second_per_grid=-1.0 .* expected times from 0"),
+    "nan": ({"tokens_per_second": float("nan")}, "tokens_per_second=nan for 3 frames, expected times from 0"),
+    "infinite": ({"second_per_grid": float("inf")}, "got second_per_grid=inf .* expected times from 0"),
+    "beyond int32": ({"tokens_per_second": 2e9}, "tokens_per_second=2000000000.0 for 3 frames, .* what int32 holds"),
+}
+
+
+@pytest.mark.parametrize("options, message", BAD_TIMES.values(), ids=BAD_TIMES)
+def test_times_that_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        mrope_positions([2, (3, 4, 4)], **options)
+
+
+def test_texts_that_are_refused():
+    with pytest.raises(ValueError, match="got a text of -3 tokens, expected 0 or more"):
+        mrope_positions([2, -3])
+    with pytest.raises(ValueError, match="positions: got 0 to 2147483651, expected int32"):
+        mrope_positions([(3, 4, 4), 3], tokens_per_second=(2**30 - 1) * 1.0)

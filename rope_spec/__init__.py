@@ -14,6 +14,7 @@ from .pairs import Pairs as Pairs
 from .phase import cos_sin as cos_sin
 from .positions import (
     grid_positions as grid_positions,
+    mrope_delta as mrope_delta,
     mrope_positions as mrope_positions,
     positions_from_mask as positions_from_mask,
     positions_from_segments as positions_from_segments,

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .checks import check_int32
+
 Grid = tuple[int, int, int]
+TEXT = (int, np.integer)  # what a part of text is: a number of tokens
 
 
 def positions_from_mask(mask: np.ndarray) -> np.ndarray:
@@ -56,33 +59,100 @@ def grid_positions(grid: Grid, merge: int = 1) -> np.ndarray:
     return np.tile(squares.swapaxes(1, 2).reshape(-1, 2), (frames, 1)).astype(np.int32)
 
 
-def mrope_positions(parts: Sequence[int | Grid], merge: int = 2) -> np.ndarray:
-    """Time, row and column of each token of a sequence of text and images, as M-RoPE counts them (arXiv:2409.12191).
+def mrope_positions(
+    parts: Sequence[int | Grid],
+    merge: int = 2,
+    *,
+    tokens_per_second: float = 1.0,
+    second_per_grid: float | Sequence[float] = 1.0,
+) -> np.ndarray:
+    """Time, row and column of each token of a text with images and videos, as M-RoPE counts them.
 
-    Text has the same number on all three axes. The tokens of an image start where the text stopped and count each axis for
-    itself; text goes on after the largest number so far (transformers 5.23 leaves the frames out of that; no difference
-    while there are fewer than rows or columns).
+    Text has the same number on all three axes, and so has sound. The tokens of an image or video start
+    where the text stopped and count each axis for itself; frame t has the time
+    `int(t * second_per_grid * tokens_per_second)`. Text goes on after the largest number so far. (The
+    Qwen2-VL and Qwen2.5-VL of transformers 5.24 leave time out of that, Qwen2.5-Omni does not: no
+    difference while the time of a video stays below its rows or columns.)
 
     Args:
-        parts: in their order the number of tokens of a text, or the grid `(T, H, W)` of patches of an image or video.
+        parts: in their order the number of tokens of a text, or the grid `(T, H, W)` of patches of an
+            image or video. For Qwen3-VL, which writes the time as text, each frame is a grid of its own.
         merge: patches that become one token along rows and along columns.
+        tokens_per_second: how much the time grows in a second: `tokens_per_second` of Qwen2.5-VL's
+            vision_config (2 in what is published), `position_id_per_seconds` of Qwen2.5-Omni (25).
+        second_per_grid: seconds from one frame of a grid to the next, one number for all grids or one
+            for each; an image has one frame, so that any number will do. The default counts frames.
 
     Returns:
         int32 `(S, 3)`.
 
     Raises:
-        ValueError: rows or columns are no multiple of `merge`.
+        ValueError: rows or columns are no multiple of `merge`, there are not as many intervals as grids,
+            an interval is negative or not finite, or a position does not fit in int32.
+
+    Source:
+        arXiv:2409.12191 (Qwen2-VL), arXiv:2502.13923 (Qwen2.5-VL), arXiv:2503.20215 (Qwen2.5-Omni).
     """
+    intervals = iter(_one_per_grid(second_per_grid, parts))
     start, found = 0, [np.zeros((0, 3), np.int64)]
     for part in parts:
-        if isinstance(part, (int, np.integer)):
-            axes = np.repeat(np.arange(part)[:, None], 3, axis=1)
+        if isinstance(part, TEXT):
+            axes = _text_tokens(part)
         else:
-            frames, rows, columns = _checked(part, merge)
-            axes = np.indices((frames, rows // merge, columns // merge)).reshape(3, -1).T
+            axes = _grid_tokens(_checked(part, merge), merge, next(intervals), tokens_per_second)
         found.append(start + axes)
         start = int(found[-1].max(initial=start - 1)) + 1
+    check_int32(0, start - 1)
     return np.concatenate(found).astype(np.int32)
+
+
+def mrope_delta(positions: np.ndarray) -> int:
+    """What is added to the index of a token to get its position while text is decoded after a prompt.
+
+    Token n, counted from 0 with the prompt, has the position `n + mrope_delta(positions)` on all axes:
+    `rope_deltas` of transformers.
+
+    Args:
+        positions: of the whole prompt `(S, 3)`, from `mrope_positions`.
+    """
+    return int(np.max(positions, initial=-1)) + 1 - len(positions)
+
+
+def _text_tokens(count: int | np.integer) -> np.ndarray:
+    if count < 0:
+        raise ValueError(f"mrope_positions: got a text of {count} tokens, expected 0 or more.")
+    return np.repeat(np.arange(count)[:, None], 3, axis=1)
+
+
+def _one_per_grid(second_per_grid: float | Sequence[float], parts: Sequence[int | Grid]) -> list[float]:
+    grids = sum(not isinstance(part, TEXT) for part in parts)
+    if isinstance(second_per_grid, (int, float, np.number)):
+        return [float(second_per_grid)] * grids
+    intervals = list(second_per_grid)
+    if len(intervals) != grids:
+        raise ValueError(
+            f"second_per_grid: got {len(intervals)} intervals for {grids} grids, expected one number for "
+            "all, or one for each grid of parts. Give an image 1.0: it has one frame."
+        )
+    return intervals
+
+
+def _grid_tokens(grid: Grid, merge: int, interval: float, tokens_per_second: float) -> np.ndarray:
+    """`(S, 3)` from 0 on; float32 products in the order of Qwen2.5-Omni.
+
+    Qwen2.5-VL multiplies the interval by tokens_per_second first, which is the same for a power of two.
+    """
+    frames, rows, columns = grid
+    longest = (frames - 1) * interval * tokens_per_second
+    if not all(0 <= number < 2**31 for number in (interval, tokens_per_second, longest)):
+        raise ValueError(
+            f"mrope_positions: got second_per_grid={interval} and tokens_per_second={tokens_per_second} "
+            f"for {frames} frames, expected times from 0 to what int32 holds. Give both in seconds, above 0."
+        )
+    times = np.arange(frames, dtype=np.float32) * np.float32(interval) * np.float32(tokens_per_second)
+    axes = np.indices((frames, rows // merge, columns // merge)).reshape(3, -1).T
+    axes[:, 0] = times.astype(np.int64)[axes[:, 0]]
+    return axes
 
 
 def _checked(grid: Grid, merge: int) -> Grid:
