@@ -95,7 +95,11 @@ BAD = {
     "unread key": (changed(rope_ratio=50), ValueError, "got 'rope_ratio', which nothing here reads"),
     "unread rope key": (changed({"beta": 1}), ValueError, "rope_scaling: got 'beta', which nothing here reads"),
     "scaling": (changed(rope_scaling="llama3"), TypeError, "got rope_scaling='llama3', expected an object"),
-    "head width": ({"model_type": "llama"}, ValueError, "got none of head_dim, hidden_size/num_attention_heads"),
+    "head width": (
+        {"model_type": "llama", "hidden_size": 4096},
+        ValueError,
+        "got none of head_dim, hidden_size/num_attention_heads",
+    ),
     "heads": (changed(num_attention_heads=32.5), TypeError, "got num_attention_heads=32.5, expected a whole number"),
     "two spellings": (
         changed(rope_parameters={"rope_type": "default"}),
@@ -185,8 +189,8 @@ def test_a_vision_tower_is_a_label_of_its_own():
 
 
 def test_what_is_known_and_not_described_says_why():
-    with pytest.raises(ValueError, match="model_type='phimoe', which is not described: its LongRoPE has factors of its own"):
-        specs_from_config({"model_type": "phimoe"})
+    with pytest.raises(ValueError, match="model_type='ultrabert', which is not described: it lists theta layer by layer"):
+        specs_from_config({"model_type": "ultrabert"})
 
 
 SMOLLM3 = changed(model_type="smollm3", num_hidden_layers=8)

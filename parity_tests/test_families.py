@@ -14,6 +14,15 @@ UNREFERENCED = {  # model types whose table or function in transformers has anot
     "deepseek_v2": "complex table",
     "llama4_text": "complex table",
     "pixtral": "its class keeps the whole table, not the ladder",
+    "llama4_vision_model": "complex table",
+    "gemma4_vision": "blocks of channels by axis",
+    "neomme": "two axes beside labels",
+    "dots3_note_text": "its inverse frequencies differ by more than 1 ULP",
+    **dict.fromkeys(("pe_video_encoder", "cohere_compass_text"), "its default raises"),
+    **dict.fromkeys(("exaone", "internlm3", "iquestcoder", "sarvam_mla", "sarvam_moe"), "the model of another type"),
+    **dict.fromkeys(("gptj", "codegen", "roformer"), "a table by position, sine before cosine"),
+    **dict.fromkeys(("wav2vec2-bert", "wav2vec2-conformer", "seamless_m4t"), "rotates within its attention class"),
+    **dict.fromkeys(("evolla_saprot", "qwen3_omni_moe_code2wav", "stablelm_epoch"), "no model_type of transformers"),
 }
 ALSO = {  # keys that the configuration classes check against each other
     "bamba": {"hidden_size": 4096, "num_attention_heads": 32},
@@ -23,10 +32,17 @@ ALSO = {  # keys that the configuration classes check against each other
     "dots3_note_audio_encoder": {"hidden_size": 1280, "num_attention_heads": 20},
     "dots3_note_vision_encoder": {"adapter_in_dim": 480},
     "beam": {"num_key_value_heads": 2},
+    "zamba2": {"attention_head_dim": 80, "hidden_size": 240, "layers_block_type": ["linear_attention", "hybrid"] * 4},
+    "step3p5": {"layer_types": ["full_attention", "sliding_attention"] * 4},
     "zaya": {"sliding_window": 64},
 }
 ZEROS = ("pe_audio_encoder", "pe_audio_video_encoder", "pe_video_encoder")  # their matrix product makes +0 of -0
 CLASSES = {  # where the name of the configuration does not lead to the rotary class
+    "mimi_decoder": "MimiRotaryEmbedding",
+    "mimi_encoder": "MimiRotaryEmbedding",
+    "pocket_tts_audio_tokenizer_decoder": "PocketTTSAudioTokenizerRotaryEmbedding",
+    "pocket_tts_audio_tokenizer_encoder": "PocketTTSAudioTokenizerRotaryEmbedding",
+    "step3p5": "Step3p7RotaryEmbedding",
     "qwen2_5_omni_talker": "Qwen2_5OmniRotaryEmbedding",
     "qwen3_omni_moe_text": "Qwen3OmniMoeThinkerTextRotaryEmbedding",
     "qwen3_omni_moe_talker_text": "Qwen3OmniMoeTalkerRotaryEmbedding",

@@ -17,6 +17,7 @@ RULES = {
     "yarn, own attention factor": Yarn(8.0, 2048, beta_fast=24.0, beta_slow=2.0, attention_factor=0.9),
     "longrope": LongRope(FACTORS, tuple(2 * f for f in FACTORS), 4096, 32.0),
     "llama3": Llama3(8.0, 1.0, 4.0, 8192),
+    "llama3, a step": Llama3(16.0, 1.0, 1.0, 8192),
     "proportional": Proportional(8, 8.0),
     "explicit": Explicit(tuple(0.9**k for k in range(32)), 1.3),
 }

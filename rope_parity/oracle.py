@@ -117,6 +117,8 @@ def _rung(spec: RopeSpec, k: int, seq_len: int | None) -> Real:
 def _llama3_rung(plain: Real, rule) -> Real:
     """By the number of turns within the original context: few are stretched, many kept, a linear blend between."""
     turns = rule.original_max_position_embeddings * plain / (2 * mp.pi)
+    if rule.low_freq_factor == rule.high_freq_factor:  # a step
+        return plain if turns >= rule.low_freq_factor else plain / mpf(rule.factor)
     keep = (turns - rule.low_freq_factor) / (rule.high_freq_factor - mpf(rule.low_freq_factor))
     keep = min(max(keep, mpf(0)), mpf(1))
     return plain * (keep + (1 - keep) / mpf(rule.factor))

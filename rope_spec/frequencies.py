@@ -116,7 +116,7 @@ def _llama3(w: np.ndarray, rule: Llama3, number: Number) -> np.ndarray:
     inv_freq, length = 1 / w, number(rule.original_max_position_embeddings)
     factor, low, high = number(rule.factor), number(rule.low_freq_factor), number(rule.high_freq_factor)
     wavelength = 2 * _pi(number) / inv_freq
-    smooth = (length / wavelength - low) / (high - low)
+    smooth = (length / wavelength - low) / (high - low) if low != high else 1
     blend = (1 - smooth) * inv_freq / factor + smooth * inv_freq
     return np.where(wavelength > length / low, inv_freq / factor, np.where(wavelength < length / high, inv_freq, blend))
 

@@ -92,7 +92,10 @@ class LongRope:
 
 @dataclass(frozen=True)
 class Llama3:
-    """Long wavelengths are stretched by `factor`, short ones kept, smooth between. Source: Llama 3.1, arXiv:2407.21783."""
+    """Long wavelengths are stretched by `factor`, short ones kept, smooth between. Source: Llama 3.1, arXiv:2407.21783.
+
+    Where `low_freq_factor` is `high_freq_factor` there is nothing between, as in Llama-4-Scout.
+    """
 
     factor: float
     low_freq_factor: float
@@ -101,10 +104,10 @@ class Llama3:
 
     def __post_init__(self):
         _positive(self, *(field.name for field in fields(self)))
-        if self.low_freq_factor >= self.high_freq_factor:
+        if self.low_freq_factor > self.high_freq_factor:
             low, high = self.low_freq_factor, self.high_freq_factor
             raise ValueError(
-                f"Llama3: got low_freq_factor={low} and high_freq_factor={high}, expected the first below the second."
+                f"Llama3: got low_freq_factor={low} and high_freq_factor={high}, expected the first not above the second."
             )
 
 

@@ -1,15 +1,18 @@
 """Stage two: from a tower to the facts of each kind of layer, typed and in one spelling, whichever the config has."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..spec import Layout, RotateIn
 from .family import Axes, Family
 from .keys import ROPE_KEY, Keys, shown
+from .ropes import rope_objects
 from .scaling import rule_facts
 from .towers import Tower
 
+KEY = re.compile(r"[a-z]\w*")
 WIDEST = 2**16  # no head is wider; a wider one would only fill the memory
 
 
@@ -22,7 +25,10 @@ class Facts:
     theta: float
     rule: str  # a rope type in today's spelling; `default` for none
     parameters: Mapping[str, Any]  # the fields of the rule
+    start: int  # the first rotated channel
     axes: Axes
+    axis_count: int
+    width_first: bool
     sections: tuple[int, ...]
     read: Layout
     write: Layout | None
@@ -37,37 +43,37 @@ def facts_of(tower: Tower) -> dict[str, Facts | None]:
         text.skip(ROPE_KEY)
         return {tower.name: None}
     labels = family.labels or {tower.name: family}
-    rotates, ropes = _rotates(text, family), _rope_objects(text, family, labels)
+    rotates, ropes = _rotates(text, family), rope_objects(tower, labels)
     nope = {label for label, own in labels.items() if own.nope} if _has_nope_layers(text, family) else set()
     facts = {}
     for label, own in labels.items():
-        if not rotates or label in nope:
-            ropes[label].skip()
-            facts[label] = None
+        rope = ropes[label]
+        if rotates and label not in nope and rope is not None:
+            facts[label] = _facts(text, rope, own)
         else:
-            facts[label] = _facts(text, ropes[label], own)
+            facts[label] = None
+            _skip(rope)
     if not rotates:
         text.skip(ROPE_KEY)
     text.read |= {key for key in _layer_keys(family) if key}
-    return facts
+    return facts | _indexer(text, family, facts)
 
 
 def _facts(text: Keys, rope: Keys, family: Family) -> Facts:
     head_dim = _head_dim(text, family)
-    share = 1.0
-    if family.partial is not None:
-        share = _single_value(rope, text, "partial_rotary_factor", family.partial, family.partial_default)
-    rotary_dim = int(head_dim * share)
     rule, parameters = rule_facts(rope, text, family, head_dim)
     rope.read.update(family.ignores)
     text.read.update(family.unused)
     return Facts(
         head_dim=head_dim,
-        rotary_dim=rotary_dim,
+        rotary_dim=_rotary_dim(rope, text, family, head_dim),
+        start=0,
         theta=_theta(rope, text, family, head_dim),
         rule=rule,
         parameters=parameters,
         axes=family.axes,
+        axis_count=family.axis_count,
+        width_first=family.width_first,
         sections=() if not family.sections else _sections(rope, family),
         read=family.read if text.get(family.interleave_key, bool, True) else "half",
         write=family.write,
@@ -78,29 +84,47 @@ def _facts(text: Keys, rope: Keys, family: Family) -> Facts:
 
 def _head_dim(text: Keys, family: Family) -> int:
     paths, default = family.head_dim, family.head_dim_default
-    named = {path: value for path in paths if "/" not in path and (value := text.quotient(path, int))}
+    named = {path: value for path in paths if path.isidentifier() and (value := text.amount(path, int))}
     if len(set(named.values())) > 1:
         raise ValueError(f"{text.name}: got {named}, expected one head width. Give the width of the part that is rotated.")
-    shares = (value for path in paths if "/" in path and (value := text.quotient(path, int)))
-    width = next((value for values in (named.values(), shares) for value in values), default)
-    if width is None or (width == default and any(text.is_null(path) for path in paths)):
+    shares = (value for path in paths if not path.isidentifier() and (value := text.amount(path, int)))
+    width = next((value for values in (named.values(), shares) for value in values), None)
+    is_told = any(key in text.values for path in paths for key in KEY.findall(path))
+    width = default if width is None and not is_told else width
+    if width is None:
         raise ValueError(f"{text.name}: got none of {', '.join(paths)}, expected one of them for the head width.")
     if not 1 <= width <= WIDEST:
         raise ValueError(f"{text.name}: got a head width of {shown(width)}, expected 1 to {WIDEST}.")
     return width
 
 
+def _rotary_dim(rope: Keys, text: Keys, family: Family, head_dim: int) -> int:
+    """The number of rotated channels: a share of the head, or a number of its own; both agree where both are given."""
+    share = 1.0
+    if family.partial is not None:
+        share = _single_value(rope, text, "partial_rotary_factor", family.partial, family.partial_default)
+    named = {key: value for key in family.rotary_dim if (value := text.get(key, int))}
+    number = next(iter(named.values()), family.rotary_dim_default)
+    if number is None or number == int(head_dim * share):
+        return int(head_dim * share)
+    if family.partial is not None:
+        raise ValueError(
+            f"{text.name}: got {named}, and {int(head_dim * share)} channels as the share {share} of {head_dim}, "
+            "expected one number of rotated channels. Give it once."
+        )
+    return number
+
+
 def _theta(rope: Keys, text: Keys, family: Family, head_dim: int) -> float:
-    default = None if family.by_label else family.theta_default
-    theta = rope.get("rope_theta", float) if family.by_label else None  # the config's own is for labels that have none
-    theta = theta or _single_value(rope, text, "rope_theta", family.theta, default)
+    theta = rope.get("rope_theta", float) if family.by_label else None  # the config's own is for labels without one
+    theta = theta or _single_value(rope, text, "rope_theta", family.theta, family.theta_default)
     alpha = rope.get("alpha", float) if family.alpha else None
     return theta * alpha ** (head_dim / (head_dim - 2)) if alpha else theta
 
 
 def _single_value(rope: Keys, text: Keys, key: str, paths: tuple[str, ...], default: float | None) -> float:
     """A number that may stand in the rope object or around it: the same wherever it does, else the default."""
-    given = {rope.get(key, float), *(text.quotient(path, float) for path in paths)} - {None}
+    given = {rope.get(key, float), *(text.amount(path, float) for path in paths)} - {None}
     is_null = rope.is_null(key) or any(text.is_null(path) for path in paths)
     if len(given) > 1 or not given and (default is None or is_null):
         got = f"{key} as {' and '.join(map(str, sorted(given)))}" if given else f"null or no {key}"
@@ -123,32 +147,6 @@ def _sections(rope: Keys, family: Family) -> tuple[int, ...]:
     return sections
 
 
-def _rope_objects(text: Keys, family: Family, labels: Mapping[str, Family]) -> dict[str, Keys]:
-    """For each label its rope object: `rope_parameters`, flat or by label, or the older `rope_scaling`."""
-    new = text.get("rope_parameters", dict)
-    old = None if family.by_label else text.get("rope_scaling", dict)
-    if new and old and new != old:
-        raise ValueError(f"{text.name}: got both rope_parameters and rope_scaling, expected one of them. Remove the stale one.")
-    if new == {} and family.rope:
-        raise ValueError(f"{text.name}: got rope_parameters={{}}, expected what they are, or no such key for the model's own.")
-    found, name = new or old or {}, "rope_parameters" if new else "rope_scaling"
-    if set(found) & set(labels):
-        objects = _by_label(text, found, name, labels)
-    elif found and family.by_label:
-        raise ValueError(f"{text.name}: got one rope_parameters for all layers, expected one for each of {', '.join(labels)}.")
-    else:
-        objects = {label: found if own.scaled else None for label, own in labels.items()}
-    return {
-        label: text.inside(objects[label] or own.rope, f"{name}.{label}" if len(labels) > 1 else name)
-        for label, own in labels.items()
-    }
-
-
-def _by_label(text: Keys, found: Mapping[str, Any], name: str, labels: Mapping[str, Family]) -> dict[str, Any]:
-    objects = text.inside(found, name)
-    return {label: objects.get(label, dict) for label in labels}
-
-
 def _rotates(text: Keys, family: Family) -> bool:
     """Whether the model rotates at all, where that is a key of its config."""
     switch = family.rotates_if
@@ -164,6 +162,24 @@ def _has_nope_layers(text: Keys, family: Family) -> bool:
             f"{text.name}: got {family.window}=null, expected a length: without one this model would not rotate at all."
         )
     return False
+
+
+def _skip(rope: Keys | None) -> None:
+    if rope is not None:
+        rope.skip()
+
+
+def _indexer(text: Keys, family: Family, facts: Mapping[str, Facts | None]) -> dict[str, Facts]:
+    """The indexer beside attention: heads of its own, rotated by the same table; none without their width."""
+    own = family.indexer
+    width = next((value for key in own.head_dim if (value := text.get(key, int))), None) if own else None
+    attention = next(filter(None, facts.values()), None)
+    if own is None or width is None or attention is None:
+        return {}
+    start = width - attention.rotary_dim if own.last else 0
+    layout = {"read": own.read, "write": None} if own.read else {}
+    parameters = {**attention.parameters, **({"scales_softmax": False} if attention.rule == "yarn" else {})}
+    return {"indexer": replace(attention, head_dim=width, start=start, parameters=parameters, **layout)}
 
 
 def _layer_keys(family: Family) -> tuple[str | None, ...]:

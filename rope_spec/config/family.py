@@ -28,6 +28,8 @@ class Layers:
     period_key: str | None = None  # a key of the config that holds the period
     offset: int = 1  # layer i is `one` where (i + offset) % period == 0
     last: bool = False  # the last layer is `one` too
+    from_end: bool = False  # the period is counted from the last layer, which is `one`
+    names: Mapping[str, str] = field(default_factory=dict)  # older names of labels
     flags: str | None = None  # a key that lists 0 for `one` and 1 for `others`, layer by layer
     empty_flags: bool = False  # an empty list there is as good as none
 
@@ -42,8 +44,20 @@ class Switch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Indexer:
+    """The indexer of sparse attention: it rotates heads of its own by the table of the model."""
+
+    head_dim: tuple[str, ...]  # keys of their width; without one there is no indexer
+    read: Layout | None = None  # None: as attention does
+    last: bool = False  # the rotated channels are the last ones
+
+
+@dataclass(frozen=True, kw_only=True)
 class Family:
-    """How model types rotate, beyond what their config says. Keys are listed best first; `a/b` divides two."""
+    """How model types rotate, beyond what their config says. Keys are listed best first.
+
+    A key may be a quotient `a/b`, `2*a/b`, or a difference `a-b` of two.
+    """
 
     head_dim: tuple[str, ...] = ("head_dim", "hidden_size/num_attention_heads")  # keys of the rotated width
     head_dim_default: int | None = None
@@ -54,27 +68,39 @@ class Family:
     rotate_in: RotateIn = "input"  # what transformers computes the rotation in
     tower: TowerName = "text"
     axes: Axes = "single"
+    axis_count: int = 2  # of an axial rotation
+    width_first: bool = False  # columns come before rows
     sections: tuple[int, ...] = ()  # pairs for each axis where the config gives none
     partial: tuple[str, ...] | None = None  # keys of the rotated share of head_dim; None: all of it
     partial_default: float = 1.0
+    rotary_dim: tuple[str, ...] = ()  # keys of the number of rotated channels
+    rotary_dim_default: int | None = None
     theta: tuple[str, ...] = ("rope_theta",)  # keys beside `rope_theta` in the rope object
     theta_default: float = 10000.0
     alpha: bool = False  # `alpha` of the rope object multiplies theta by alpha ** (d / (d - 2))
+    layer_count: tuple[str, ...] = ("num_hidden_layers",)
     length: tuple[str, ...] = ("max_position_embeddings",)
     original_length: int | None = None
     rope_types: tuple[str, ...] = ROPE_TYPES
+    rope_type_aliases: Mapping[str, str] = field(default_factory=dict)
+    rope_object: bool = True  # whether there is a rope object at all
     rope: Mapping[str, Any] = field(default_factory=dict)  # the rope object where the config has none
     ignores: tuple[str, ...] = ()  # keys of the rope object that do not change the rotation
     unused: tuple[str, ...] = ()  # keys of the config that this model has and does not use
     scales_softmax: bool = False  # attention multiplies its scale by YaRN's mscale squared
     rotates_if: Switch | None = None
     by_label: bool = False  # the rope object is given by label, or not at all
+    by_layer: Mapping[str, str] = field(default_factory=dict)  # keys of older files that list it layer by layer
     scaled: bool = True  # this label takes the rope object that all share
     nope: bool = False  # this label does not rotate
     window: str | None = None  # a key whose null ends `nope`: refused, or with without_window every label rotates
     without_window: Literal["rotates"] | None = None
     layers: Layers | None = None
     labels: Mapping[str, "Family"] = field(default_factory=dict)  # each kind of layer, whole
+    indexer: "Indexer | None" = None
+
+
+NESTED = {"layers": Layers, "rotates_if": Switch, "indexer": Indexer}
 
 
 @dataclass(frozen=True)
@@ -87,7 +113,8 @@ class Harmless:
     model_types: tuple[str, ...] | None = None
 
     def covers(self, key: str, value: Any, model_type: str) -> bool:
-        same = type(value) is type(self.value) and value == self.value
+        own = list(self.value) if isinstance(self.value, tuple) else self.value
+        same = value == own and isinstance(value, bool) == isinstance(own, bool)
         return key == self.key and same and (self.model_types is None or model_type in self.model_types)
 
 
@@ -105,6 +132,9 @@ def families() -> dict[str, Family]:
     for entry in data()["family"]:
         for name in entry["model_types"]:
             own = {key: values[name] for key, values in defaults.items() if name in values}
+            own |= {"indexer": data()["indexer"][name]} if name in data()["indexer"] else {}
+            own |= {"tower": "audio"} if name in data()["tower"]["audio"] else {}
+            own |= {"tower": "vision"} if name in data()["tower"]["vision"] else {}
             if name in found:
                 raise ValueError(f"families.toml: got {name!r} twice, expected one [[family]] for it.")
             found[name] = family(entry | own, name)
@@ -136,11 +166,10 @@ def _checked(kind: type, values: Mapping[str, Any], name: str) -> dict[str, Any]
     for key, value in values.items():
         if key not in known:
             raise ValueError(f"families.toml, {name}: got {key!r}, expected a field of {kind.__name__}.")
-        if key not in ("layers", "rotates_if") and not _is(_frozen(value), known[key]):
+        if key not in NESTED and not _is(_frozen(value), known[key]):
             raise TypeError(f"families.toml, {name}: got {key} = {value!r}, expected {known[key]}.")
-    nested = {"layers": Layers, "rotates_if": Switch}
     return {
-        key: nested[key](**_checked(nested[key], value, f"{name}.{key}")) if key in nested else _frozen(value)
+        key: NESTED[key](**_checked(NESTED[key], value, f"{name}.{key}")) if key in NESTED else _frozen(value)
         for key, value in values.items()
     }
 

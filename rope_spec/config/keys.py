@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 ROPE_KEY = re.compile("rope|rotary|yarn|ntk")
+AMOUNT = re.compile(r"(?:(\d+)\*)?(\w+)(?:([/-])(\w+))?")
 EVERY_KEY = re.compile("")
 KINDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", list: "a list", dict: "an object"}
 _short = reprlib.Repr()
@@ -51,12 +52,15 @@ class Keys:
             raise TypeError(f"{self.name}: got {key}={shown(value)}, expected {KINDS[kind]}.")
         return kind(value) if kind in (int, float) else value  # pyright: ignore[reportArgumentType]
 
-    def quotient(self, path: str, kind: type) -> Any:
-        """The value of a key; for `a/b`, one value divided by the other: None where one is missing or b is 0."""
-        whole, *part = (self.get(key, kind) for key in path.split("/"))
-        if not part or whole is None:
-            return whole
-        return None if not part[0] else whole // part[0] if kind is int else whole / part[0]
+    def amount(self, path: str, kind: type) -> Any:
+        """The value of a key, or for `a/b`, `2*a/b` and `a-b` what comes of two; None where one is missing or b is 0."""
+        times, whole, sign, part = AMOUNT.fullmatch(path).groups()  # pyright: ignore[reportOptionalMemberAccess]
+        a = self.get(whole, kind)
+        b = self.get(part, kind) if part else None
+        if a is None or sign and not b:
+            return None
+        a = int(times or 1) * a
+        return a if not sign else a - b if sign == "-" else a // b if kind is int else a / b
 
     def is_null(self, key: str) -> bool:
         """Whether the key is there and holds null."""

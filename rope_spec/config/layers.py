@@ -10,12 +10,17 @@ MOST = 2**16  # layers; more would only fill the memory
 def labels_of(tower: Tower) -> list[str]:
     """The label of each layer of a tower: from a list in its config, or by the period of its model type."""
     text, family = tower.keys, tower.family
-    count = text.need("num_hidden_layers", int, "it is the number of labels")
+    names = ("num_hidden_layers",) if family is None else family.layer_count
+    key = next((key for key in names if key in text.values), names[0])
+    count = text.need(key, int, "it is the number of labels")
     if not 1 <= count <= MOST:
-        raise ValueError(f"{text.name}: got num_hidden_layers={shown(count)}, expected 1 to {MOST}.")
+        raise ValueError(f"{text.name}: got {key}={shown(count)}, expected 1 to {MOST}.")
     if family is None or family.layers is None:
         return [tower.name] * count
     layers, types = family.layers, text.get("layer_types", list)
+    if types is not None:
+        types = [layers.names.get(label, label) if isinstance(label, str) else label for label in types]
+        types = without_prediction_layers(text, types, count)
     flags = text.get(layers.flags, list)
     if flags is not None and not (layers.empty_flags and flags == []):
         types = [layers.others if flag else layers.one for flag in flags]
@@ -28,11 +33,18 @@ def labels_of(tower: Tower) -> list[str]:
     return list(types)
 
 
+def without_prediction_layers(text: Keys, values: list, count: int) -> list:
+    """A list with an entry for each layer; some files have entries for the layers of multi-token prediction too."""
+    more = text.get("num_nextn_predict_layers", int, 0)
+    return values[:count] if more > 0 and len(values) == count + more else values
+
+
 def _periodic(text: Keys, layers: Layers, count: int) -> list[str]:
     """Labels by index: every period-th layer is `one`, the rest are `others`."""
     period = text.get(layers.period_key, int, layers.period)
     if not period:
         raise ValueError(f"{text.name}: got no layer_types, expected the type of each of the {count} layers.")
+    offset = (period - count if layers.from_end else 0) + layers.offset
     is_last = lambda index: layers.last and index == count - 1
-    is_one = lambda index: (index + layers.offset) % period == 0 or is_last(index)
+    is_one = lambda index: (index + offset) % period == 0 or is_last(index)
     return [layers.one if is_one(index) else layers.others for index in range(count)]

@@ -64,6 +64,7 @@ def rope_type(rope: Keys, family: Family) -> str:
             f"{', '.join(family.rope_types)}: it says what the factor does."
         )
     name = "default" if given == "mrope" and family.axes != "single" else ALIASES.get(given, given)
+    name = family.rope_type_aliases.get(name, name)
     if family.alpha and name == "dynamic" and rope.get("alpha", float):
         rope.read.add("factor")
         return "default"

@@ -1,6 +1,8 @@
 """Stage three, and the public functions: from the facts of each label to its RopeSpec."""
 
+import math
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from ..pairs import Pairs
@@ -109,7 +111,8 @@ def _read(config: Config, model_type: str | None, ignore: Collection[str]) -> Re
     facts = facts_of(text)
     default_labels = [name for name, value in facts.items() if value is not None and name not in OTHERS]
     for tower in others:
-        facts |= dict(_of_other_tower(tower))
+        for label, value in _of_other_tower(tower):
+            facts[label if label not in facts else tower.keys.name.removesuffix("_config")] = value
     _check_unread(found, ignore)
     refusals = {tower.name: tower.refusal for tower in others if tower.refusal}
     return Reading(text, facts, default_labels or [name for name in facts if facts[name]], refusals)
@@ -169,22 +172,27 @@ def _spec(facts: Facts, label: str) -> RopeSpec:
         rule=scaling.rule_of(facts.rule, dict(facts.parameters)),
         read=facts.read,
         write=facts.write,
+        start=facts.start,
         sign=facts.sign,
     )
 
 
 def _pairs(facts: Facts, label: str) -> Pairs:
-    pairs = facts.rotary_dim // 2
     match facts.axes:
-        case "single" | "axial" | "axial_shared" | "axial_alternating":
-            return getattr(Pairs, facts.axes)(facts.rotary_dim)
+        case "single":
+            return Pairs.single(facts.rotary_dim)
+        case "axial" | "axial_shared" | "axial_alternating":
+            axes = facts.axis_count
+            rotary_dim = facts.rotary_dim if axes == 2 else facts.rotary_dim // (2 * axes) * 2 * axes
+            pairs = getattr(Pairs, facts.axes)(rotary_dim, axes)
+            return replace(pairs, axis=tuple(1 - axis for axis in pairs.axis)) if facts.width_first else pairs
         case "alternating":
-            return Pairs.alternating(pairs)
+            return Pairs.alternating(facts.rotary_dim // 2)
         case "strided":
-            return Pairs.strided(facts.sections, pairs)
+            return Pairs.strided(facts.sections, math.ceil(facts.rotary_dim / 2))
     if 2 * sum(facts.sections) != facts.rotary_dim:
         raise ValueError(
             f"{label}: got sections {list(facts.sections)}, from mrope_section or as this model type has them, expected "
-            f"3 whole lengths that sum to the {pairs} pairs. Give the mrope_section of this head width."
+            f"3 whole lengths that sum to the {facts.rotary_dim // 2} pairs. Give the mrope_section of this head width."
         )
     return getattr(Pairs, facts.axes)(facts.sections)

@@ -86,9 +86,14 @@ def _parts(keys: Keys, model_type: str, around: list[Keys]) -> Iterator[tuple[Ke
     inner = data()["outer"].get(model_type)
     if inner is None:
         yield keys, model_type
+        inside = data()["nested"].get(model_type, {})
+        for key in [key for key in inside if keys.get(key, dict)]:
+            yield from _nested(keys, key, inside[key], model_type, around)
         return
-    text, *others = inner
-    if keys.get(text, dict) is None and _is_flat(model_type, inner[text]):
+    first = next(iter(inner))
+    text = first if _is_flat(keys, first, model_type) else _first_there(keys, inner)
+    others = [key for key in inner if key != text]
+    if _is_flat(keys, text, model_type) or keys.get(text, dict) is None and _has_no_rotation(inner[text]):
         yield keys, inner[text]
     else:
         around.append(keys)
@@ -99,16 +104,26 @@ def _parts(keys: Keys, model_type: str, around: list[Keys]) -> Iterator[tuple[Ke
             yield from _nested(keys, key, inner[key], model_type, around)
 
 
-def _is_flat(model_type: str, text_type: str) -> bool:
-    """Whether the keys of the text model may stand at the top: in older files of some types, or where none counts."""
-    return model_type in data()["flat"]["model_types"] or text_type in data()["without"]["model_types"]
+def _is_flat(keys: Keys, text: str, model_type: str) -> bool:
+    """Whether the keys of the text model stand at the top, as in older files of some types."""
+    return keys.get(text, dict) is None and model_type in data()["flat"]["model_types"]
+
+
+def _has_no_rotation(model_type: str) -> bool:
+    return model_type in data()["without"]["model_types"]
+
+
+def _first_there(keys: Keys, inner: dict[str, str]) -> str:
+    """The key of the first part that the config has; where it has none, of the text model."""
+    return next((key for key in inner if keys.get(key, dict) is not None), next(iter(inner)))
 
 
 def _nested(outer: Keys, key: str, default: str, outer_type: str, around: list[Keys]) -> Iterator[tuple[Keys, str]]:
     """The parts under a key; some older files repeat the model_type of the whole there."""
     keys = Keys(outer.values[key], key)
     model_type = keys.get("model_type", str) or default
-    yield from _parts(keys, default if model_type == outer_type else model_type, around)
+    is_fixed = default in data()["fixed"]["model_types"] or model_type == outer_type
+    yield from _parts(keys, default if is_fixed else model_type, around)
 
 
 def _tower(keys: Keys, model_type: str, is_first: bool) -> Tower:

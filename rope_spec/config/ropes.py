@@ -1,0 +1,73 @@
+"""Where the rope objects of a tower are: one for each kind of layer, in any of the spellings."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .family import Family
+from .keys import Keys, shown
+from .layers import labels_of, without_prediction_layers
+from .towers import Tower
+
+
+def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys | None]:
+    """For each label its rope object; None where the config says null for one that then does not rotate.
+
+    That is `rope_parameters`, flat or by label, or the older `rope_scaling`, or what the model type has by itself.
+    """
+    text, family = tower.keys, tower.family
+    if family is None or not family.rope_object:
+        return {label: Keys({}, text.name) for label in labels}
+    found, name = _given(text, family)
+    if set(found) & set(labels):
+        return _by_label(text, found, name, labels)
+    by_layer = _by_layer(tower, labels)
+    if found and family.by_label and not by_layer:
+        raise ValueError(f"{text.name}: got one rope_parameters for all layers, expected one for each of {', '.join(labels)}.")
+    return {
+        label: _inside(text, {**(found if own.scaled else {}), **by_layer.get(label, {})}, name, label, labels)
+        for label, own in labels.items()
+    }
+
+
+def _given(text: Keys, family: Family) -> tuple[Mapping[str, Any], str]:
+    """The object of the config, of the newer or the older spelling, and its name."""
+    new = text.get("rope_parameters", dict)
+    old = None if family.by_label and not family.by_layer else text.get("rope_scaling", dict)
+    if new and old and new != old:
+        raise ValueError(f"{text.name}: got both rope_parameters and rope_scaling, expected one of them. Remove the stale one.")
+    if new == {} and (family.rope or any(own.rope for own in family.labels.values())):
+        raise ValueError(f"{text.name}: got rope_parameters={{}}, expected what they are, or no such key for the model's own.")
+    return new or old or {}, "rope_parameters" if new else "rope_scaling"
+
+
+def _by_label(text: Keys, found: Mapping[str, Any], name: str, labels: Mapping[str, Family]) -> dict[str, Keys | None]:
+    around = text.inside(found, name)
+    objects = {label: around.get(label, dict) for label in labels}
+    return {
+        label: None if around.is_null(label) else _inside(text, values or {}, name, label, labels)
+        for label, values in objects.items()
+    }
+
+
+def _by_layer(tower: Tower, labels: Mapping[str, Family]) -> dict[str, dict[str, Any]]:
+    """Rope objects from lists with a value for each layer, which all layers of a label have to share."""
+    text, family = tower.keys, tower.family
+    by_layer = {} if family is None else family.by_layer
+    lists = {key: text.get(own, list) for key, own in by_layer.items() if isinstance(text.values.get(own), list)}
+    objects: dict[str, dict[str, Any]] = {}
+    for key, values in lists.items():
+        kinds = labels_of(tower)
+        values = without_prediction_layers(text, values, len(kinds))
+        for label in labels:
+            given = {value for value, kind in zip(values, kinds, strict=False) if kind == label}
+            if len(values) != len(kinds) or len(given) > 1:
+                raise ValueError(
+                    f"{text.name}: got {by_layer[key]}={shown(values)}, expected one value for each of the "
+                    f"{len(kinds)} layers, the same for all of {label}."
+                )
+            objects.setdefault(label, {}).update(dict.fromkeys([key] * len(given), *given))
+    return objects
+
+
+def _inside(text: Keys, values: Mapping[str, Any], name: str, label: str, labels: Mapping[str, Family]) -> Keys:
+    return text.inside(values or labels[label].rope, f"{name}.{label}" if len(labels) > 1 else name)
