@@ -84,6 +84,8 @@ class Family:
     rope_types: tuple[str, ...] = ROPE_TYPES
     rope_type_aliases: Mapping[str, str] = field(default_factory=dict)
     rope_object: bool = True  # whether there is a rope object at all
+    old_rope: bool = True  # whether `rope_scaling` is read
+    flat_rope: bool = True  # whether `rope_parameters` may be one for all labels
     rope: Mapping[str, Any] = field(default_factory=dict)  # the rope object where the config has none
     ignores: tuple[str, ...] = ()  # keys of the rope object that do not change the rotation
     unused: tuple[str, ...] = ()  # keys of the config that this model has and does not use

@@ -21,7 +21,8 @@ def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys |
     if set(found) & set(labels):
         return _by_label(text, found, name, labels)
     by_layer = _by_layer(tower, labels)
-    if found and family.by_label and not by_layer:
+    is_flat = name == "rope_parameters" and not family.flat_rope
+    if found and (is_flat or (family.by_label and not by_layer)):
         raise ValueError(f"{text.name}: got one rope_parameters for all layers, expected one for each of {', '.join(labels)}.")
     return {
         label: _inside(text, {**(found if own.scaled else {}), **by_layer.get(label, {})}, name, label, labels)
@@ -32,7 +33,8 @@ def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys |
 def _given(text: Keys, family: Family) -> tuple[Mapping[str, Any], str]:
     """The object of the config, of the newer or the older spelling, and its name."""
     new = text.get("rope_parameters", dict)
-    old = None if family.by_label and not family.by_layer else text.get("rope_scaling", dict)
+    reads_old = family.old_rope and (not family.by_label or family.by_layer)
+    old = text.get("rope_scaling", dict) if reads_old else None
     if new and old and new != old:
         raise ValueError(f"{text.name}: got both rope_parameters and rope_scaling, expected one of them. Remove the stale one.")
     if new == {} and (family.rope or any(own.rope for own in family.labels.values())):
