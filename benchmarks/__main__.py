@@ -21,7 +21,7 @@ Repeats = Annotated[int, typer.Option(min=1, help="How often each road is taken 
 @app.command()
 def bench(json: Json = None, plot: Plot = None, only: Only = "", repeats: Repeats = 11) -> None:
     """Time every road side by side, as a ratio to x + 1 on the same arrays: about 20 minutes."""
-    from rope_parity.report import environment
+    from rope_parity.environment import environment
 
     from . import show
     from .run import both_allocators

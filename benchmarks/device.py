@@ -27,8 +27,8 @@ from rich.table import Table
 import rope_jax
 import rope_torch
 from rope_parity.backends import tensor
+from rope_parity.environment import environment
 from rope_parity.measure import DTYPES
-from rope_parity.report import environment
 
 from .jax_roads import PEERS
 from .shapes import LAYOUTS, Shape

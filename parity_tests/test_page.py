@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from rope_parity import page, report
+from rope_parity import page
 from rope_parity.cases import CONFIGS, cases_of
+from rope_parity.environment import environment
+from rope_parity.run import NotMeasured, run
 
 NAMES = ("llama-3.1-8b", "gemma-3-4b", "qwen2-vl-7b", "smollm2-135m")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -22,14 +24,14 @@ def cases():
 
 
 @pytest.fixture(scope="module")
-def records(cases):
-    return report.run(cases, Console(quiet=True), ["cpu"])
+def outcome(cases):
+    return run(cases, Console(quiet=True), ["cpu"])
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory, cases, records):
+def written(tmp_path_factory, cases, outcome):
     path = tmp_path_factory.mktemp("page") / "report.html"
-    page.write(path, cases, records, report.environment(), Console(quiet=True))
+    page.write(path, cases, outcome, environment(), Console(quiet=True))
     return path
 
 
@@ -57,20 +59,33 @@ def test_it_needs_nothing_from_elsewhere(written):
     assert not re.findall(r"(?:src|href)=\"(?!#|data:)", text) and "@import" not in text and "url(" not in text
 
 
-def test_every_figure_is_on_the_page(written, cases, records):
+def test_every_figure_is_on_the_page(written, cases, outcome):
     text = written.read_text()
     assert text.count("<details") == len(cases)
-    assert text.count("<td>✓</td>") == len(records)
-    assert f"All {len(records)} comparisons keep their bound" in text
+    assert text.count("<td>✓</td>") == len(outcome.records)
+    assert f"All {len(outcome.records)} comparisons keep their bound" in text
 
 
-def test_a_broken_bound_is_loud(tmp_path, cases, records):
+def test_a_broken_bound_is_loud(tmp_path, cases, outcome):
     """In the verdict, in its cell, in its row."""
-    broken = [replace(record, ok=False) if i == 5 else record for i, record in enumerate(records)]
-    page.write(tmp_path / "broken.html", cases, broken, report.environment(), Console(quiet=True))
+    broken = [replace(record, ok=False) if i == 5 else record for i, record in enumerate(outcome.records)]
+    page.write(tmp_path / "broken.html", cases, outcome._replace(records=broken), environment(), Console(quiet=True))
     text = (tmp_path / "broken.html").read_text()
-    assert f"1 of {len(records)} comparisons break their bound" in text
+    assert f"1 of {len(broken)} comparisons break their bound" in text
     assert text.count('<td class="broken"') == 1 and text.count("✗ broken") == 1
+
+
+def test_what_was_not_measured_is_said(tmp_path, cases, outcome):
+    """A case without any record has no row; one without transformers has no curve of it."""
+    first, second = (case.name for case in cases[:2])
+    kept = [r for r in outcome.records if r.case != first and (r.case, r.right) != (second, "transformers")]
+    absent = [NotMeasured(first, "ValueError: x < 0"), NotMeasured(second, "no class", failed=False)]
+    page.write(
+        tmp_path / "page.html", cases, outcome._replace(records=kept, not_measured=absent), environment(), Console(quiet=True)
+    )
+    text = (tmp_path / "page.html").read_text()
+    assert f"Could not be measured: {first}: ValueError: x &lt; 0" in text and f"Not measured: {second}: no class" in text
+    assert text.count("<details") == len(cases) - 1 and text.count("</i>transformers") == 2 * (len(cases) - 2)
 
 
 @needs_chromium

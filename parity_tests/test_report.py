@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from rope_parity import INSTALL, growth, report
-from rope_parity.backends import Jax
+from rope_parity import INSTALL, environment, growth
+from rope_parity.backends import Jax, devices
 from rope_parity.cases import CONFIGS, cases_of
 from rope_parity.command import app
 from rope_parity.measure import DTYPES, compare
 from rope_parity.referee import Referee
+from rope_parity.reference import Reference
 
 RUNNER = CliRunner()
 SMOL = str(CONFIGS / "smollm2-135m.json")
@@ -19,6 +20,11 @@ SMOL = str(CONFIGS / "smollm2-135m.json")
 
 def run(*arguments):
     return RUNNER.invoke(app, list(arguments))
+
+
+def plain(result):
+    """The output in one line, without the borders of a box."""
+    return " ".join(result.output.replace("│", " ").split())
 
 
 def test_one_configuration(tmp_path):
@@ -54,7 +60,7 @@ BAD = {
 @pytest.mark.parametrize("arguments, message", BAD.values(), ids=BAD)
 def test_bad_arguments(arguments, message):
     result = run(*arguments)
-    assert result.exit_code == 2 and message in " ".join(result.output.replace("│", " ").split())
+    assert result.exit_code == 2 and message in plain(result)
 
 
 def shifted(method):
@@ -68,8 +74,69 @@ def test_a_shifted_implementation_is_called_broken(monkeypatch):
     assert result.exit_code == 1 and "BROKEN" in result.output and "break their bound" in result.output.replace("\n", " ")
 
 
+@pytest.fixture
+def only_transformers(monkeypatch):
+    """What needs no other implementation is left out, to be quick."""
+    monkeypatch.setattr(Referee, "records", lambda self: iter(()))
+
+
+COMPLEX = ("deepseek_v2", "llama4_text")  # tables of complex numbers
+RIGHT = ("apertus", "ministral3", "pixtral", *COMPLEX)  # called broken, or not compared, at some time
+
+
+@pytest.mark.parametrize("model_type", RIGHT)
+def test_a_default_of_transformers_keeps_its_bounds(model_type, only_transformers, tmp_path):
+    result = run("report", model_type, "--json", str(tmp_path / "report.json"))
+    assert result.exit_code == 0, result.output
+    data = json.loads((tmp_path / "report.json").read_text())
+    quantities = {"inv_freq", "cos_sin", "cos_sin given inv_freq", "rotate", "rotate given cos, sin"}
+    assert quantities <= {record["quantity"] for record in data["records"]} and data["not_measured"] == []
+
+
+def written(tmp_path, name="smollm2-135m", **changes):
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps(json.loads((CONFIGS / f"{name}.json").read_text()) | changes))
+    return str(path)
+
+
+def test_a_model_type_that_transformers_lacks_is_no_failure(tmp_path):
+    """An alias of the reader: ours is measured, and the output says what is not."""
+    json_path = tmp_path / "report.json"
+    result = run("report", written(tmp_path, "deepseek-v3", model_type="kimi_k2"), "--json", str(json_path))
+    assert result.exit_code == 0 and "has no model type 'kimi_k2'; the other comparisons stand" in plain(result)
+    data = json.loads(json_path.read_text())
+    assert {record["right"] for record in data["records"]} == {"rope_torch", "oracle"}
+    assert [absent["failed"] for absent in data["not_measured"]] == [False]
+
+
+def test_what_the_reader_refuses_is_not_measured(tmp_path, only_transformers):
+    """Exit code 3, with the way out, which then is one."""
+    path = written(tmp_path, model_type="unheard_of")
+    result = run("report", path)
+    assert result.exit_code == 3 and "own: config: got model_type='unheard_of'" in plain(result)
+    assert run("report", path, "--model-type", "llama").exit_code == 0
+    path = written(tmp_path, rope_of_mine=1)
+    result = run("report", path)
+    assert result.exit_code == 3 and "'rope_of_mine', which nothing here reads" in plain(result)
+    assert run("report", path, "--ignore", "rope_of_mine").exit_code == 0
+
+
+def raising(*_):
+    raise RuntimeError("no such kernel")
+
+
+def test_what_raises_is_not_measured_and_the_rest_is(monkeypatch):
+    """Exit code 3; what is broken beside it is worse, and 1."""
+    monkeypatch.setattr(Reference, "inv_freq", raising)
+    result = run("report", SMOL)
+    assert result.exit_code == 3 and "could not be measured: smollm2-135m: RuntimeError in test_report.py" in plain(result)
+    assert "no such kernel" in plain(result) and "1 could not be measured. All 26 comparisons" in plain(result)
+    monkeypatch.setattr(Jax, "cos_sin", shifted(Jax.cos_sin))
+    assert run("report", SMOL).exit_code == 1
+
+
 def test_no_transformers_is_said(monkeypatch):
-    monkeypatch.setattr(report, "_version", lambda name: None if name == "transformers" else "0")
+    monkeypatch.setattr(environment, "_version", lambda name: None if name == "transformers" else "0")
     result = run("report", SMOL)
     assert result.exit_code == 0 and f"package transformers: {INSTALL}" in result.output
 
@@ -91,7 +158,7 @@ def test_the_ruler():
 
 def test_bounds_are_no_looser_than_a_factor_of_two():
     """What is measured comes within half of what is allowed, so that a bound says something."""
-    referee = Referee(cases_of("smollm2", SMOL)[0], with_transformers=False)
+    referee = Referee(cases_of("smollm2", SMOL)[0])
     of_oracle = [record for record in referee.records() if record.right == "oracle"]
     assert all(record.of_bound > 0.5 for record in of_oracle), of_oracle
 
@@ -117,13 +184,14 @@ def test_the_atlas_writes_figures_and_a_picture(tmp_path, monkeypatch):
 
 
 def test_a_device_that_is_not_there():
-    if "gpu" not in report.devices():
+    if "gpu" not in devices():
         result = run("report", SMOL, "--device", "gpu")
         assert result.exit_code == 2 and "expected one that both jax and torch see: cpu" in " ".join(result.output.split())
 
 
-def test_a_model_without_a_rotation_is_no_success(tmp_path):
+def test_a_model_without_a_rotation_has_nothing_to_measure(tmp_path):
     path = tmp_path / "falcon.json"
     path.write_text('{"model_type": "falcon", "alibi": true, "hidden_size": 64, "num_attention_heads": 4}')
     result = run("report", str(path))
-    assert result.exit_code == 2 and "expected a model that has a rotary embedding" in " ".join(result.output.split())
+    assert result.exit_code == 0 and "falcon: it has no rotary embedding" in result.output
+    assert "Nothing was measured" in result.output and "All" not in result.output

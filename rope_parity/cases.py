@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -10,10 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from rope_spec import DynamicNTK, LongRope, RopeSpec, context_length, mrope_positions, read_config, specs_from_config
+from rope_spec import (
+    Arithmetic,
+    DynamicNTK,
+    LongRope,
+    RopeSpec,
+    context_length,
+    mrope_positions,
+    read_config,
+    reference_arithmetic,
+    specs_from_config,
+)
+from rope_spec.config import Config
 
 CONFIGS = Path(str(files("rope_parity").joinpath("configs")))
 HEADS = 2
+UNSAID, LONGEST = 4096, 2**31 - 1
 BEYOND = (-1, -2, -4097, -(2**31), 2**31 - 1, 2**31 - 2, 10**9 + 7, 2**24 + 1)  # int32, outside every context
 
 
@@ -26,6 +38,12 @@ class Case:
     length: int  # positions from 0 up to here
     config: Mapping[str, Any] = field(default_factory=dict)
     label: str | None = None
+    ignore: tuple[str, ...] = ()  # keys of the config that nothing reads
+
+    @property
+    def reference_arithmetic(self) -> Arithmetic:
+        """How transformers computes this rotation."""
+        return reference_arithmetic(self.config, self.label, ignore=self.ignore)
 
     @property
     def seq_len(self) -> int | None:
@@ -65,25 +83,41 @@ class Case:
         return x.astype(dtype)
 
 
-def cases_of(name: str, config: str | Path | Mapping[str, Any]) -> list[Case]:
-    """The cases of a config.json: one for each label, two where the frequencies depend on the length."""
-    values = read_config(config)
-    specs = {label: spec for label, spec in specs_from_config(values).items() if spec is not None}
+def cases_of(name: str, config: Config, model_type: str | None = None, ignore: Iterable[str] = ()) -> list[Case]:
+    """The cases of a config.json: one for each label, two where the frequencies depend on the length.
+
+    Args:
+        name: what the cases are called.
+        config: as for `specs_from_config`.
+        model_type: read the config as this type.
+        ignore: keys that nothing reads and that you know to change nothing.
+    """
+    values = dict(read_config(config)) | ({"model_type": model_type} if model_type else {})
+    ignore = tuple(ignore)
+    specs = {label: spec for label, spec in specs_from_config(values, ignore=ignore).items() if spec is not None}
     cases = []
     for label, spec in specs.items():
         title = name if len(specs) == 1 else f"{name}, {label}"
-        lengths = _lengths(spec, context_length(values))
-        for suffix, length in lengths.items():
-            cases.append(Case(title + suffix, spec, length, values, label))
+        for suffix, length in _lengths(spec, _length(values)).items():
+            cases.append(Case(title + suffix, spec, min(length, LONGEST), values, label, ignore))
     return cases
 
 
+def _length(values: Mapping[str, Any]) -> int:
+    """The context, or `UNSAID` where the configuration names none, as those of vision towers do not."""
+    try:
+        return context_length(values)
+    except ValueError:
+        return UNSAID
+
+
 def _lengths(spec: RopeSpec, length: int) -> dict[str, int]:
+    """The end of the context; for a rule that depends on the length one within the original context and one beyond."""
     match spec.rule:
         case DynamicNTK(factor=factor):
-            return {", short": length, ", long": int(factor * length)}
+            return {", short": length, ", long": max(int(factor * length), length + 1)}
         case LongRope(original_max_position_embeddings=original):
-            return {", short": original, ", long": length}
+            return {", short": original, ", long": max(length, original + 1)}
     return {"": length}
 
 
@@ -92,11 +126,17 @@ def published() -> list[Case]:
     return [case for path in sorted(CONFIGS.glob("*.json")) for case in cases_of(path.stem, path)]
 
 
-def named(config: str) -> list[Case]:
+def named(config: str, model_type: str | None = None, ignore: Iterable[str] = ()) -> list[Case]:
     """The cases of a config.json, or of transformers' default configuration for a model_type."""
-    path = Path(config)
-    if path.is_file():
-        return cases_of(path.parent.name if path.stem == "config" else path.stem, path)
-    from .reference import default_config
+    return cases_of(*read(config), model_type, ignore)
 
-    return cases_of(config, default_config(config))
+
+def read(config: str) -> tuple[str, Mapping[str, Any]]:
+    """The name and the values of a config.json, of one in a folder, or of transformers' default for a model_type."""
+    path = Path(config)
+    if not path.exists():
+        from .reference import default_config
+
+        return config, default_config(config)
+    is_named_by_folder = path.is_file() and path.stem == "config"
+    return (path.resolve().parent.name if is_named_by_folder else path.resolve().stem), read_config(path)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from . import __version__
 
@@ -22,6 +21,8 @@ app = typer.Typer(
 
 Configs = Annotated[list[str] | None, typer.Argument(help="config.json files, or model types of transformers.")]
 Config = Annotated[str, typer.Argument(help="A config.json, or a model type of transformers.")]
+ModelType = Annotated[str | None, typer.Option(help="Read the configurations as this model type.")]
+Ignore = Annotated[list[str] | None, typer.Option(help="A key that nothing reads and that changes nothing.")]
 Json = Annotated[Path | None, typer.Option(help="Write every figure to this file.")]
 Device = Annotated[str | None, typer.Option(help="cpu or gpu; without it every one that is found.")]
 Html = Annotated[Path | None, typer.Option(help="Write the report as one page to this file.")]
@@ -40,16 +41,15 @@ def _need(module: str, asked_for: object) -> None:
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
 
-def _cases(configs: list[str], named: Callable[[str], list]) -> list:
-    """The cases of each argument; what is wrong with one is a usage error."""
-    _need("transformers", asked_for=[config for config in configs if not Path(config).is_file()])
+def _read(configs: list[str]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The name and the values of each argument; a file that is missing or no JSON is a usage error."""
+    from .cases import read
+
+    _need("transformers", asked_for=[config for config in configs if not Path(config).exists()])
     try:
-        cases = [case for config in configs for case in named(config)]
-    except (ImportError, OSError, TypeError, ValueError) as error:
+        return [read(config) for config in configs]
+    except (OSError, TypeError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-    if not cases:
-        raise typer.BadParameter(f"got {', '.join(configs)}, expected a model that has a rotary embedding")
-    return cases
 
 
 def _print_version(asked_for: bool) -> None:
@@ -69,38 +69,60 @@ def main(context: typer.Context, version: Annotated[bool, _VERSION] = False) -> 
 
 
 @app.command()
-def report(configs: Configs = None, json: Json = None, html: Html = None, device: Device = None) -> None:
-    """Compare rope_jax, rope_torch, transformers and exact arithmetic; exit code 1 when a bound is broken."""
+def report(
+    configs: Configs = None,
+    json: Json = None,
+    html: Html = None,
+    device: Device = None,
+    model_type: ModelType = None,
+    ignore: Ignore = None,
+) -> None:
+    """Compare rope_jax, rope_torch, transformers and exact arithmetic.
+
+    Exit code 0: every bound is kept; 1: one is broken; 2: the command is used wrongly; 3: something
+    could not be measured.
+    """
     from . import report as reporting
-    from .cases import named, published
+    from .backends import devices
+    from .cases import published
+    from .environment import environment
+    from .run import build, run
 
     _need("jinja2", asked_for=html)
-    console, cases = _console(), _cases(configs, named) if configs else published()
-    if device and device not in reporting.devices():
-        raise typer.BadParameter(f"got {device!r}, expected one that both jax and torch see: {', '.join(reporting.devices())}")
-    records = reporting.run(cases, console, [device] if device else None)
-    console.print(reporting.summary(records), reporting.legend(records), sep="\n")
-    for absent in reporting.environment()["missing"]:
-        console.print(f"[yellow]not measured, as this machine lacks it: {escape(absent)}")
-    console.print(reporting.verdict(records))
+    if device and device not in devices():
+        expected = f"expected one that both jax and torch see: {', '.join(devices())}"
+        raise typer.BadParameter(f"got {device!r}, {expected}")
+    console = _console()
+    cases, without = build(_read(configs), model_type, ignore or ()) if configs else (published(), [])
+    outcome = run(cases, console, [device] if device else None)
+    outcome.not_measured.extend(without)
+    console.print(reporting.summary(outcome.records), reporting.legend(outcome.records), sep="\n")
+    for line in reporting.absences(outcome.not_measured):
+        console.print(line)
+    console.print(reporting.verdict(outcome))
     if json:
-        reporting.write_json(json, records)
+        reporting.write_json(json, outcome)
     if html:
         from . import page
 
-        page.write(html, cases, records, reporting.environment(), console)
-    raise typer.Exit(code=int(not all(record.ok for record in records)))
+        page.write(html, cases, outcome, environment(), console)
+    raise typer.Exit(code=outcome.exit_code)
 
 
 @app.command()
-def growth(config: Config = LLAMA, json: Json = None, plot: Plot = None) -> None:
+def growth(
+    config: Config = LLAMA, json: Json = None, plot: Plot = None, model_type: ModelType = None, ignore: Ignore = None
+) -> None:
     """Play traces through every way to keep a table: compilations, bytes, time, and what PyTorch does beside it."""
     from . import growth as ledger
-    from .cases import named
-    from .report import environment
+    from .environment import environment
+    from .run import build
 
     _need("matplotlib", asked_for=plot)
-    case, console = _cases([config], named)[0], _console()
+    cases, without = build(_read([config]), model_type, ignore or ())
+    if without:
+        raise typer.BadParameter(f"{without[0].case}: {without[0].why}")
+    case, console = cases[0], _console()
     if case.spec.depends_on_length or case.spec.real or case.spec.pairs.axes > 1:
         raise typer.BadParameter(f"got {case.name}, expected one coordinate, and frequencies that no length changes")
     found = ledger.ledger(case.spec, console=console)
@@ -116,7 +138,7 @@ def growth(config: Config = LLAMA, json: Json = None, plot: Plot = None) -> None
 def atlas(json: Json = None, plot: Plots = None) -> None:
     """Measure and draw where bits differ: over position, by framework, by cause, each with the remedy."""
     from . import atlas as drawing
-    from .report import environment
+    from .environment import environment
 
     _need("matplotlib", asked_for=plot)
     console = _console()

@@ -125,7 +125,14 @@ def _llama3_rung(plain: Real, rule) -> Real:
 
 
 def _yarn_rung(plain: Real, rule, k: int, dim: int, theta: Real) -> Real:
-    """A linear ramp in k between the rungs that turn beta_fast and beta_slow times within the original context."""
+    """A linear ramp in k, from kept to divided by the factor."""
+    start, end = yarn_range(rule, dim, theta)
+    stretched = min(max((k - start) / (end - start), mpf(0)), mpf(1))
+    return plain * (1 - stretched + stretched / mpf(rule.factor))
+
+
+def yarn_range(rule, dim: int, theta: Real) -> tuple[Real, Real]:
+    """The rungs, as real numbers, that turn beta_fast and beta_slow times within the original context."""
 
     def rung_that_turns(times: float) -> Real:
         return mpf(dim) / 2 * mp.log(rule.original_max_position_embeddings / (2 * mp.pi * times), theta)
@@ -134,7 +141,4 @@ def _yarn_rung(plain: Real, rule, k: int, dim: int, theta: Real) -> Real:
     if rule.truncate:
         start, end = mp.floor(start), mp.ceil(end)
     start, end = max(start, mpf(0)), min(end, mpf(dim - 1))
-    if start == end:
-        end += mpf(0.001)
-    stretched = min(max((k - start) / (end - start), mpf(0)), mpf(1))
-    return plain * (1 - stretched + stretched / mpf(rule.factor))
+    return (start, end + mpf(0.001)) if start == end else (start, end)

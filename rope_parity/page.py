@@ -16,9 +16,11 @@ from .bounds import DERIVATIONS
 from .cases import Case
 from .profile import FLOOR, profiles
 from .referee import Record
+from .run import Outcome
 
 COLUMNS = {  # title: quantity and opponents
     "inverse frequencies, transformers": ("inv_freq", "transformers"),
+    "attention factor, transformers": ("attention_factor", "transformers"),
     "cos and sin, JAX and torch": ("cos_sin", "rope_torch"),
     "cos and sin, exact arithmetic": ("cos_sin", "oracle"),
     "cos and sin, transformers": ("cos_sin", "transformers"),
@@ -49,26 +51,32 @@ class Chart(NamedTuple):
     lines: list[tuple[str, str]]  # name, and points of an SVG polyline
 
 
-def write(path: Path, cases: Sequence[Case], records: Sequence[Record], environment: dict, console: Console) -> None:
+def write(path: Path, cases: Sequence[Case], outcome: Outcome, environment: dict, console: Console) -> None:
     """Write the page."""
+    records = outcome.records
     by_case = {name: list(group) for name, group in groupby(sorted(records, key=_case), _case)}
-    has_transformers = any(record.right == "transformers" for record in records)
-    charts = {case.name: _charts(case, has_transformers) for case in track(cases, "drawing", console=console, transient=True)}
+    cases = [case for case in cases if case.name in by_case]
+    drawn = track(cases, "drawing", console=console, transient=True)
     loader = PackageLoader("rope_parity", "templates")
     jinja = Environment(loader=loader, autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True)
     text = jinja.get_template("page.html").render(
         columns=list(COLUMNS),
         rows={case.name: [_cell(title, by_case[case.name]) for title in COLUMNS] for case in cases},
         records=by_case,
-        charts=charts,
+        charts={case.name: _charts(case, _is_against_transformers(by_case[case.name])) for case in drawn},
         broken=[record for record in records if not record.ok],
         count=len(records),
         equal=[r for r in records if r.right == "rope_torch" and r.bit_equal == 1],
         between=[r for r in records if r.right == "rope_torch"],
+        not_measured=outcome.not_measured,
         environment=environment,
         derivations=DERIVATIONS,
     )
     path.write_text(text, encoding="utf-8")
+
+
+def _is_against_transformers(records: Sequence[Record]) -> bool:
+    return any(record.quantity == "cos_sin" and record.right == "transformers" for record in records)
 
 
 def _case(record: Record) -> str:

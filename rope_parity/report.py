@@ -1,47 +1,22 @@
-"""The main job: run the referee over many cases, and show what it found."""
+"""What a run found, as tables for a terminal and as JSON."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
-from rich.progress import track
+from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 
-from . import INSTALL
-from .backends import devices
 from .bounds import DERIVATIONS
-from .cases import Case
-from .referee import Record, Referee
-
-PACKAGES = ("rope-parity", "jax", "flax", "torch", "transformers", "numpy", "mpmath")
-
-
-def run(cases: Sequence[Case], console: Console, on: Sequence[str] | None = None) -> list[Record]:
-    """Every comparison of every case on the devices named, else on every one found, with a progress bar."""
-    has_transformers = environment()["packages"]["transformers"] is not None
-    jobs = [(case, device) for device in on or devices() for case in cases]
-    records: list[Record] = []
-    for case, device in track(jobs, description="measuring", console=console, transient=True):
-        records.extend(Referee(case, device, has_transformers).records())
-    return records
-
-
-def environment() -> dict:
-    """What the figures depend on, and what was not there to be measured."""
-    packages = {name: _version(name) for name in PACKAGES}
-    missing = [f"package {name}: {INSTALL}" for name, found in packages.items() if found is None]
-    missing += [] if "gpu" in devices() else ["a GPU that both jax and torch see"]
-    machine = {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()}
-    return {"python": platform.python_version(), "packages": packages, "devices": devices(), "missing": missing, **machine}
+from .environment import environment
+from .referee import Record
+from .run import NotMeasured, Outcome
 
 
 def summary(records: Sequence[Record]) -> Group:
@@ -72,7 +47,7 @@ def legend(records: Iterable[Record]) -> str:
 
 
 def _letter(why: str) -> str:
-    return "abcde"[list(DERIVATIONS).index(why)]
+    return "abcdefg"[list(DERIVATIONS).index(why)]
 
 
 def _order(record: Record) -> tuple:
@@ -89,35 +64,34 @@ def _row(group: list[Record]) -> list[str]:
     return [*names, *figures, f"{worst.bound:.3g} {_letter(worst.why)}", f"{worst.of_bound:.0%}", verdict]
 
 
-def verdict(records: Sequence[Record]) -> str:
+def absences(not_measured: Iterable[NotMeasured]) -> list[str]:
+    """A line for each thing that was not measured: this machine lacks it, there is nothing to compare, or it failed."""
+    lines = [f"[yellow]not measured, as this machine lacks it: {escape(absent)}" for absent in environment()["missing"]]
+    for absent in not_measured:
+        kind = "[bold red]could not be measured" if absent.failed else "[yellow]not measured"
+        lines.append(f"{kind}: {escape(absent.case)}: {escape(absent.why)}")
+    return lines
+
+
+def verdict(outcome: Outcome) -> str:
     """One sentence on the whole."""
-    broken = sum(not record.ok for record in records)
-    cases = len({record.case for record in records})
+    records, failed = outcome.records, sum(absent.failed for absent in outcome.not_measured)
+    broken, cases = sum(not record.ok for record in records), len({record.case for record in records})
     if broken:
         return f"[bold red]{broken} of {len(records)} comparisons over {cases} configurations break their bound."
+    if not records:
+        return f"[bold {'red' if failed else 'yellow'}]Nothing was measured."
     branches = [record for record in records if {record.left, record.right} == {"rope_jax", "rope_torch"}]
-    return (
-        f"[bold green]All {len(records)} comparisons over {cases} configurations keep their bound; rope_jax and rope_torch "
+    kept = (
+        f"All {len(records)} comparisons over {cases} configurations keep their bound; rope_jax and rope_torch "
         f"are equal to the last byte in all {len(branches)} of theirs."
     )
+    return f"[bold red]{failed} could not be measured. [/]{kept}" if failed else f"[bold green]{kept}"
 
 
-def write_json(path: Path, records: Iterable[Record]) -> None:
-    """`{"environment": ..., "bounds": ..., "records": [...]}`."""
+def write_json(path: Path, outcome: Outcome) -> None:
+    """`{"environment": ..., "bounds": ..., "records": [...], "not_measured": [...]}`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = {"environment": environment(), "bounds": DERIVATIONS, "records": [asdict(record) for record in records]}
+    listed = {key: [asdict(item) for item in items] for key, items in outcome._asdict().items()}
+    data = {"environment": environment(), "bounds": DERIVATIONS, **listed}
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

@@ -97,10 +97,12 @@ def _float32_power(base: Any, exponent: Any) -> Any:
 
 def _ntk_theta(theta: Any, rule: DynamicNTK, seq_len: int | None, dim: int, number: Number) -> Any:
     """`theta (factor L / L0 - (factor - 1)) ** (d / (d - 2))` for a length L beyond L0; theta itself up to there."""
-    longest, power = max(seq_len or 0, rule.max_position_embeddings), number(dim) / (dim - 2)
+    if seq_len is None or seq_len <= rule.max_position_embeddings:
+        return theta
+    power = number(dim) / (dim - 2)
     if number is Decimal:
-        return theta * (number(rule.factor) * longest / rule.max_position_embeddings - (number(rule.factor) - 1)) ** power
-    stretch = np.float32(rule.factor) * np.float32(longest) / np.float32(rule.max_position_embeddings)
+        return theta * (number(rule.factor) * seq_len / rule.max_position_embeddings - (number(rule.factor) - 1)) ** power
+    stretch = np.float32(rule.factor) * np.float32(seq_len) / np.float32(rule.max_position_embeddings)
     return np.float32(theta) * _float32_power(stretch - np.float32(rule.factor - 1), power)
 
 
