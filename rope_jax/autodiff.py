@@ -12,7 +12,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from .rotation import Half, Heads, rotate_pairs
+from .xla_cpu import Half, Heads, rotate_pairs
 
 rotate_p = Primitive("rope_rotate")
 

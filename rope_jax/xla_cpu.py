@@ -13,19 +13,10 @@ from jaxtyping import Array, Float
 
 from rope_spec import RotateIn
 
+from .rounding import bits_of, narrowed_to_bfloat16, rounded, rounded_to_bfloat16, widened
+
 Heads = Float[Array, "*batch head_dim"]
 Half = Float[Array, "*#batch pairs"]  # cos or sin, broadcast against the pairs of x
-
-
-def uncontracted(product: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The same number, in a form that XLA cannot fuse with the addition that follows.
-
-    XLA's CPU compiler contracts `a * b + c * d` to a fused multiply-add, which rounds once less than PyTorch does and
-    changes a quarter of the float32 results. The minimum with the second largest bit pattern changes no number: only the NaN
-    whose bits are all ones becomes another NaN.
-    """
-    bits = lax.bitcast_convert_type(product, {4: jnp.uint32, 8: jnp.uint64}[product.dtype.itemsize])
-    return lax.bitcast_convert_type(lax.min(bits, jnp.array(jnp.iinfo(bits.dtype).max - 1, bits.dtype)), product.dtype)
 
 
 def rotate_pairs(
@@ -99,18 +90,18 @@ def _rotate(x, cos, sin, batch, cos_axes, sin_axes, chosen, read, write, rotate_
 
     def spread(half: Array, axes: tuple[int, ...]) -> Array:
         """What a pair has in common, or one of its channels, in both places of the result."""
-        pairs = _widened(half, dtype).reshape(*half.shape[: len(axes)], *(written[axis] for axis in of_pairs))
+        pairs = widened(half, dtype).reshape(*half.shape[: len(axes)], *(written[axis] for axis in of_pairs))
         return lax.broadcast_in_dim(pairs, written, (*axes, *of_pairs))
 
-    x, cos, sin = (_bits(t) if as_bits else t for t in (x, cos, sin))
+    x, cos, sin = (bits_of(t) if as_bits else t for t in (x, cos, sin))
     a, b = (spread(lax.index_in_dim(x, i, len(batch) + (read > 1), keepdims=False), everywhere) for i in (0, 1))
     cos, sin = spread(cos, cos_axes), spread(sin, sin_axes)
     first, second = keep(a * cos) - keep(b * sin), keep(b * cos) + keep(a * sin)
     y = lax.select(_index_of(first, two) == 0, first, second)
     if chosen is not None:
-        y = lax.select(_index_of(y, len(batch) - 1) == chosen, y, _widened(x, dtype).reshape(written))
+        y = lax.select(_index_of(y, len(batch) - 1) == chosen, y, widened(x, dtype).reshape(written))
     elif as_bits:  # with the choice above a cast is faster
-        return _upper_half(y)
+        return narrowed_to_bfloat16(y)
     return y.astype(jnp.bfloat16 if as_bits else x.dtype)
 
 
@@ -136,44 +127,25 @@ def _rotate_shifted(x, cos, sin, cos_axes, sin_axes, start, rotate_in, guard):
     bits = lax.bitcast_convert_type(x, jnp.uint16) if as_bits or (in_units and x.dtype.itemsize == 2) else x
     other = lax.select(place < start + places, padded(bits, along, -places, places), padded(bits, along, places, -places))
     other = other if as_bits else lax.bitcast_convert_type(other, x.dtype)
-    wide, other, cos, sin = (_widened(_bits(t) if as_bits else t, dtype) for t in (x, other, cos, sin))
+    wide, other, cos, sin = (widened(bits_of(t) if as_bits else t, dtype) for t in (x, other, cos, sin))
     y = keep(wide * spread(cos, cos, cos_axes)) + keep(other * spread(-sin, sin, sin_axes))
     y = lax.select((place >= start) & (place < end), y, wide)
-    return _upper_half(y) if as_bits else y.astype(x.dtype)
+    return narrowed_to_bfloat16(y) if as_bits else y.astype(x.dtype)
 
 
 def _inside(dtype: jnp.dtype, rotate_in: RotateIn, guard: bool) -> tuple[bool, jnp.dtype, Callable[[Array], Array]]:
     """Whether x is taken as bits, the dtype of the arithmetic, and what is done to each product."""
     as_bits = guard and dtype == jnp.bfloat16
     inside = dtype if (rotate_in == "input" and not as_bits) or dtype.itemsize > 4 else jnp.dtype(jnp.float32)
-    return as_bits, inside, _kept(inside, guard, rounded=as_bits and rotate_in == "input")
+    return as_bits, inside, _kept(inside, guard, to_bfloat16=as_bits and rotate_in == "input")
 
 
 def _index_of(y: Array, axis: int) -> Array:
     return lax.broadcasted_iota(jnp.int32, y.shape, axis, out_sharding=jax.typeof(y).sharding)
 
 
-def _kept(dtype: jnp.dtype, guard: bool, rounded: bool) -> Callable[[Array], Array]:
+def _kept(dtype: jnp.dtype, guard: bool, to_bfloat16: bool) -> Callable[[Array], Array]:
     """What is done to each product: it is rounded to bfloat16, or to its own dtype whatever comes next."""
-    if rounded:
-        return lambda product: lax.bitcast_convert_type(_rounded(product) & jnp.uint32(0xFFFF0000), jnp.float32)
-    return uncontracted if guard and dtype.itemsize >= 4 else lambda product: product
-
-
-def _bits(x: Array) -> Array:
-    """A bfloat16 array as integers: XLA would drop a rounding to bfloat16 together with a cast, and wraps slices in casts."""
-    return lax.bitcast_convert_type(x, jnp.uint16) if x.dtype == jnp.bfloat16 else x
-
-
-def _widened(x: Array, dtype: jnp.dtype) -> Array:
-    return lax.bitcast_convert_type(x.astype(jnp.uint32) << 16, dtype) if x.dtype == jnp.uint16 else x.astype(dtype)
-
-
-def _rounded(x: Float[Array, "..."]) -> Array:
-    """Bits of float32 whose upper half is the nearest bfloat16, ties to even; as a cast, in fewer operations."""
-    bits = lax.bitcast_convert_type(x, jnp.uint32)
-    return lax.select(x == x, bits + ((bits >> 16 & 1) + 0x7FFF), bits)
-
-
-def _upper_half(x: Float[Array, "..."]) -> Array:
-    return lax.bitcast_convert_type((_rounded(x) >> 16).astype(jnp.uint16), jnp.bfloat16)
+    if to_bfloat16:
+        return rounded_to_bfloat16
+    return rounded if guard and dtype.itemsize >= 4 else lambda product: product
