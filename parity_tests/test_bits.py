@@ -50,7 +50,7 @@ INSTEAD = {
 def test_without_the_guard_bits_differ(instead, backward, monkeypatch, fresh_compilations):
     assert is_equal_under_jit(backward)
     jax.clear_caches()
-    monkeypatch.setattr("rope_jax.xla_cpu.rounded", instead)
+    monkeypatch.setattr("rope_jax.rounding.rounded", instead)
     assert not is_equal_under_jit(backward)
 
 

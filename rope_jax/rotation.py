@@ -1,0 +1,49 @@
+"""The formula of the rotation, and how the channels of a pair lie: what GPUs and TPUs run."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from rope_spec import RotateIn
+
+from .rounding import cast, inside, rounded
+
+Heads = Float[Array, "*batch head_dim"]
+Half = Float[Array, "*#batch pairs"]  # cos or sin, with as many axes as x
+
+
+def rotate_pairs(x: Heads, cos: Half, sin: Half, *, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
+    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for the pairs from channel `start` on.
+
+    The other channels stay. A pair lies across axis -2 of `(..., blocks, 2, m)`, where `read` and
+    `write` are the numbers of blocks. Each product is rounded before the sum, as in PyTorch, and
+    each result is cast to the dtype of x before the channels are put together: XLA's GPU compiler
+    makes one kernel of that, without temporary arrays.
+    """
+    end = start + 2 * cos.shape[-1]
+    dtype = inside(x.dtype, rotate_in)
+    a, b, cos, sin = (cast(t, dtype) for t in (*channels(x[..., start:end], read), cos, sin))
+    first = rounded(a * cos) - rounded(b * sin)
+    second = rounded(b * cos) + rounded(a * sin)
+    rotated = join(cast(first, x.dtype), cast(second, x.dtype), write)
+    return jnp.concatenate([x[..., :start], rotated, x[..., end:]], axis=-1)
+
+
+def channels(x: Heads, blocks: int) -> tuple[Array, Array]:
+    """The two channels of each pair, `(..., P)` each: the halves of each block."""
+    *batch, width = x.shape
+    a, b = jnp.split(_in_blocks(x, blocks), 2, axis=-1)
+    return a.reshape(*batch, width // 2), b.reshape(*batch, width // 2)
+
+
+def join(a: Array, b: Array, blocks: int) -> Heads:
+    """The inverse of `channels`."""
+    *batch, pairs = a.shape
+    halves = [_in_blocks(a, blocks), _in_blocks(b, blocks)]
+    return jnp.concatenate(halves, axis=-1).reshape(*batch, 2 * pairs)
+
+
+def _in_blocks(x: Array, blocks: int) -> Array:
+    """`(..., blocks, width / blocks)`, and x itself for one block: XLA merges two concatenations
+    into one where no reshape stands between them."""
+    *batch, width = x.shape
+    return x if blocks == 1 else x.reshape(*batch, blocks, width // blocks)
