@@ -50,7 +50,7 @@ INSTEAD = {
 def test_without_the_guard_bits_differ(instead, backward, monkeypatch, fresh_compilations):
     assert is_equal_under_jit(backward)
     jax.clear_caches()
-    monkeypatch.setattr("rope_jax.rotation.uncontracted", instead)
+    monkeypatch.setattr("rope_jax.rounding.rounded", instead)
     assert not is_equal_under_jit(backward)
 
 
@@ -61,7 +61,7 @@ def test_without_the_guard_a_split_table_differs(instead, monkeypatch, fresh_com
     theirs = np.stack([array(table) for table in theirs])
     assert compare(ours(), theirs, 1.0, 0.0).ok
     jax.clear_caches()
-    monkeypatch.setattr("rope_jax.cache.uncontracted", instead)
+    monkeypatch.setattr("rope_jax.cache.rounded", instead)
     assert not compare(ours(), theirs, 1.0, 0.0).ok
 
 
@@ -70,7 +70,7 @@ def test_the_guard_changes_no_number(rng):
     values = bits.astype(np.uint32).view(np.float32)
     with np.errstate(invalid="ignore"):
         values = values[(np.abs(values) >= np.finfo(np.float32).tiny) | (values == 0) | np.isnan(values)]
-    kept = np.asarray(jax.jit(rope_jax.rotation.uncontracted)(values))
+    kept = np.asarray(jax.jit(rope_jax.rounding.rounded)(values))
     assert compare(kept, values, 1.0, 0.0).ok
 
 
@@ -80,7 +80,7 @@ def test_rounding_to_bfloat16_is_that_of_torch():
     values = (upper + np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)).view(np.float32)
     values = values[(np.abs(values) >= np.finfo(np.float32).tiny) | (values == 0)]
     values = np.concatenate([values, np.array([0x7FC00000, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFC08000], np.uint32).view(np.float32)])
-    ours = jax.jit(lambda x: lax.bitcast_convert_type(rope_jax.rotation._rounded(x) & jnp.uint32(0xFFFF0000), x.dtype))(values)
+    ours = jax.jit(rope_jax.rounding.rounded_to_bfloat16)(values)
     assert compare(np.asarray(ours), array(torch.tensor(values).bfloat16().float()), 1.0, 0.0).ok
 
 

@@ -12,7 +12,9 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from .rotation import Half, Heads, rotate_pairs
+from . import xla_cpu
+from .rotation import Half, Heads, channels, join, rotate_pairs
+from .rounding import inside
 
 rotate_p = Primitive("rope_rotate")
 
@@ -37,11 +39,18 @@ def _jvp(primals, tangents, *, start, read, write, rotate_in):
     if not isinstance(dx, ad.Zero):
         terms.append(rotated(dx, cos, sin))
     if not (isinstance(dcos, ad.Zero) and isinstance(dsin, ad.Zero)):
-        dcos, dsin, end = ad.instantiate_zeros(dcos), ad.instantiate_zeros(dsin), start + 2 * cos.shape[-1]
-        layout = {"start": 0, "read": read, "write": write}
-        dy = rotate_pairs(x[..., start:end], dcos, dsin, rotate_in=rotate_in, guard=False, **layout)
-        terms.append(jnp.pad(dy, [(0, 0)] * (x.ndim - 1) + [(start, x.shape[-1] - end)]))
+        tangents = ad.instantiate_zeros(dcos), ad.instantiate_zeros(dsin)
+        terms.append(_jvp_of_tables(x, *tangents, start=start, read=read, write=write, rotate_in=rotate_in))
     return rotated(x, cos, sin), sum(terms[1:], terms[0])
+
+
+def _jvp_of_tables(x, dcos, dsin, *, start, read, write, rotate_in):
+    """The rotation of x by tangents of cos and sin, in operations that can be differentiated again."""
+    end, dtype = start + 2 * dcos.shape[-1], inside(x.dtype, rotate_in)
+    pairs = channels(x[..., start:end], read)
+    a, b, dcos, dsin = (t.astype(dtype) for t in (*pairs, dcos, dsin))
+    dy = join(a * dcos - b * dsin, b * dcos + a * dsin, write).astype(x.dtype)
+    return jnp.pad(dy, [(0, 0)] * (x.ndim - 1) + [(start, x.shape[-1] - end)])
 
 
 def _transpose(ct, x, cos, sin, *, start, read, write, rotate_in):
@@ -62,4 +71,4 @@ ad.primitive_jvps[rotate_p] = _jvp
 ad.primitive_transposes[rotate_p] = _transpose
 batching.primitive_batchers[rotate_p] = _batch
 mlir.register_lowering(rotate_p, mlir.lower_fun(rotate_pairs, multiple_results=False))
-mlir.register_lowering(rotate_p, mlir.lower_fun(partial(rotate_pairs, alone=True), multiple_results=False), platform="cpu")
+mlir.register_lowering(rotate_p, mlir.lower_fun(xla_cpu.rotate_pairs, multiple_results=False), platform="cpu")

@@ -21,7 +21,7 @@ from rope_spec.spec import one_of
 from rope_spec.strategies import ROW, check_on_host, first_capacity, grown_capacity
 
 from .functional import Length, Positions, Table, check, cos_sin
-from .rotation import uncontracted
+from .rounding import rounded
 
 
 @jax.tree_util.register_dataclass
@@ -147,5 +147,5 @@ def _split_rows(tables: tuple[Array, ...], index: Array, axes: int) -> Table:
     """`(c, s)(a + b)` from `(c, s)(a)` and `(c, s)(b)`, for `position = ROW h + l`: one pair turned by the other's angle."""
     cos_high, sin_high = _rows(tables[:2], index // ROW, axes)
     cos_low, sin_low = _rows(tables[2:], index % ROW, axes)
-    cos = uncontracted(cos_high * cos_low) - uncontracted(sin_high * sin_low)
-    return cos, uncontracted(sin_high * cos_low) + uncontracted(cos_high * sin_low)
+    cos = rounded(cos_high * cos_low) - rounded(sin_high * sin_low)
+    return cos, rounded(sin_high * cos_low) + rounded(cos_high * sin_low)

@@ -1,179 +1,49 @@
-"""The rotation, in forms that XLA turns into one loop over memory on a CPU; the same bits eager, jitted and in PyTorch."""
+"""The formula of the rotation, and how the channels of a pair lie: what GPUs and TPUs run."""
 
-import math
-from collections.abc import Callable
-from contextlib import nullcontext
-from functools import partial
-
-import jax
 import jax.numpy as jnp
-from jax import lax
-from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Float
 
 from rope_spec import RotateIn
 
+from .rounding import cast, inside, rounded
+
 Heads = Float[Array, "*batch head_dim"]
-Half = Float[Array, "*#batch pairs"]  # cos or sin, broadcast against the pairs of x
+Half = Float[Array, "*#batch pairs"]  # cos or sin, with as many axes as x
 
 
-def uncontracted(product: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The same number, in a form that XLA cannot fuse with the addition that follows.
+def rotate_pairs(x: Heads, cos: Half, sin: Half, *, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
+    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for the pairs from channel `start` on.
 
-    XLA's CPU compiler contracts `a * b + c * d` to a fused multiply-add, which rounds once less than PyTorch does and
-    changes a quarter of the float32 results. The minimum with the second largest bit pattern changes no number: only the NaN
-    whose bits are all ones becomes another NaN.
+    The other channels stay. A pair lies across axis -2 of `(..., blocks, 2, m)`, where `read` and
+    `write` are the numbers of blocks. Each product is rounded before the sum, as in PyTorch, and
+    each result is cast to the dtype of x before the channels are put together: XLA's GPU compiler
+    makes one kernel of that, without temporary arrays.
     """
-    bits = lax.bitcast_convert_type(product, {4: jnp.uint32, 8: jnp.uint64}[product.dtype.itemsize])
-    return lax.bitcast_convert_type(lax.min(bits, jnp.array(jnp.iinfo(bits.dtype).max - 1, bits.dtype)), product.dtype)
+    end = start + 2 * cos.shape[-1]
+    dtype = inside(x.dtype, rotate_in)
+    a, b, cos, sin = (cast(t, dtype) for t in (*channels(x[..., start:end], read), cos, sin))
+    first = rounded(a * cos) - rounded(b * sin)
+    second = rounded(b * cos) + rounded(a * sin)
+    rotated = join(cast(first, x.dtype), cast(second, x.dtype), write)
+    return jnp.concatenate([x[..., :start], rotated, x[..., end:]], axis=-1)
 
 
-def rotate_pairs(
-    x: Heads,
-    cos: Half,
-    sin: Half,
-    *,
-    start: int,
-    read: int,
-    write: int,
-    rotate_in: RotateIn,
-    guard: bool = True,
-    alone: bool = False,
-) -> Heads:
-    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for the pairs from channel `start` on; the other channels stay.
-
-    A pair lies across axis -2 of `(..., blocks, 2, m)`, where `read` and `write` are the numbers of blocks. The arithmetic is
-    one function whose result has that shape, with the reshapes outside: XLA's CPU compiler turns it into one loop over memory.
-    Halves that do not divide the head have no such shape; there the two channels of a pair are brought together by a shift.
-    `alone` keeps it so, where XLA would else merge it with what comes before and after into loops that compute an index for
-    each element, or cos and sin anew for each head: 2 to 20 times slower.
-    """
-    *batch, head_dim = x.shape
-    width, end = 2 * cos.shape[-1], start + 2 * cos.shape[-1]
-    options = {"read": read, "write": write, "rotate_in": rotate_in, "guard": guard, "alone": alone}
-    divides = head_dim % width == start % width == 0
-    if not divides and max(read, write) > 1:
-        rotated = rotate_pairs(x[..., start:end], cos, sin, start=0, **options)
-        return jnp.concatenate([x[..., :start], rotated, x[..., end:]], axis=-1)
-    chosen = start // width if head_dim > width else None  # of the slices of the same width
-    slices = [] if chosen is None else [head_dim // width]
-    if rotate_in == "input":
-        cos, sin = cos.astype(x.dtype), sin.astype(x.dtype)
-    (cos, cos_axes), (sin, sin_axes) = (_squeezed(table, len(batch)) for table in (cos, sin))
-    with set_xla_metadata(inlineable="false") if alone else nullcontext():
-        if not divides:
-            unit, trailing = _unit(head_dim, start, width // 2, rotate_in)
-            x, cos, sin = (t.reshape(*t.shape[:-1], t.shape[-1] // unit, *trailing) for t in (x, cos, sin))
-            return _rotate_shifted(x, cos, sin, cos_axes, sin_axes, start // unit, rotate_in, guard).reshape(*batch, head_dim)
-        pairs = x.reshape(*batch, *slices, *_paired(width, read))
-        y = _rotate(pairs, cos, sin, (*batch, *slices), cos_axes, sin_axes, chosen, read, write, rotate_in, guard)
-    return y.reshape(x.shape)
+def channels(x: Heads, blocks: int) -> tuple[Array, Array]:
+    """The two channels of each pair, `(..., P)` each: the halves of each block."""
+    *batch, width = x.shape
+    a, b = jnp.split(_in_blocks(x, blocks), 2, axis=-1)
+    return a.reshape(*batch, width // 2), b.reshape(*batch, width // 2)
 
 
-def _squeezed(table: Half, batch: int) -> tuple[Array, tuple[int, ...]]:
-    """A table without the axes along which it is repeated, which XLA would copy, and where the others are in x."""
-    kept = [axis for axis, size in enumerate(table.shape[:-1]) if size != 1]
-    axes = tuple(axis + batch + 1 - table.ndim for axis in kept)
-    return table.reshape(*(table.shape[axis] for axis in kept), table.shape[-1]), axes
+def join(a: Array, b: Array, blocks: int) -> Heads:
+    """The inverse of `channels`."""
+    *batch, pairs = a.shape
+    halves = [_in_blocks(a, blocks), _in_blocks(b, blocks)]
+    return jnp.concatenate(halves, axis=-1).reshape(*batch, 2 * pairs)
 
 
-def _paired(width: int, blocks: int) -> list[int]:
-    """`(blocks, 2, m)`, without blocks or m where it is 1: XLA copies arrays that have such axes."""
-    m = width // (2 * blocks)
-    return [*[blocks] * (blocks > 1), 2, *[m] * (m > 1)]
-
-
-def _unit(head_dim: int, start: int, pairs: int, rotate_in: RotateIn) -> tuple[int, list[int]]:
-    """The channels that are shifted as one, and an axis for them: whole vectors, if it is float32 that they are vectors of."""
-    unit = math.gcd(head_dim, start, pairs)
-    return (unit, [unit]) if unit % 16 == 0 and pairs > 16 and rotate_in == "float32" else (1, [])
-
-
-@partial(jax.jit, static_argnums=tuple(range(3, 11)))
-def _rotate(x, cos, sin, batch, cos_axes, sin_axes, chosen, read, write, rotate_in, guard):
-    """Both results for each channel, then a choice by index, as a concatenation would read x twice. lax only, no nested jit."""
-    as_bits, dtype, keep = _inside(x.dtype, rotate_in, guard)
-    written = (*batch, *_paired(2 * cos.shape[-1], write))
-    everywhere, two = tuple(range(len(batch))), len(batch) + (write > 1)
-    of_pairs = tuple(axis for axis in range(len(batch), len(written)) if axis != two)
-
-    def spread(half: Array, axes: tuple[int, ...]) -> Array:
-        """What a pair has in common, or one of its channels, in both places of the result."""
-        pairs = _widened(half, dtype).reshape(*half.shape[: len(axes)], *(written[axis] for axis in of_pairs))
-        return lax.broadcast_in_dim(pairs, written, (*axes, *of_pairs))
-
-    x, cos, sin = (_bits(t) if as_bits else t for t in (x, cos, sin))
-    a, b = (spread(lax.index_in_dim(x, i, len(batch) + (read > 1), keepdims=False), everywhere) for i in (0, 1))
-    cos, sin = spread(cos, cos_axes), spread(sin, sin_axes)
-    first, second = keep(a * cos) - keep(b * sin), keep(b * cos) + keep(a * sin)
-    y = lax.select(_index_of(first, two) == 0, first, second)
-    if chosen is not None:
-        y = lax.select(_index_of(y, len(batch) - 1) == chosen, y, _widened(x, dtype).reshape(written))
-    elif as_bits:  # with the choice above a cast is faster
-        return _upper_half(y)
-    return y.astype(jnp.bfloat16 if as_bits else x.dtype)
-
-
-@partial(jax.jit, static_argnums=tuple(range(3, 8)))
-def _rotate_shifted(x, cos, sin, cos_axes, sin_axes, start, rotate_in, guard):
-    """Halves that do not divide the head, as 96 of 128: the other channel of a pair is P places further on, or before.
-
-    Places are channels, or units of 16 and more: then the loop over them is unrolled, and what is chosen by place is known.
-    16 bits are shifted as integers, since XLA moves float16 by way of float32.
-    """
-    places, along = cos.shape[len(cos_axes)], x.ndim - (cos.ndim - len(cos_axes))
-    end, rest = start + 2 * places, tuple(range(along, x.ndim))
-    as_bits, dtype, keep = _inside(x.dtype, rotate_in, guard)
-
-    def padded(t: Array, axis: int, low: int, high: int) -> Array:
-        return lax.pad(t, t.dtype.type(0), [(low, high, 0) if i == axis else (0, 0, 0) for i in range(t.ndim)])
-
-    def spread(first: Array, second: Array, axes: tuple[int, ...]) -> Array:
-        table = padded(lax.concatenate([first, second], len(axes)), len(axes), start, x.shape[along] - end)
-        return lax.broadcast_in_dim(table, x.shape, (*axes, *rest))
-
-    place, in_units = _index_of(x, along), len(rest) > 1
-    bits = lax.bitcast_convert_type(x, jnp.uint16) if as_bits or (in_units and x.dtype.itemsize == 2) else x
-    other = lax.select(place < start + places, padded(bits, along, -places, places), padded(bits, along, places, -places))
-    other = other if as_bits else lax.bitcast_convert_type(other, x.dtype)
-    wide, other, cos, sin = (_widened(_bits(t) if as_bits else t, dtype) for t in (x, other, cos, sin))
-    y = keep(wide * spread(cos, cos, cos_axes)) + keep(other * spread(-sin, sin, sin_axes))
-    y = lax.select((place >= start) & (place < end), y, wide)
-    return _upper_half(y) if as_bits else y.astype(x.dtype)
-
-
-def _inside(dtype: jnp.dtype, rotate_in: RotateIn, guard: bool) -> tuple[bool, jnp.dtype, Callable[[Array], Array]]:
-    """Whether x is taken as bits, the dtype of the arithmetic, and what is done to each product."""
-    as_bits = guard and dtype == jnp.bfloat16
-    inside = dtype if (rotate_in == "input" and not as_bits) or dtype.itemsize > 4 else jnp.dtype(jnp.float32)
-    return as_bits, inside, _kept(inside, guard, rounded=as_bits and rotate_in == "input")
-
-
-def _index_of(y: Array, axis: int) -> Array:
-    return lax.broadcasted_iota(jnp.int32, y.shape, axis, out_sharding=jax.typeof(y).sharding)
-
-
-def _kept(dtype: jnp.dtype, guard: bool, rounded: bool) -> Callable[[Array], Array]:
-    """What is done to each product: it is rounded to bfloat16, or to its own dtype whatever comes next."""
-    if rounded:
-        return lambda product: lax.bitcast_convert_type(_rounded(product) & jnp.uint32(0xFFFF0000), jnp.float32)
-    return uncontracted if guard and dtype.itemsize >= 4 else lambda product: product
-
-
-def _bits(x: Array) -> Array:
-    """A bfloat16 array as integers: XLA would drop a rounding to bfloat16 together with a cast, and wraps slices in casts."""
-    return lax.bitcast_convert_type(x, jnp.uint16) if x.dtype == jnp.bfloat16 else x
-
-
-def _widened(x: Array, dtype: jnp.dtype) -> Array:
-    return lax.bitcast_convert_type(x.astype(jnp.uint32) << 16, dtype) if x.dtype == jnp.uint16 else x.astype(dtype)
-
-
-def _rounded(x: Float[Array, "..."]) -> Array:
-    """Bits of float32 whose upper half is the nearest bfloat16, ties to even; as a cast, in fewer operations."""
-    bits = lax.bitcast_convert_type(x, jnp.uint32)
-    return lax.select(x == x, bits + ((bits >> 16 & 1) + 0x7FFF), bits)
-
-
-def _upper_half(x: Float[Array, "..."]) -> Array:
-    return lax.bitcast_convert_type((_rounded(x) >> 16).astype(jnp.uint16), jnp.bfloat16)
+def _in_blocks(x: Array, blocks: int) -> Array:
+    """`(..., blocks, width / blocks)`, and x itself for one block: XLA merges two concatenations
+    into one where no reshape stands between them."""
+    *batch, width = x.shape
+    return x if blocks == 1 else x.reshape(*batch, blocks, width // blocks)

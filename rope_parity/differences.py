@@ -99,7 +99,7 @@ def _ulps(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
 
 DIFFERENCES = (
     Difference("contraction", contraction, "absolute", """XLA fuses a * b - c * d to one rounding less.
-        rope_jax.rotation.uncontracted keeps each product rounded."""),
+        rope_jax.rounding.rounded keeps each product rounded."""),
     Difference("constant folding", constant_folding, "ULP", """XLA folds constants with other functions than it runs.
         Compute inv_freq once, on the host, for everybody."""),
     Difference("cos and sin", library_functions, "ULP", """Every library has its own.

@@ -1,0 +1,147 @@
+"""The rotation as one loop over memory, in two forms for XLA's CPU compiler.
+
+Four things make the usual forms slow there:
+
+- A concatenation or a stack at the end is a loop for each operand, so that x is read twice. Here
+  both results are computed for each channel, and one is chosen by index.
+- A reshape at the end takes a division for each element. Here it stands outside of the loop.
+- A slice of bfloat16 becomes a conversion, a slice and a conversion back. Here bits are sliced.
+- What comes before, such as cos and sin, is fused and computed anew for each head. Here the loop is
+  a call that XLA is told not to inline. It holds operations of `lax` alone, as a function that is
+  jitted itself, such as `jnp.where`, would be a call within.
+"""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
+from jaxtyping import Array
+
+from rope_spec import RotateIn
+
+from .rotation import Half, Heads
+from .rounding import arithmetic_of, bits_of, narrowed, widened
+
+
+def rotate_pairs(x: Heads, cos: Half, sin: Half, *, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
+    """`rotation.rotate_pairs`, by index where the rotated width divides the head, or by a shift."""
+    if rotate_in == "input":
+        cos, sin = cos.astype(x.dtype), sin.astype(x.dtype)
+    tables, end = _without_repetition(cos, sin), start + 2 * cos.shape[-1]
+    if x.shape[-1] % (end - start) == start % (end - start) == 0:
+        return _by_index(x, *tables, start, read, write, rotate_in)
+    if read == write == 1:
+        return _by_shift(x, *tables, start, rotate_in)
+    rotated = _by_index(x[..., start:end], *tables, 0, read, write, rotate_in)
+    return jnp.concatenate([x[..., :start], rotated, x[..., end:]], axis=-1)
+
+
+def _without_repetition(cos: Half, sin: Half) -> tuple[Array, Array, tuple[int, ...]]:
+    """Drop axes of length 1, which XLA would copy; also return the axes of x that remain."""
+    cos, sin = jnp.broadcast_arrays(cos, sin)  # vmap may have mapped one of them
+    *batch, pairs = cos.shape
+    axes = tuple(axis for axis, size in enumerate(batch) if size != 1)
+    shape = (*(batch[axis] for axis in axes), pairs)
+    return cos.reshape(shape), sin.reshape(shape), axes
+
+
+def _by_index(x, cos, sin, table_axes, start, read, write, rotate_in):
+    """The rotated channels are one of the slices of the head that have their width."""
+    *batch, head_dim = x.shape
+    width = 2 * cos.shape[-1]
+    slices = [head_dim // width] if head_dim > width else []
+    rotated_slice = start // width if slices else None
+    options = {"table_axes": table_axes, "rotated_slice": rotated_slice, "rotate_in": rotate_in}
+    with set_xla_metadata(inlineable="false"):
+        pairs = x.reshape(*batch, *slices, *_pair_shape(width, read))
+        y = _loop_by_index(pairs, cos, sin, read=read, write=write, **options)
+    return y.reshape(x.shape)
+
+
+def _pair_shape(width: int, blocks: int) -> list[int]:
+    """`(blocks, 2, m)`, without blocks or m where it is 1: XLA copies arrays with such axes."""
+    m = width // (2 * blocks)
+    return [*[blocks] * (blocks > 1), 2, *[m] * (m > 1)]
+
+
+@partial(jax.jit, static_argnames=("table_axes", "rotated_slice", "read", "write", "rotate_in"))
+def _loop_by_index(x, cos, sin, *, table_axes, rotated_slice, read, write, rotate_in):
+    dtype, round_product = arithmetic_of(x.dtype, rotate_in)
+    width = 2 * cos.shape[-1]
+    batch = x.shape[: x.ndim - len(_pair_shape(width, read))]
+    out_shape = (*batch, *_pair_shape(width, write))
+    batch_axes, pair_axis = tuple(range(len(batch))), len(batch) + (write > 1)
+    other_axes = tuple(axis for axis in range(len(batch), len(out_shape)) if axis != pair_axis)
+
+    def to_both_channels(half: Array, axes: tuple[int, ...]) -> Array:
+        """Broadcast one value per pair to both of its channels."""
+        shape = (*half.shape[: len(axes)], *(out_shape[axis] for axis in other_axes))
+        half = widened(half, dtype).reshape(shape)
+        return lax.broadcast_in_dim(half, out_shape, (*axes, *other_axes))
+
+    bits, read_axis = bits_of(x), len(batch) + (read > 1)
+    a, b = (lax.index_in_dim(bits, i, read_axis, keepdims=False) for i in (0, 1))
+    a, b = (to_both_channels(half, batch_axes) for half in (a, b))
+    cos, sin = (to_both_channels(bits_of(t), table_axes) for t in (cos, sin))
+    first = round_product(a * cos) - round_product(b * sin)
+    second = round_product(b * cos) + round_product(a * sin)
+    y = lax.select(_index_along(pair_axis, first) == 0, first, second)
+    if rotated_slice is None:
+        return narrowed(y, x.dtype)
+    is_rotated = _index_along(len(batch) - 1, y) == rotated_slice
+    y = lax.select(is_rotated, y, widened(bits, dtype).reshape(out_shape))
+    return y.astype(x.dtype)  # after this choice a cast is faster
+
+
+def _by_shift(x, cos, sin, table_axes, start, rotate_in):
+    """Halves of a part of the head, as 96 of 128: the partner of a channel is P channels away."""
+    unit, trailing = _unit(x.shape[-1], start, cos.shape[-1], rotate_in)
+    options = {"table_axes": table_axes, "start": start // unit, "rotate_in": rotate_in}
+    with set_xla_metadata(inlineable="false"):
+        units = (t.reshape(*t.shape[:-1], t.shape[-1] // unit, *trailing) for t in (x, cos, sin))
+        return _loop_by_shift(*units, **options).reshape(x.shape)
+
+
+def _unit(head_dim: int, start: int, pairs: int, rotate_in: RotateIn) -> tuple[int, list[int]]:
+    """How many channels move together, and an axis for them: a multiple of 16 in float32, else 1.
+
+    The loop over the channels of a unit is made of vectors. The loop over the units is unrolled, so
+    that what is chosen by index is known when XLA compiles.
+    """
+    unit = math.gcd(head_dim, start, pairs)
+    return (unit, [unit]) if unit % 16 == 0 and pairs > 16 and rotate_in == "float32" else (1, [])
+
+
+@partial(jax.jit, static_argnames=("table_axes", "start", "rotate_in"))
+def _loop_by_shift(x, cos, sin, *, table_axes, start, rotate_in):
+    dtype, round_product = arithmetic_of(x.dtype, rotate_in)
+    half, axis = cos.shape[len(table_axes)], x.ndim - (cos.ndim - len(table_axes))
+    end, trailing = start + 2 * half, tuple(range(axis, x.ndim))
+
+    def padded(t: Array, axis: int, low: int, high: int) -> Array:
+        widths = [(low, high, 0) if i == axis else (0, 0, 0) for i in range(t.ndim)]
+        return lax.pad(t, t.dtype.type(0), widths)
+
+    def to_both_channels(first: Array, second: Array) -> Array:
+        at = len(table_axes)
+        table = padded(lax.concatenate([first, second], at), at, start, x.shape[axis] - end)
+        return lax.broadcast_in_dim(table, x.shape, (*table_axes, *trailing))
+
+    # 16 bits are shifted as integers, as XLA moves float16 by way of float32
+    as_integers = x.dtype == jnp.bfloat16 or (x.dtype.itemsize == 2 and len(trailing) > 1)
+    bits = lax.bitcast_convert_type(x, jnp.uint16) if as_integers else x
+    index, next_half = _index_along(axis, x), padded(bits, axis, -half, half)
+    partner = lax.select(index < start + half, next_half, padded(bits, axis, half, -half))
+    partner = lax.bitcast_convert_type(partner, x.dtype)
+    wide, partner, cos, sin = (widened(bits_of(t), dtype) for t in (x, partner, cos, sin))
+    cos, sin = to_both_channels(cos, cos), to_both_channels(-sin, sin)
+    y = round_product(wide * cos) + round_product(partner * sin)
+    y = lax.select((index >= start) & (index < end), y, wide)
+    return narrowed(y, x.dtype)
+
+
+def _index_along(axis: int, y: Array) -> Array:
+    return lax.broadcasted_iota(jnp.int32, y.shape, axis, out_sharding=jax.typeof(y).sharding)
