@@ -43,12 +43,12 @@ def cast(x: Float[Array, "..."], dtype: jnp.dtype) -> Float[Array, "..."]:
 def arithmetic_of(dtype: jnp.dtype, rotate_in: RotateIn) -> tuple[jnp.dtype, Rounding]:
     """The dtype that XLA's CPU compiler is to compute in, and what is done to each product.
 
-    bfloat16 is computed in float32, rounded by its bits: that takes fewer operations than casts.
+    bfloat16 is computed in float32, rounded by its bits: that takes fewer operations than casts. Every
+    product is rounded, of float16 too: processors that multiply float16 themselves contract it as well.
     """
     if dtype == jnp.bfloat16:
         return jnp.dtype(jnp.float32), rounded_to_bfloat16 if rotate_in == "input" else rounded
-    dtype = inside(dtype, rotate_in)
-    return dtype, rounded if dtype.itemsize >= 4 else lambda product: product
+    return inside(dtype, rotate_in), rounded
 
 
 def bits_of(x: Float[Array, "..."]) -> Array:
