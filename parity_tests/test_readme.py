@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 import benchmarks.__main__
 import examples.smollm2.__main__
 import rope_parity.command
-from rope_spec.config.family import families
 
 MODULES = {"benchmarks": benchmarks.__main__.app, "examples.smollm2": examples.smollm2.__main__.app}
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -30,8 +30,13 @@ def test_a_block_of_python_runs(block, monkeypatch):
     exec(compile(block, "README.md", "exec"), {})
 
 
-def test_the_number_of_model_types():
-    assert f"for {len(families())} model\ntypes" in README
+def test_the_number_of_model_types_is_what_the_command_prints():
+    output = CliRunner().invoke(rope_parity.command.app, ["types"]).output
+    described, without, refused = re.search(
+        r"(\d+) model types are described, (\d+) have .*\n(\d+) are refused", output
+    ).groups()
+    said = " ".join(README.split())
+    assert f"{described} model types are described, {without} have no rotary embedding, and {refused} are refused" in said
 
 
 @pytest.mark.parametrize("command", COMMANDS)

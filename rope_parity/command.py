@@ -110,6 +110,19 @@ def report(
 
 
 @app.command()
+def types() -> None:
+    """Count the model types that are read, and name those that are refused, with the reason."""
+    from rope_spec.config.family import data, families, refusals
+
+    described, without = len(families()) + len(data()["outer"]) + len(data()["alias"]), data()["without"]["model_types"]
+    console = _console()
+    console.print(f"{described} model types are described, {len(without)} have no rotary embedding.")
+    console.print(f"{len(refusals())} are refused:")
+    for entry in [*data()["refused"], *data()["later"]]:
+        console.print(f"- {', '.join(entry['model_types'])}: {entry['why']}")
+
+
+@app.command()
 def growth(
     config: Config = LLAMA, json: Json = None, plot: Plot = None, model_type: ModelType = None, ignore: Ignore = None
 ) -> None:
