@@ -309,3 +309,57 @@ def test_files_that_hold_no_json_that_python_reads(text, tmp_path):
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(ValueError, match="which holds no JSON"):
         spec_from_config(path)
+
+
+GEMMA4 = {"model_type": "gemma4_text", "head_dim": 256, "num_hidden_layers": 12}
+FULL = {"5": {"head_dim": 320}, "11": {"head_dim": 320}}
+
+
+def test_a_head_width_of_single_layers():
+    """What save_pretrained writes of Gemma-4 in transformers 5.24."""
+    specs = specs_from_config(GEMMA4 | {"per_layer_config": FULL})
+    assert (specs["full_attention"].head_dim, specs["sliding_attention"].head_dim) == (320, 256)
+    with pytest.raises(
+        ValueError, match="got head_dim as .* in per_layer_config, expected one for all layers of full_attention"
+    ):
+        specs_from_config(GEMMA4 | {"per_layer_config": {"5": {"head_dim": 320}}})
+    with pytest.raises(ValueError, match="got head_dim in per_layer_config, expected one rotation for each kind of layer"):
+        specs_from_config(LLAMA | {"per_layer_config": {"0": {"head_dim": 64}}})
+
+
+def test_a_part_with_defaults_of_the_whole():
+    """Voxtral's text model has other defaults than Llama's."""
+    spec = spec_from_config({"model_type": "voxtral", "text_config": {"model_type": "llama"}})
+    assert (spec.head_dim, spec.theta) == (128, 1e8)
+
+
+REFUSED = {
+    "one object where labels have their own": (
+        {"model_type": "gemma3_text", "head_dim": 64, "rope_parameters": {"rope_type": "default", "rope_theta": 5e5}},
+        "got one rope_parameters for all layers, expected one for each of full_attention, sliding_attention",
+    ),
+    "a type whose code rotates": (
+        {"model_type": "xlm-roberta", "position_embedding_type": "rotary"},
+        "got position_embedding_type='rotary', and model_type='xlm-roberta' has no rotary embedding",
+    ),
+    "alpha of another rule": (
+        {"model_type": "hunyuan_v1_dense", "head_dim": 128, "max_position_embeddings": 4096}
+        | {"rope_scaling": {"type": "linear", "alpha": 1e3, "factor": 2.0}},
+        "got 'alpha', which nothing here reads",
+    ),
+    "an object of a model that reads none": (
+        {"model_type": "esm", "hidden_size": 64, "num_attention_heads": 2, "position_embedding_type": "rotary"}
+        | {"rope_scaling": {"rope_type": "linear", "factor": 2.0}},
+        "got 'rope_scaling', which nothing here reads",
+    ),
+    "two thetas": (
+        {"model_type": "dbrx", "d_model": 64, "n_heads": 2, "rope_theta": 1e4, "attn_config": {"rope_theta": 5e5}},
+        "got rope_theta as 10000.0 and 500000.0, expected one number",
+    ),
+}
+
+
+@pytest.mark.parametrize("config, message", REFUSED.values(), ids=REFUSED)
+def test_what_a_model_would_drop_in_silence(config, message):
+    with pytest.raises(ValueError, match=message):
+        specs_from_config(config)

@@ -11,9 +11,7 @@ from .keys import ROPE_KEY, Keys, shown
 from .ropes import rope_objects
 from .scaling import rule_facts
 from .towers import Tower
-
-KEY = re.compile(r"[a-z]\w*")
-WIDEST = 2**16  # no head is wider; a wider one would only fill the memory
+from .widths import checked, head_width, per_layer_width, rotated_width, single_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +38,7 @@ def facts_of(tower: Tower) -> dict[str, Facts | None]:
     """The facts of each label of a tower; None for layers without a rotation. Every key that counts is read here."""
     text, family = tower.keys, tower.family
     if family is None:
+        _check_no_rotation(text, tower.model_type)
         text.skip(ROPE_KEY)
         return {tower.name: None}
     labels = family.labels or {tower.name: family}
@@ -49,7 +48,7 @@ def facts_of(tower: Tower) -> dict[str, Facts | None]:
     for label, own in labels.items():
         rope = ropes[label]
         if rotates and label not in nope and rope is not None:
-            facts[label] = _facts(text, rope, own)
+            facts[label] = _facts(text, rope, own, per_layer_width(tower, label, own))
         else:
             facts[label] = None
             _skip(rope)
@@ -59,14 +58,14 @@ def facts_of(tower: Tower) -> dict[str, Facts | None]:
     return facts | _indexer(text, family, facts)
 
 
-def _facts(text: Keys, rope: Keys, family: Family) -> Facts:
-    head_dim = _head_dim(text, family)
+def _facts(text: Keys, rope: Keys, family: Family, width: int | None) -> Facts:
+    head_dim = checked(text, head_width(text, family) if width is None else width)
     rule, parameters = rule_facts(rope, text, family, head_dim)
     rope.read.update(family.ignores)
     text.read.update(family.unused)
     return Facts(
         head_dim=head_dim,
-        rotary_dim=_rotary_dim(rope, text, family, head_dim),
+        rotary_dim=rotated_width(rope, text, family, head_dim),
         start=0,
         theta=_theta(rope, text, family, head_dim),
         rule=rule,
@@ -82,54 +81,22 @@ def _facts(text: Keys, rope: Keys, family: Family) -> Facts:
     )
 
 
-def _head_dim(text: Keys, family: Family) -> int:
-    paths, default = family.head_dim, family.head_dim_default
-    named = {path: value for path in paths if path.isidentifier() and (value := text.amount(path, int))}
-    if len(set(named.values())) > 1:
-        raise ValueError(f"{text.name}: got {named}, expected one head width. Give the width of the part that is rotated.")
-    shares = (value for path in paths if not path.isidentifier() and (value := text.amount(path, int)))
-    width = next((value for values in (named.values(), shares) for value in values), None)
-    is_told = any(key in text.values for path in paths for key in KEY.findall(path))
-    width = default if width is None and not is_told else width
-    if width is None:
-        raise ValueError(f"{text.name}: got none of {', '.join(paths)}, expected one of them for the head width.")
-    if not 1 <= width <= WIDEST:
-        raise ValueError(f"{text.name}: got a head width of {shown(width)}, expected 1 to {WIDEST}.")
-    return width
-
-
-def _rotary_dim(rope: Keys, text: Keys, family: Family, head_dim: int) -> int:
-    """The number of rotated channels: a share of the head, or a number of its own; both agree where both are given."""
-    share = 1.0
-    if family.partial is not None:
-        share = _single_value(rope, text, "partial_rotary_factor", family.partial, family.partial_default)
-    named = {key: value for key in family.rotary_dim if (value := text.get(key, int))}
-    number = next(iter(named.values()), family.rotary_dim_default)
-    if number is None or number == int(head_dim * share):
-        return int(head_dim * share)
-    if family.partial is not None:
+def _check_no_rotation(text: Keys, model_type: str) -> None:
+    """Refuse a type without a rotary embedding whose config asks for one, as models with code of their own do."""
+    kind = text.values.get("position_embedding_type")
+    if isinstance(kind, str) and re.search("rope|rotary", kind):
         raise ValueError(
-            f"{text.name}: got {named}, and {int(head_dim * share)} channels as the share {share} of {head_dim}, "
-            "expected one number of rotated channels. Give it once."
+            f"{text.name}: got position_embedding_type={kind!r}, and model_type={model_type!r} has no rotary embedding, "
+            'expected the type whose code it runs. Name a described one: model_type="...".'
         )
-    return number
 
 
 def _theta(rope: Keys, text: Keys, family: Family, head_dim: int) -> float:
     theta = rope.get("rope_theta", float) if family.by_label else None  # the config's own is for labels without one
-    theta = theta or _single_value(rope, text, "rope_theta", family.theta, family.theta_default)
-    alpha = rope.get("alpha", float) if family.alpha else None
+    theta = theta or single_value(rope, text, "rope_theta", family.theta, family.theta_default)
+    is_dynamic = rope.values.get("rope_type", rope.values.get("type")) == "dynamic"
+    alpha = rope.get("alpha", float) if family.alpha and is_dynamic else None
     return theta * alpha ** (head_dim / (head_dim - 2)) if alpha else theta
-
-
-def _single_value(rope: Keys, text: Keys, key: str, paths: tuple[str, ...], default: float | None) -> float:
-    """A number that may stand in the rope object or around it: the same wherever it does, else the default."""
-    given = {rope.get(key, float), *(text.amount(path, float) for path in paths)} - {None}
-    is_null = rope.is_null(key) or any(text.is_null(path) for path in paths)
-    if len(given) > 1 or not given and (default is None or is_null):
-        got = f"{key} as {' and '.join(map(str, sorted(given)))}" if given else f"null or no {key}"
-        raise ValueError(f"{rope.name}: got {got}, expected one number. Give it once, in one place.")
-    return next(iter(given), default)  # pyright: ignore[reportReturnType]
 
 
 def _sections(rope: Keys, family: Family) -> tuple[int, ...]:

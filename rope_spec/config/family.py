@@ -61,6 +61,7 @@ class Family:
 
     head_dim: tuple[str, ...] = ("head_dim", "hidden_size/num_attention_heads")  # keys of the rotated width
     head_dim_default: int | None = None
+    per_layer: str | None = None  # its key in `per_layer_config`, which wins over all of them
     read: Layout = "half"
     write: Layout | None = None
     interleave_key: str | None = None  # a key of the config whose false makes `read` half

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 ROPE_KEY = re.compile("rope|rotary|yarn|ntk")
-AMOUNT = re.compile(r"(?:(\d+)\*)?(\w+)(?:([/-])(\w+))?")
+AMOUNT = re.compile(r"(?:(\d+)\*)?([\w.]+)(?:([/-])(\w+))?")
 EVERY_KEY = re.compile("")
 KINDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", list: "a list", dict: "an object"}
 _short = reprlib.Repr()
@@ -44,6 +44,9 @@ class Keys:
         """
         if key is None:
             return default
+        if "." in key:  # b of the object a
+            outer, inner = key.split(".")
+            return Keys(self.values.get(outer) or {}, f"{self.name}.{outer}").get(inner, kind, default)
         self.read.add(key)
         value: Any = self.values.get(key)
         if value is None and not (kind is bool and key in self.values):  # null is not false

@@ -1,5 +1,6 @@
 """Where the rope objects of a tower are: one for each kind of layer, in any of the spellings."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,8 @@ from .family import Family
 from .keys import Keys, shown
 from .layers import labels_of, without_prediction_layers
 from .towers import Tower
+
+BESIDE_LABELS = re.compile("^(rope_theta|rope_type|partial_rotary_factor)$")  # without effect, as in transformers
 
 
 def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys | None]:
@@ -44,6 +47,7 @@ def _given(text: Keys, family: Family) -> tuple[Mapping[str, Any], str]:
 
 def _by_label(text: Keys, found: Mapping[str, Any], name: str, labels: Mapping[str, Family]) -> dict[str, Keys | None]:
     around = text.inside(found, name)
+    around.skip(BESIDE_LABELS)
     objects = {label: around.get(label, dict) for label in labels}
     return {
         label: None if around.is_null(label) else _inside(text, values or {}, name, label, labels)

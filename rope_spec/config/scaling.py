@@ -89,6 +89,6 @@ def context_length(text: Keys, family: Family) -> int:
 def _original_length(rope: Keys, text: Keys, family: Family) -> int:
     """The context of pretraining: the top level first, as in transformers, then the rope object, then the context."""
     inside, outside = rope.get("original_max_position_embeddings", int), None
-    if not family.by_label:
+    if not family.by_label and family.flat_rope:
         outside = text.get("original_max_position_embeddings", int, family.original_length)
     return outside or inside or context_length(text, family)

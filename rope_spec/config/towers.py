@@ -120,7 +120,11 @@ def _first_there(keys: Keys, inner: dict[str, str]) -> str:
 
 def _nested(outer: Keys, key: str, default: str, outer_type: str, around: list[Keys]) -> Iterator[tuple[Keys, str]]:
     """The parts under a key; some older files repeat the model_type of the whole there."""
-    keys = Keys(outer.values[key], key)
+    defaults = data()["nested_defaults"].get(outer_type, {}).get(key, {})
+    values = {**defaults, **outer.values[key]}
+    if "rope_theta" not in outer.values[key] and (values.get("rope_parameters") or values.get("rope_scaling")):
+        values.pop("rope_theta", None)
+    keys = Keys(values, key)
     model_type = keys.get("model_type", str) or default
     is_fixed = default in data()["fixed"]["model_types"] or model_type == outer_type
     yield from _parts(keys, default if is_fixed else model_type, around)

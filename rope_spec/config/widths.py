@@ -1,0 +1,89 @@
+"""How wide a head is, and how many of its channels are rotated, wherever a config says so."""
+
+import re
+from collections.abc import Mapping
+
+from .family import Family
+from .keys import ROPE_KEY, Keys, shown
+from .layers import labels_of
+from .towers import Tower
+
+WIDEST = 2**16  # no head is wider; a wider one would only fill the memory
+KEY = re.compile(r"[a-z]\w*")
+
+
+def head_width(text: Keys, family: Family) -> int:
+    paths, default = family.head_dim, family.head_dim_default
+    named = {path: value for path in paths if path.isidentifier() and (value := text.amount(path, int))}
+    if len(set(named.values())) > 1:
+        raise ValueError(f"{text.name}: got {named}, expected one head width. Give the width of the part that is rotated.")
+    shares = (value for path in paths if not path.isidentifier() and (value := text.amount(path, int)))
+    width = next((value for values in (named.values(), shares) for value in values), None)
+    is_told = any(key in text.values for path in paths for key in KEY.findall(path))
+    width = default if width is None and not is_told else width
+    if width is None:
+        raise ValueError(f"{text.name}: got none of {', '.join(paths)}, expected one of them for the head width.")
+    return width
+
+
+def checked(text: Keys, width: int) -> int:
+    """The width of a head, if it can be one."""
+    if not 1 <= width <= WIDEST:
+        raise ValueError(f"{text.name}: got a head width of {shown(width)}, expected 1 to {WIDEST}.")
+    return width
+
+
+def per_layer_width(tower: Tower, label: str, family: Family) -> int | None:
+    """The head width that `per_layer_config` has for the layers of a label; None where it has none."""
+    text, layers = tower.keys, tower.keys.get("per_layer_config", dict) or {}
+    entries = {index: Keys(values, "per_layer_config") for index, values in layers.items() if isinstance(values, Mapping)}
+    _check_per_layer(tower, family, entries)
+    if family.per_layer is None or not entries:
+        return None
+    mine = [str(index) for index, kind in enumerate(labels_of(tower)) if kind == label]
+    widths = {entries[index].get(family.per_layer, int) if index in entries else None for index in mine}
+    if len(widths) > 1:
+        raise ValueError(
+            f"{text.name}: got {family.per_layer} as {shown(widths)} in per_layer_config, expected one for all layers "
+            f"of {label}. Build the RopeSpec of each layer yourself."
+        )
+    return next(iter(widths), None)
+
+
+def _check_per_layer(tower: Tower, family: Family, entries: Mapping[str, Keys]) -> None:
+    """Refuse widths and rope keys of single layers, where the model type is not known to have them."""
+    of_width = {"head_dim", *(key for path in family.head_dim for key in KEY.findall(path))}
+    given = {key for keys in entries.values() for key in keys.values if key in of_width or ROPE_KEY.search(str(key))}
+    kinds = () if tower.family is None else tower.family.labels.values()
+    if unknown := given - {kind.per_layer for kind in kinds}:
+        raise ValueError(
+            f"{tower.keys.name}: got {', '.join(sorted(unknown))} in per_layer_config, expected one rotation for each "
+            "kind of layer. Build the RopeSpec of each layer yourself."
+        )
+
+
+def rotated_width(rope: Keys, text: Keys, family: Family, head_dim: int) -> int:
+    """The number of rotated channels: a share of the head, or a number of its own; both agree where both are given."""
+    share = 1.0
+    if family.partial is not None:
+        share = single_value(rope, text, "partial_rotary_factor", family.partial, family.partial_default)
+    named = {key: value for key in family.rotary_dim if (value := text.get(key, int))}
+    number = next(iter(named.values()), family.rotary_dim_default)
+    if number is None or number == int(head_dim * share):
+        return int(head_dim * share)
+    if family.partial is not None:
+        raise ValueError(
+            f"{text.name}: got {named}, and {int(head_dim * share)} channels as the share {share} of {head_dim}, "
+            "expected one number of rotated channels. Give it once."
+        )
+    return number
+
+
+def single_value(rope: Keys, text: Keys, key: str, paths: tuple[str, ...], default: float | None) -> float:
+    """A number that may stand in the rope object or around it: the same wherever it does, else the default."""
+    given = {rope.get(key, float), *(text.amount(path, float) for path in paths)} - {None}
+    is_null = rope.is_null(key) or any(text.is_null(path) for path in paths)
+    if len(given) > 1 or not given and (default is None or is_null):
+        got = f"{key} as {' and '.join(map(str, sorted(given)))}" if given else f"null or no {key}"
+        raise ValueError(f"{rope.name}: got {got}, expected one number. Give it once, in one place.")
+    return next(iter(given), default)  # pyright: ignore[reportReturnType]
