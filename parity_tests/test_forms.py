@@ -1,0 +1,125 @@
+"""Eager = jit in JAX, as two programs: the formula, and the form that is compiled for a CPU."""
+
+import os
+import subprocess
+import sys
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+
+import rope_jax
+from rope_jax.rotation import rotate_pairs
+from rope_parity.constructed import LAYOUTS
+from rope_parity.measure import DTYPES, compare
+from rope_spec import Arithmetic, Pairs, RopeSpec
+
+part = partial(RopeSpec, theta=1e4)
+interleaved = partial(part, read="interleaved")
+PARTS = {  # rotated widths that do not divide the head
+    "64 of 80": part(head_dim=80, pairs=Pairs.single(64)),
+    "64 of 80 from 16": part(head_dim=80, pairs=Pairs.single(64), start=16),
+    "32 of 80": part(head_dim=80, pairs=Pairs.single(32)),
+    "6 of 40 from 1": part(head_dim=40, pairs=Pairs.single(6), start=1),
+    "interleaved, 20 of 64 from 2": interleaved(head_dim=64, pairs=Pairs.single(20), start=2),
+    "24 of 40 from 16": interleaved(head_dim=40, pairs=Pairs.single(24), start=16, write="half"),
+    "half per axis, 16 of 40": part(head_dim=40, pairs=Pairs.axial(16), read="half_per_axis"),
+}
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan]
+CPU = jax.devices("cpu")[0]
+formula = jax.jit(rotate_pairs, static_argnames=("start", "read", "write", "rotate_in"))
+
+
+def same(left, right):
+    pairs = zip(map(np.asarray, left), map(np.asarray, right), strict=True)
+    return all(compare(*pair, 1.0, 0.0).ok for pair in pairs)
+
+
+def three(rotate, x, dx, ct):
+    """The rotation of x, its derivative along dx, and its transpose applied to ct."""
+    y, dy = jax.jvp(rotate, (x,), (dx,))
+    return y, dy, *jax.linear_transpose(rotate, x)(ct)
+
+
+@pytest.mark.parametrize("rotate_in", ["float32", "input"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("spec", (LAYOUTS | PARTS).values(), ids=LAYOUTS | PARTS)
+def test_the_formula_has_the_bits_of_the_form_for_a_cpu(spec, dtype, rotate_in, rng):
+    """Eager, and compiled by itself: forward, forward mode and transpose, with +-0, inf and NaN."""
+    positions = rng.integers(-5000, 5000, (2, 7, spec.pairs.axes)) * (np.arange(7)[:, None] > 0)
+    cos, sin = rope_jax.cos_sin(spec, positions if spec.pairs.axes > 1 else positions[..., 0])
+    values = rng.standard_normal((3, 2, 7, 3, spec.head_dim))
+    values = np.where(rng.random(values.shape) < 0.1, rng.choice(SPECIAL, values.shape), values)
+    x, dx, ct = jax.device_put(tuple(values.astype(DTYPES[dtype])), CPU)
+
+    arithmetic = Arithmetic(rotate_in=rotate_in)
+    rotate = lambda x: rope_jax.rotate(x, cos, sin, spec, arithmetic=arithmetic)
+    expected = jax.jit(partial(three, rotate))(x, dx, ct)
+    with jax.disable_jit():
+        assert same(three(rotate, x, dx, ct), expected)
+
+    cos, sin = cos[:, :, None], spec.sign * sin[:, :, None]
+    read, write = spec.blocks(spec.read), spec.blocks(spec.write or spec.read)
+    options = {"start": spec.start, "rotate_in": rotate_in}
+    y, dy = (formula(t, cos, sin, read=read, write=write, **options) for t in (x, dx))
+    back = formula(ct, cos, -sin, read=write, write=read, **options)
+    assert same((y, dy, back), expected)
+
+
+@pytest.mark.parametrize("rotate_in", ["float32", "input"])
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2"])
+def test_numbers_of_8_bits(dtype, rotate_in, rng):
+    """They have no NaN to spare for a guard."""
+    spec, arithmetic = LAYOUTS["half"], Arithmetic(rotate_in=rotate_in)
+    cos, sin = rope_jax.cos_sin(spec, np.arange(7)[None])
+    x = jax.device_put(rng.standard_normal((1, 7, 3, 64)).astype(dtype), CPU)
+    rotate = lambda x: rope_jax.rotate(x, cos, sin, spec, arithmetic=arithmetic)
+    expected = jax.jit(rotate)(x)
+    with jax.disable_jit():
+        assert same([rotate(x)], [expected])
+
+
+def test_without_its_guard_the_compiled_formula_has_other_bits(monkeypatch, rng):
+    """What `test_bits` shows of the form for a CPU."""
+    arrays = (rng.standard_normal((9, width)).astype(np.float32) for width in (64, 32, 32))
+    arrays, options = jax.device_put(tuple(arrays), CPU), {"start": 0, "read": 1, "write": 1}
+    compiled = lambda: jax.jit(partial(rotate_pairs, rotate_in="float32", **options))(*arrays)
+    guarded = compiled()
+    monkeypatch.setattr("rope_jax.rotation.rounded", lambda x: x)
+    assert not same([compiled()], [guarded])
+
+
+SHARDED = """
+import jax, jax.numpy as jnp, numpy as np
+from functools import partial
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
+from rope_jax.rotation import rotate_pairs
+
+x, cos, sin = (
+    np.random.default_rng(0).standard_normal((2, 8, heads, width)).astype(np.float32)
+    for heads, width in ((4, 64), (1, 16), (1, 16))
+)
+for start, read, write in ((0, 1, 1), (32, 16, 16), (3, 16, 1), (0, 2, 2)):
+    layout = {"start": start, "read": read, "write": write}
+    formula = jax.jit(partial(rotate_pairs, rotate_in="float32", **layout))
+    expected = np.asarray(formula(x, cos, sin))
+    for kind in (AxisType.Auto, AxisType.Explicit):
+        mesh = jax.make_mesh((2,), ("data",), axis_types=(kind,))
+        with jax.set_mesh(mesh):
+            sharded = [jax.device_put(t, NamedSharding(mesh, P("data"))) for t in (x, cos, sin)]
+            program = formula.lower(*sharded).compile()
+            y = program(*sharded)
+        assert (np.asarray(y) == expected).all()
+        assert y.sharding.is_equivalent_to(sharded[0].sharding, 4)
+        assert not [word for word in ("all-", "collective") if word in program.as_text()]
+print("equal")
+"""
+
+
+def test_the_formula_is_sharded_as_x_is():
+    """Over the batch, on two devices: no collectives, whether the mesh is explicit or not."""
+    devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", SHARDED]
+    out = subprocess.run(command, capture_output=True, text=True, env=os.environ | devices)
+    assert out.stdout == "equal\n", out.stderr
