@@ -1,5 +1,8 @@
 """Eager = jit in JAX, as two programs: the formula, and the form that is compiled for a CPU."""
 
+import os
+import subprocess
+import sys
 from functools import partial
 
 import jax
@@ -13,14 +16,14 @@ from rope_parity.measure import DTYPES, compare
 from rope_spec import Arithmetic, Pairs, RopeSpec
 
 part = partial(RopeSpec, theta=1e4)
-interleaved, de_interleave = partial(part, read="interleaved"), partial(part, read="interleaved", write="half")
+interleaved = partial(part, read="interleaved")
 PARTS = {  # rotated widths that do not divide the head
     "64 of 80": part(head_dim=80, pairs=Pairs.single(64)),
     "64 of 80 from 16": part(head_dim=80, pairs=Pairs.single(64), start=16),
     "32 of 80": part(head_dim=80, pairs=Pairs.single(32)),
     "6 of 40 from 1": part(head_dim=40, pairs=Pairs.single(6), start=1),
     "interleaved, 20 of 64 from 2": interleaved(head_dim=64, pairs=Pairs.single(20), start=2),
-    "de-interleave, 24 of 40 from 16": de_interleave(head_dim=40, pairs=Pairs.single(24), start=16),
+    "24 of 40 from 16": interleaved(head_dim=40, pairs=Pairs.single(24), start=16, write="half"),
     "half per axis, 16 of 40": part(head_dim=40, pairs=Pairs.axial(16), read="half_per_axis"),
 }
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan]
@@ -85,3 +88,38 @@ def test_without_its_guard_the_compiled_formula_has_other_bits(monkeypatch, rng)
     guarded = compiled()
     monkeypatch.setattr("rope_jax.rotation.rounded", lambda x: x)
     assert not same([compiled()], [guarded])
+
+
+SHARDED = """
+import jax, jax.numpy as jnp, numpy as np
+from functools import partial
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
+from rope_jax.rotation import rotate_pairs
+
+x, cos, sin = (
+    np.random.default_rng(0).standard_normal((2, 8, heads, width)).astype(np.float32)
+    for heads, width in ((4, 64), (1, 16), (1, 16))
+)
+for start, read, write in ((0, 1, 1), (32, 16, 16), (3, 16, 1), (0, 2, 2)):
+    layout = {"start": start, "read": read, "write": write}
+    formula = jax.jit(partial(rotate_pairs, rotate_in="float32", **layout))
+    expected = np.asarray(formula(x, cos, sin))
+    for kind in (AxisType.Auto, AxisType.Explicit):
+        mesh = jax.make_mesh((2,), ("data",), axis_types=(kind,))
+        with jax.set_mesh(mesh):
+            sharded = [jax.device_put(t, NamedSharding(mesh, P("data"))) for t in (x, cos, sin)]
+            program = formula.lower(*sharded).compile()
+            y = program(*sharded)
+        assert (np.asarray(y) == expected).all()
+        assert y.sharding.is_equivalent_to(sharded[0].sharding, 4)
+        assert not [word for word in ("all-", "collective") if word in program.as_text()]
+print("equal")
+"""
+
+
+def test_the_formula_is_sharded_as_x_is():
+    """Over the batch, on two devices: no collectives, whether the mesh is explicit or not."""
+    devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", SHARDED]
+    out = subprocess.run(command, capture_output=True, text=True, env=os.environ | devices)
+    assert out.stdout == "equal\n", out.stderr
