@@ -136,7 +136,7 @@ def test_what_is_refused(config, error, message, tmp_path):
 def test_a_file_that_is_no_json_is_named(tmp_path):
     path = tmp_path / "README.md"
     path.write_text("# no JSON")
-    with pytest.raises(ValueError, match="README.md, which holds no JSON: .* Expected a config.json"):
+    with pytest.raises(ValueError, match="README.md, which holds no JSON: .* expected the JSON of a config.json"):
         spec_from_config(path)
 
 

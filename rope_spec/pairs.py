@@ -27,7 +27,9 @@ class Pairs:
 
     def __post_init__(self):
         if not (isinstance(self.axis, tuple) and isinstance(self.rung, tuple)):
-            raise TypeError(f"Pairs: got axis={self.axis!r} and rung={self.rung!r}, expected tuples, which can be hashed.")
+            raise TypeError(
+                f"Pairs: got axis={self.axis!r} and rung={self.rung!r}, expected tuples, which can be hashed. Call tuple()."
+            )
         if not self.axis or len(self.axis) != len(self.rung):
             raise ValueError(
                 f"Pairs: got {len(self.axis)} axes and {len(self.rung)} rungs, expected as many of the one as of the "
@@ -36,10 +38,12 @@ class Pairs:
         if self.ladder_dim < 1 or min(self.rung) < 0 or max(self.rung) >= self.rungs:
             raise ValueError(
                 f"Pairs: got rungs {min(self.rung)} to {max(self.rung)}, expected 0 to {self.rungs - 1} "
-                f"for ladder_dim={self.ladder_dim}."
+                f"for ladder_dim={self.ladder_dim}. Give a wider ladder, or lower rungs."
             )
         if set(self.axis) != set(range(self.axes)):
-            raise ValueError(f"Pairs: got axes {sorted(set(self.axis))}, expected each of 0 to A - 1 to move some pair.")
+            raise ValueError(
+                f"Pairs: got axes {sorted(set(self.axis))}, expected each of 0 to A - 1 to move some pair. Number them so."
+            )
 
     def __len__(self) -> int:
         return len(self.axis)
@@ -79,7 +83,9 @@ class Pairs:
         axes = len(sections)
         turns = [j % axes if j < axes * sections[j % axes] else 0 for j in range(pairs or sum(sections))]
         if pairs is None and tuple(turns.count(axis) for axis in range(axes)) != tuple(sections):
-            raise ValueError(f"Pairs.strided: got sections {sections}, expected the first of {axes} to be the longest.")
+            raise ValueError(
+                f"Pairs.strided: got sections {sections}, expected the first of {axes} to be the longest. Build Pairs itself."
+            )
         return cls._shared(turns)
 
     @classmethod
@@ -87,7 +93,9 @@ class Pairs:
         """Sections h, w, t: height (axis 1) and width (axis 2) alternate on the first pairs, time (0) has the rest (Ernie)."""
         height, width, time = sections
         if height != width:
-            raise ValueError(f"Pairs.spatial_first: got sections {sections}, expected as many for height as for width.")
+            raise ValueError(
+                f"Pairs.spatial_first: got sections {sections}, expected as many for height as for width. Build Pairs itself."
+            )
         return cls._shared([1, 2] * height + [0] * time)
 
     @classmethod
@@ -121,12 +129,12 @@ class Pairs:
 
 def _at_least_1(size: int) -> int:
     if size < 1:
-        raise ValueError(f"Pairs: got a size of {size}, expected at least 1.")
+        raise ValueError(f"Pairs: got a size of {size}, expected at least 1. Rotate some channels, or give no spec.")
     return size
 
 
 def _block(rotary_dim: int, axes: int) -> int:
     """The pairs of each axis."""
     if axes < 1 or rotary_dim < 1 or rotary_dim % (2 * axes):
-        raise ValueError(f"Pairs: got rotary_dim={rotary_dim} for {axes} axes, expected a multiple of {2 * axes}.")
+        raise ValueError(f"Pairs: got rotary_dim={rotary_dim} for {axes} axes, expected a multiple of {2 * axes}. Round it.")
     return rotary_dim // (2 * axes)

@@ -1,7 +1,13 @@
 """One small frozen dataclass for each rule that scales the frequency ladder; `frequencies.py` has their formulas."""
 
-import math
 from dataclasses import dataclass, fields
+
+LEAST, MOST = 1e-30, 1e30  # what float32 and its square root hold, far beyond any model
+
+
+def is_positive(number: float) -> bool:
+    """Whether a number is above 0 and of a size that float32 can be computed with."""
+    return LEAST <= number <= MOST
 
 
 def _positive(rule: object, *names: str) -> None:
@@ -9,8 +15,11 @@ def _positive(rule: object, *names: str) -> None:
     for name in names:
         value = getattr(rule, name)
         for number in value if isinstance(value, tuple) else (value,):
-            if number is not None and not (math.isfinite(number) and number > 0):
-                raise ValueError(f"{type(rule).__name__}.{name}: got {number!r}, expected a finite number above 0.")
+            if number is not None and not is_positive(number):
+                raise ValueError(
+                    f"{type(rule).__name__}.{name}: got {number!r}, expected a finite number above 0, from {LEAST} to "
+                    f"{MOST}. Correct the value."
+                )
 
 
 @dataclass(frozen=True)
@@ -62,8 +71,13 @@ class Yarn:
 
     def __post_init__(self):
         _positive(self, "factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "attention_factor")
+        for name in ("mscale", "mscale_all_dim"):
+            if not abs(getattr(self, name) or 0) <= MOST:
+                raise ValueError(f"Yarn.{name}: got {getattr(self, name)!r}, expected at most {MOST}. Correct it.")
         if self.beta_fast < self.beta_slow:
-            raise ValueError(f"Yarn: got beta_fast={self.beta_fast} below beta_slow={self.beta_slow}, expected the reverse.")
+            raise ValueError(
+                f"Yarn: got beta_fast={self.beta_fast} below beta_slow={self.beta_slow}, expected the reverse. Exchange them."
+            )
 
 
 @dataclass(frozen=True)
@@ -87,7 +101,9 @@ class LongRope:
     def __post_init__(self):
         _positive(self, *(field.name for field in fields(self)))
         if self.original_max_position_embeddings < 2:
-            raise ValueError("LongRope.original_max_position_embeddings: got less than 2, expected a context length.")
+            raise ValueError(
+                "LongRope.original_max_position_embeddings: got less than 2, expected a context length. Correct it."
+            )
 
 
 @dataclass(frozen=True)
@@ -107,7 +123,8 @@ class Llama3:
         if self.low_freq_factor > self.high_freq_factor:
             low, high = self.low_freq_factor, self.high_freq_factor
             raise ValueError(
-                f"Llama3: got low_freq_factor={low} and high_freq_factor={high}, expected the first not above the second."
+                f"Llama3: got low_freq_factor={low} and high_freq_factor={high}, expected the first not above the second. "
+                "Exchange them."
             )
 
 
@@ -121,7 +138,7 @@ class Proportional:
     def __post_init__(self):
         _positive(self, "factor")
         if self.rotated < 0:
-            raise ValueError(f"Proportional.rotated: got {self.rotated!r}, expected a number of rungs, 0 or more.")
+            raise ValueError(f"Proportional.rotated: got {self.rotated!r}, expected a number of rungs, 0 or more. Correct it.")
 
 
 @dataclass(frozen=True)
@@ -133,8 +150,11 @@ class Explicit:
 
     def __post_init__(self):
         _positive(self, "attention_factor")
-        if not all(math.isfinite(value) for value in self.inv_freq):
-            raise ValueError("Explicit.inv_freq: got a number that is not finite, expected radians per position.")
+        if not all(abs(value) <= MOST for value in self.inv_freq):
+            raise ValueError(
+                f"Explicit.inv_freq: got a number that is not finite, or beyond {MOST}, expected radians per position. "
+                "Correct it."
+            )
 
 
 Rule = Linear | DynamicNTK | Yarn | LongRope | Llama3 | Proportional | Explicit

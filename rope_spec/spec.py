@@ -3,13 +3,12 @@
 Letters used in every shape of this project: B batch, S sequence, N heads, H head_dim, P pairs, A axes, L table length.
 """
 
-import math
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Literal, get_args
 
 from .pairs import Pairs
-from .rules import DynamicNTK, Explicit, LongRope, Rule, Yarn
+from .rules import LEAST, MOST, DynamicNTK, Explicit, LongRope, Rule, Yarn, is_positive
 
 Layout = Literal["half", "interleaved", "half_per_axis"]
 Angles = Literal["exact", "float32"]
@@ -20,7 +19,7 @@ def one_of(name: str, value: object, allowed: object) -> None:
     """Raise ValueError unless `value` is one of the choices of the Literal `allowed`."""
     choices = get_args(allowed)
     if value not in choices:
-        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(map(repr, choices))}.")
+        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(map(repr, choices))}. Name one of them.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +62,13 @@ class RopeSpec:
             )
         one_of("RopeSpec.read", self.read, Layout)
         one_of("RopeSpec.write", self.write or self.read, Layout)
-        if not (math.isfinite(self.theta) and self.theta > 0):
-            raise ValueError(f"RopeSpec.theta: got {self.theta!r}, expected a finite number above 0, such as 10000.0.")
+        if not is_positive(self.theta):
+            raise ValueError(
+                f"RopeSpec.theta: got {self.theta!r}, expected a finite number above 0, from {LEAST} to {MOST}. Most models "
+                "have 10000.0."
+            )
         if self.sign not in (1, -1):
-            raise ValueError(f"RopeSpec.sign: got {self.sign!r}, expected 1 or -1.")
+            raise ValueError(f"RopeSpec.sign: got {self.sign!r}, expected 1 or -1. Leave it out for 1.")
         if self.start < 0 or self.start + self.rotary_dim > self.head_dim:
             raise ValueError(
                 f"RopeSpec: got {len(self.pairs)} pairs, which are {self.rotary_dim} channels, from channel {self.start} on, "
@@ -114,12 +116,15 @@ class RopeSpec:
             case Explicit(inv_freq=inv_freq) if len(inv_freq) != rungs:
                 got = f"{len(inv_freq)} inverse frequencies"
             case Yarn() if self.theta == 1:
-                raise ValueError("Yarn: got theta=1.0, expected another: the ramp divides by its logarithm.")
+                raise ValueError("Yarn: got theta=1.0, expected another: the ramp divides by its logarithm. Correct it.")
             case DynamicNTK() if self.pairs.ladder_dim <= 2:
-                raise ValueError("DynamicNTK: got a ladder_dim of 2 or less, expected more: its exponent is d / (d - 2).")
+                raise ValueError(
+                    "DynamicNTK: got a ladder_dim of 2 or less, expected more: its exponent is d / (d - 2). "
+                    "Rotate more channels."
+                )
             case _:
                 return
-        raise ValueError(f"{type(self.rule).__name__}: got {got}, expected one for each of the {rungs} rungs.")
+        raise ValueError(f"{type(self.rule).__name__}: got {got}, expected one for each of the {rungs} rungs. Give that many.")
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class Keys:
         if value is None and not (kind is bool and key in self.values):  # null is not false
             return default
         if not _fits(value, kind):
-            raise TypeError(f"{self.name}: got {key}={shown(value)}, expected {KINDS[kind]}.")
+            raise TypeError(f"{self.name}: got {key}={shown(value)}, expected {KINDS[kind]}. Correct the value.")
         return kind(value) if kind in (int, float) else value  # pyright: ignore[reportArgumentType]
 
     def amount(self, path: str, kind: type) -> Any:
@@ -80,7 +80,7 @@ class Keys:
         """A list of numbers that has to be there."""
         values = self.need(key, list, why)
         if not values or not all(_fits(value, float) for value in values):
-            raise TypeError(f"{self.name}: got {key}={shown(values)}, expected a list of numbers.")
+            raise TypeError(f"{self.name}: got {key}={shown(values)}, expected a list of numbers. Correct the value.")
         return tuple(float(value) for value in values)
 
     def skip(self, pattern: re.Pattern[str] = EVERY_KEY) -> None:

@@ -14,7 +14,7 @@ def labels_of(tower: Tower) -> list[str]:
     key = next((key for key in names if key in text.values), names[0])
     count = text.need(key, int, "it is the number of labels")
     if not 1 <= count <= MOST:
-        raise ValueError(f"{text.name}: got {key}={shown(count)}, expected 1 to {MOST}.")
+        raise ValueError(f"{text.name}: got {key}={shown(count)}, expected 1 to {MOST}. Correct the value.")
     if family is None or family.layers is None:
         return [tower.name] * count
     layers, types = family.layers, text.get("layer_types", list)
@@ -28,7 +28,7 @@ def labels_of(tower: Tower) -> list[str]:
     if len(types) != count or not all(isinstance(label, str) and label in family.labels for label in types):
         raise ValueError(
             f"{text.name}: got layers {shown(sorted(set(map(shown, types))))}, {len(types)} of them, expected "
-            f"{count} of {', '.join(family.labels)}."
+            f"{count} of {', '.join(family.labels)}. Give one for each layer."
         )
     return list(types)
 
@@ -43,7 +43,7 @@ def _periodic(text: Keys, layers: Layers, count: int) -> list[str]:
     """Labels by index: every period-th layer is `one`, the rest are `others`."""
     period = text.get(layers.period_key, int, layers.period)
     if not period:
-        raise ValueError(f"{text.name}: got no layer_types, expected the type of each of the {count} layers.")
+        raise ValueError(f"{text.name}: got no layer_types, expected the type of each of the {count} layers. Add the list.")
     offset = (period - count if layers.from_end else 0) + layers.offset
     is_last = lambda index: layers.last and index == count - 1
     is_one = lambda index: (index + offset) % period == 0 or is_last(index)

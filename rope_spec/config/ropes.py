@@ -26,7 +26,10 @@ def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys |
     by_layer = _by_layer(tower, labels)
     is_flat = name == "rope_parameters" and not family.flat_rope
     if found and (is_flat or (family.by_label and not by_layer)):
-        raise ValueError(f"{text.name}: got one rope_parameters for all layers, expected one for each of {', '.join(labels)}.")
+        raise ValueError(
+            f"{text.name}: got one rope_parameters for all layers, expected one for each of {', '.join(labels)}. "
+            "Give each its own."
+        )
     return {
         label: _inside(text, {**(found if own.scaled else {}), **by_layer.get(label, {})}, name, label, labels)
         for label, own in labels.items()
@@ -41,7 +44,10 @@ def _given(text: Keys, family: Family) -> tuple[Mapping[str, Any], str]:
     if new and old and new != old:
         raise ValueError(f"{text.name}: got both rope_parameters and rope_scaling, expected one of them. Remove the stale one.")
     if new == {} and (family.rope or any(own.rope for own in family.labels.values())):
-        raise ValueError(f"{text.name}: got rope_parameters={{}}, expected what they are, or no such key for the model's own.")
+        raise ValueError(
+            f"{text.name}: got rope_parameters={{}}, expected what they are, or no such key for the model's own. "
+            "Remove the key."
+        )
     return new or old or {}, "rope_parameters" if new else "rope_scaling"
 
 
@@ -69,7 +75,7 @@ def _by_layer(tower: Tower, labels: Mapping[str, Family]) -> dict[str, dict[str,
             if len(values) != len(kinds) or len(given) > 1:
                 raise ValueError(
                     f"{text.name}: got {by_layer[key]}={shown(values)}, expected one value for each of the "
-                    f"{len(kinds)} layers, the same for all of {label}."
+                    f"{len(kinds)} layers, the same for all of {label}. Build the RopeSpec of each layer yourself."
                 )
             objects.setdefault(label, {}).update(dict.fromkeys([key] * len(given), *given))
     return objects

@@ -26,6 +26,8 @@ def rule_facts(rope: Keys, text: Keys, family: Family, head_dim: int) -> tuple[s
         return name, {}
     if name == "proportional":
         share = rope.get("partial_rotary_factor", float, 1.0)
+        if not 0 <= share <= 1:
+            raise ValueError(f"{rope.name}: got partial_rotary_factor={share!r}, expected 0 to 1. Correct the value.")
         return name, {"rotated": int(share * head_dim // 2), "factor": rope.get("factor", float, 1.0)}
     return name, {field.name: _value(field, name, rope, text, family) for field in fields(RULES[name])}
 
@@ -81,7 +83,7 @@ def context_length(text: Keys, family: Family) -> int:
     length = next(filter(None, [text.get(key, int) for key in family.length]), 0)
     if length < 1:
         raise ValueError(
-            f"{text.name}: got none of {', '.join(family.length)}, or one below 1, expected the length of the context."
+            f"{text.name}: got none of {', '.join(family.length)}, or one below 1, expected the length of the context. Add it."
         )
     return length
 

@@ -75,7 +75,7 @@ def spec_from_config(
     if facts is None or found is None:
         rotating = [repr(name) for name, value in reading.facts.items() if value is not None]
         expected = f"one of {', '.join(rotating)}" if rotating else "a model that has a rotary embedding"
-        raise ValueError(f"spec_from_config: got label={label!r}, expected {expected}.")
+        raise ValueError(f"spec_from_config: got label={label!r}, expected {expected}. See specs_from_config.")
     return _spec(facts, found)
 
 
@@ -101,7 +101,10 @@ def context_length(config: Config, *, model_type: str | None = None) -> int:
     """`max_position_embeddings` of the text model; ValueError where it is missing."""
     text = towers(config, model_type).found[0]
     if text.family is None:
-        raise ValueError(f"context_length: got model_type={text.model_type!r}, which has no rotary embedding.")
+        raise ValueError(
+            f"context_length: got model_type={text.model_type!r}, which has no rotary embedding, "
+            "expected a model that has one. Read the length from the config yourself."
+        )
     return scaling.context_length(text.keys, text.family)
 
 
@@ -144,8 +147,8 @@ def _check_unread(found: Towers, ignore: Collection[str]) -> None:
     if left:
         name, keys = left[0][0], sorted({key for name, key in left if name == left[0][0]})
         raise ValueError(
-            f"{name}: got {', '.join(map(repr, keys))}, which nothing here reads. A rotation without it could be "
-            "wrong: if you know that it changes nothing, pass "
+            f"{name}: got {', '.join(map(repr, keys))}, which nothing here reads, expected keys that are read or "
+            "known to change nothing. If you know that of it, pass "
             f"ignore=({', '.join(map(repr, keys))},), else describe what it does in families.toml."
         )
     if read := [key for key in ignore if any(keys.decides(key) for keys, _ in objects)]:

@@ -51,7 +51,7 @@ def read_config(config: Config) -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
         raise TypeError(
             f"config: got {type(found).__name__}, expected a JSON object with a model_type: the path of a "
-            "config.json or of its folder, what it holds, or a configuration of transformers."
+            "config.json or of its folder, what it holds, or a configuration of transformers. Give one of these."
         )
     return found
 
@@ -59,11 +59,15 @@ def read_config(config: Config) -> Mapping[str, Any]:
 def _loaded(path: Path) -> Any:
     file = path / "config.json" if path.is_dir() else path
     if not file.is_file():
-        raise FileNotFoundError(f"config: got {file}, which is missing, expected a config.json or a folder that has one.")
+        raise FileNotFoundError(
+            f"config: got {file}, which is missing, expected a config.json or a folder that has one. Check the path."
+        )
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, a number too long, nested too deep
-        raise ValueError(f"config: got {file}, which holds no JSON: {error}. Expected a config.json.") from error
+        raise ValueError(
+            f"config: got {file}, which holds no JSON: {error}; expected the JSON of a config.json. Check the file."
+        ) from error
 
 
 def towers(config: Config, model_type: str | None = None) -> Towers:

@@ -22,14 +22,14 @@ def head_width(text: Keys, family: Family) -> int:
     is_told = any(key in text.values for path in paths for key in KEY.findall(path))
     width = default if width is None and not is_told else width
     if width is None:
-        raise ValueError(f"{text.name}: got none of {', '.join(paths)}, expected one of them for the head width.")
+        raise ValueError(f"{text.name}: got none of {', '.join(paths)}, expected one of them for the head width. Add it.")
     return width
 
 
 def checked(text: Keys, width: int) -> int:
     """The width of a head, if it can be one."""
     if not 1 <= width <= WIDEST:
-        raise ValueError(f"{text.name}: got a head width of {shown(width)}, expected 1 to {WIDEST}.")
+        raise ValueError(f"{text.name}: got a head width of {shown(width)}, expected 1 to {WIDEST}. Correct the value.")
     return width
 
 
@@ -67,6 +67,8 @@ def rotated_width(rope: Keys, text: Keys, family: Family, head_dim: int) -> int:
     share = 1.0
     if family.partial is not None:
         share = single_value(rope, text, "partial_rotary_factor", family.partial, family.partial_default)
+    if not 0 <= share <= 1:
+        raise ValueError(f"{rope.name}: got {share!r} as the rotated share of a head, expected 0 to 1. Correct the value.")
     named = {key: value for key in family.rotary_dim if (value := text.get(key, int))}
     number = next(iter(named.values()), family.rotary_dim_default)
     if number is None or number == int(head_dim * share):
