@@ -81,7 +81,7 @@ class Pairs:
             pairs: P, where the sections need not sum to it: axis 0 has the rest, as in transformers.
         """
         axes = len(sections)
-        turns = [j % axes if j < axes * sections[j % axes] else 0 for j in range(pairs or sum(sections))]
+        turns = [j % axes if j < axes * sections[j % axes] else 0 for j in range(sum(sections) if pairs is None else pairs)]
         if pairs is None and tuple(turns.count(axis) for axis in range(axes)) != tuple(sections):
             raise ValueError(
                 f"Pairs.strided: got sections {sections}, expected the first of {axes} to be the longest. Build Pairs itself."

@@ -8,6 +8,7 @@ from typing import Any
 from ..spec import Layout, RotateIn
 from .family import Axes, Family
 from .keys import ROPE_KEY, Keys, shown
+from .layers import check_period
 from .ropes import rope_objects
 from .scaling import rule_facts
 from .towers import Tower
@@ -54,7 +55,9 @@ def facts_of(tower: Tower) -> dict[str, Facts | None]:
             _skip(rope)
     if not rotates:
         text.skip(ROPE_KEY)
-    text.read |= {key for key in _layer_keys(family) if key}
+    if family.layers:
+        check_period(text, family.layers)
+        text.read |= {key for key in (family.layers.flags, family.layers.period_key) if key}
     return facts | _indexer(text, family, facts)
 
 
@@ -147,7 +150,3 @@ def _indexer(text: Keys, family: Family, facts: Mapping[str, Facts | None]) -> d
     layout = {"read": own.read, "write": None} if own.read else {}
     parameters = {**attention.parameters, **({"scales_softmax": False} if attention.rule == "yarn" else {})}
     return {"indexer": replace(attention, head_dim=width, start=start, parameters=parameters, **layout)}
-
-
-def _layer_keys(family: Family) -> tuple[str | None, ...]:
-    return () if family.layers is None else (family.layers.flags, family.layers.period_key)

@@ -33,6 +33,14 @@ def labels_of(tower: Tower) -> list[str]:
     return list(types)
 
 
+def check_period(text: Keys, layers: Layers) -> None:
+    """Refuse a period that is none, also where a list of layers makes it superfluous; some files name a pattern."""
+    if not isinstance(text.values.get(layers.period_key or ""), str):
+        period = text.get(layers.period_key, int)
+        if period is not None and period < 1:
+            raise ValueError(f"{text.name}: got {layers.period_key}={shown(period)}, expected 1 or more. Correct the value.")
+
+
 def without_prediction_layers(text: Keys, values: list, count: int) -> list:
     """A list with an entry for each layer; some files have entries for the layers of multi-token prediction too."""
     more = text.get("num_nextn_predict_layers", int, 0)

@@ -93,4 +93,9 @@ def _original_length(rope: Keys, text: Keys, family: Family) -> int:
     inside, outside = rope.get("original_max_position_embeddings", int), None
     if not family.by_label and family.flat_rope:
         outside = text.get("original_max_position_embeddings", int, family.original_length)
+    for length in (inside, outside):
+        if length is not None and length < 1:
+            raise ValueError(
+                f"{rope.name}: got original_max_position_embeddings={length}, expected 1 or more. Correct the value."
+            )
     return outside or inside or context_length(text, family)
