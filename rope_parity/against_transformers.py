@@ -11,6 +11,7 @@ from rope_spec import Arithmetic, Explicit, Pairs, RopeSpec, inverse_frequencies
 from rope_spec.phase import pair_positions
 
 from . import bounds, oracle
+from .backends import Backend
 from .bounds import ANGLE, EQUAL, FACTOR, LADDER, ULP
 from .measure import DTYPES
 from .referee import EXACT, Record, Referee
@@ -35,9 +36,9 @@ class _AgainstTransformers:
         self.referee, self.case, self.spec, self.factor = referee, referee.case, referee.spec, referee.factor
         self.positions = self.case.positions()
         self.reference = Reference(self.case.config, self.spec, self.case.label)
-        self.inv_freq = self.reference.inv_freq(self.positions)
         exact = oracle.inverse_frequencies(self.spec, self.case.seq_len)
         self.exact = np.array([float(value) for value in exact])
+        self.inv_freq = self.reference.inv_freq(self.positions)
 
     def records(self) -> Iterator[Record]:
         """All of them, cheap ones first."""
@@ -49,9 +50,11 @@ class _AgainstTransformers:
     def frequencies(self) -> Iterator[Record]:
         """The inverse frequencies, and the attention factor where there is one."""
         spec, length = self.spec, self.case.seq_len
-        ours = inverse_frequencies(spec, length).inv_freq_float32
-        bound = bounds.float32_ladder(spec, length) + bounds.float32_ladder(spec, length, bounds.ROUNDED_POWER)
-        yield self._record("inv_freq", "float32", ours, self.inv_freq, np.abs(self.exact), bound, LADDER)
+        if self.inv_freq is not None:
+            ours = inverse_frequencies(spec, length).inv_freq_float32
+            bound = bounds.float32_ladder(spec, length)
+            bound += bounds.float32_ladder(spec, length, bounds.ROUNDED_POWER)
+            yield self._record("inv_freq", "float32", ours, self.inv_freq, np.abs(self.exact), bound, LADDER)
         theirs = self.reference.attention_factor
         if theirs is not None and (theirs, self.factor) != (1, 1):
             values = np.array([self.factor]), np.array([theirs], np.float64)
@@ -60,19 +63,24 @@ class _AgainstTransformers:
     def tables(self) -> Iterator[Record]:
         """cos and sin: ours, which are exact, and those of float32 angles from transformers' own frequencies."""
         table = np.stack(self.reference.cos_sin(self.positions, DTYPES["float32"]))
-        given = _with_frequencies(self.spec, self.inv_freq, self.factor)
-        ulp = bounds.U * (1 if self.factor == 1 else 2)
         bound = self._table_error() + bounds.exact_table(self.factor) / self.factor
         for backend in (self.referee.jit, self.referee.torch):
             exact = np.stack(backend.cos_sin(self.spec, self.positions, self.case.seq_len, EXACT))
             yield self.referee.record("cos_sin", backend, "transformers", "float32", exact, table, self.factor, bound, ANGLE)
-            same = np.stack(backend.cos_sin(given, self.positions, None, FLOAT32))
-            name, values = "cos_sin given inv_freq", (same, table, self.factor, ulp, ULP)
-            yield self.referee.record(name, backend, "transformers", "float32", *values, arithmetic="reference")
+            if self.inv_freq is not None:
+                yield self._table_of_their_frequencies(backend, self.inv_freq, table)
+
+    def _table_of_their_frequencies(self, backend: Backend, inv_freq: np.ndarray, table: np.ndarray) -> Record:
+        given = _with_frequencies(self.spec, inv_freq, self.factor)
+        same = np.stack(backend.cos_sin(given, self.positions, None, FLOAT32))
+        ulp = bounds.U * (1 if self.factor == 1 else 2)
+        name, values = "cos_sin given inv_freq", (same, table, self.factor, ulp, ULP)
+        return self.referee.record(name, backend, "transformers", "float32", *values, arithmetic="reference")
 
     def rotations(self, dtype: str) -> Iterator[Record]:
         """A rotation given transformers' cos and sin, in its arithmetic, and one of our own."""
         x, arithmetic = self.case.x(DTYPES[dtype]), self.case.reference_arithmetic
+        x = x[:1] if self.reference.loses_sign_of_zero else x
         theirs, table = self.reference.rotate(x, self.positions), self.reference.cos_sin(self.positions, x.dtype)
         ours = self.referee.torch.cos_sin(self.spec, self.positions, self.case.seq_len, EXACT)
         error = self.referee.per_channel(self._table_error()[:, :, None])
@@ -87,8 +95,11 @@ class _AgainstTransformers:
 
     def _table_error(self) -> np.ndarray:
         """What transformers' cos and sin may be off by, as a fraction of the attention factor, `(B, S, P)`."""
-        theirs = self.inv_freq.astype(np.float64)
         positions = pair_positions(self.spec, self.positions)
+        if self.inv_freq is None:
+            error = self.exact * bounds.float32_ladder(self.spec, self.case.seq_len)
+            return bounds.float32_table(positions, self.exact, error, self.factor)
+        theirs = self.inv_freq.astype(np.float64)
         return bounds.float32_table(positions, theirs, theirs - self.exact, self.factor)
 
     def _record(self, quantity: str, dtype: str, *values) -> Record:

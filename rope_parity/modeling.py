@@ -1,4 +1,8 @@
-"""What a transformers model is made of, read from the names in its own code: which class makes its tables, what rotates."""
+"""What a transformers model is made of, read from the names in its own code.
+
+The configuration of a model does not say which class makes its cos and sin, nor which function rotates
+by them: the code of its attention does.
+"""
 
 from __future__ import annotations
 
@@ -7,59 +11,65 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from types import CodeType, ModuleType
+from types import CodeType
 from typing import Any
 
 ROTARY = re.compile("Rotary(Positional)?Embedding$")
 APPLY = re.compile("^apply_.*(rotary|rope)")
 
 
-def rotary_class(config_class: type) -> type | None:
-    """The class that makes cos and sin for the models of a configuration class; None where there is no such one."""
-    found = [part for part in _parts(config_class) if _is_rotary(part)]
-    return found[0] if len(found) == 1 else None
-
-
-def apply_functions(config_class: type) -> dict[str, Callable]:
-    """The functions that rotate q and k by those tables, by name."""
-    forwards = [part.forward for part in _parts(config_class) if "forward" in vars(part)]
-    named = {value.__name__: value for forward in forwards for value in _named(forward) if inspect.isfunction(value)}
-    return {name: function for name, function in named.items() if APPLY.match(name)}
-
-
 @lru_cache
-def _parts(config_class: type) -> tuple[type, ...]:
+def parts_of(config_class: type, model: type | None = None) -> tuple[type, ...]:
     """The classes that the models of a configuration class name, from the models down to their attention.
 
-    Other models are entered only where no rotary class is found without them, as theirs may rotate in another way; and
-    where that finds none either, it is the whole module (T5Gemma's models have the configuration around this one).
+    Other models are entered only where no rotary class is found without them, as theirs may rotate
+    in another way; where that finds none either, it is the whole modeling file (T5Gemma's models have
+    the configuration around this one).
+
+    Args:
+        config_class: a configuration class of transformers.
+        model: the model to begin with where that has no modeling file of its own (InternLM3's is Llama's).
     """
-    module = _module(config_class)
-    if module is None:
-        return ()
-    classes = [value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == module.__name__]
-    models = [value for value in classes if getattr(value, "config_class", None) is config_class]
+    classes = _classes_beside(config_class)
+    models = [part for part in classes if getattr(part, "config_class", None) is config_class]
+    if not classes and model:
+        models = [model]
     alone = _reached(models, lambda part: not hasattr(part, "config_class"))
     together = _reached(models, lambda part: True)
     return next((parts for parts in (alone, together) if any(map(_is_rotary, parts))), tuple(classes))
+
+
+def rotary_class(parts: Iterable[type]) -> type | None:
+    """The one class that makes cos and sin; None where there is none, or more than one."""
+    found = [part for part in parts if _is_rotary(part)]
+    return found[0] if len(found) == 1 else None
+
+
+def apply_functions(parts: Iterable[type]) -> dict[str, Callable]:
+    """The functions that rotate q and k by those tables, by name."""
+    forwards = [vars(part)["forward"] for part in parts if "forward" in vars(part)]
+    functions = [value for forward in forwards for value in _named(forward) if inspect.isfunction(value)]
+    return {value.__name__: value for value in functions if APPLY.match(value.__name__)}
 
 
 def _is_rotary(part: type) -> bool:
     return ROTARY.search(part.__name__) is not None
 
 
-def _module(config_class: type) -> ModuleType | None:
+def _classes_beside(config_class: type) -> list[type]:
+    """The classes of the modeling file beside the file of a configuration; none where there is no such file."""
     name = config_class.__module__.replace("configuration_", "modeling_")
     try:
-        return importlib.import_module(name)
+        values = vars(importlib.import_module(name)).values()
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
-        return None
+        return []
+    return [value for value in values if inspect.isclass(value) and value.__module__ == name]
 
 
 def _reached(start: Iterable[type], enters: Callable[[type], bool]) -> tuple[type, ...]:
-    """`start`, and every class of the same modules that their code names, directly or through one that it names."""
+    """`start`, and what their code names in the same file, directly or through one that it names."""
     found, waiting = [], list(start)
     while waiting:
         part = waiting.pop()
@@ -71,7 +81,7 @@ def _reached(start: Iterable[type], enters: Callable[[type], bool]) -> tuple[typ
 
 
 def _classes(method: Callable) -> Iterator[type]:
-    """The classes of its own module that a method names, by themselves or in a table such as FALCON_ATTENTION_CLASSES."""
+    """The classes of its own file that a method names, by themselves or in a dict of classes (Falcon's attention)."""
     module = inspect.unwrap(method).__module__
     for value in _named(method):
         for item in value.values() if isinstance(value, dict) else (value,):
@@ -87,7 +97,7 @@ def _named(function: Callable) -> Iterator[Any]:
 
 
 def _names(code: CodeType) -> Iterator[str]:
-    """The names in a function and in the functions and comprehensions inside it."""
+    """The names in a function, and in the functions and comprehensions inside it."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

@@ -11,4 +11,4 @@ from .deepseek import DeepseekV3RotaryEmbedding as DeepseekV3RotaryEmbedding
 from .functional import apply_rotary_pos_emb as apply_rotary_pos_emb, cos_sin as cos_sin, rotate as rotate
 from .module import RotaryEmbedding as RotaryEmbedding
 from .rerotation import rerotate as rerotate, unrotate as unrotate
-from .swap import FullTables as FullTables, swap_rotary as swap_rotary
+from .swap import FullTables as FullTables, TableForm as TableForm, swap_rotary as swap_rotary
