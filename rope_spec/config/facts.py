@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..rules import LEAST, MOST
 from ..spec import Layout, RotateIn
 from .family import Axes, Family
 from .keys import ROPE_KEY, Keys, shown
@@ -99,7 +100,13 @@ def _theta(rope: Keys, text: Keys, family: Family, head_dim: int) -> float:
     theta = theta or single_value(rope, text, "rope_theta", family.theta, family.theta_default)
     is_dynamic = rope.values.get("rope_type", rope.values.get("type")) == "dynamic"
     alpha = rope.get("alpha", float) if family.alpha and is_dynamic else None
-    return theta * alpha ** (head_dim / (head_dim - 2)) if alpha else theta
+    if not alpha:
+        return theta
+    if head_dim <= 2 or not LEAST <= alpha <= MOST:
+        raise ValueError(
+            f"{rope.name}: got alpha={alpha} for a head of {head_dim}, expected a number above 0, and a wider one. Correct it."
+        )
+    return theta * alpha ** (head_dim / (head_dim - 2))
 
 
 def _sections(rope: Keys, family: Family) -> tuple[int, ...]:
@@ -113,7 +120,7 @@ def _sections(rope: Keys, family: Family) -> tuple[int, ...]:
     given = rope.numbers("mrope_section", "it divides the pairs")
     sections = tuple(int(length) for length in given)
     if len(sections) != 3 or min(sections) < 1 or sections != given:
-        raise ValueError(f"{rope.name}: got mrope_section={shown(list(given))}, expected 3 whole lengths.")
+        raise ValueError(f"{rope.name}: got mrope_section={shown(list(given))}, expected 3 whole lengths. Correct it.")
     return sections
 
 

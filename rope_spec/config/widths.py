@@ -78,7 +78,7 @@ def rotated_width(rope: Keys, text: Keys, family: Family, head_dim: int) -> int:
             f"{text.name}: got {named}, and {int(head_dim * share)} channels as the share {share} of {head_dim}, "
             "expected one number of rotated channels. Give it once."
         )
-    return number
+    return checked(text, number)
 
 
 def single_value(rope: Keys, text: Keys, key: str, paths: tuple[str, ...], default: float | None) -> float:
