@@ -212,7 +212,7 @@ def family_of(model_type: str) -> Family | None:
 
 def _unknown(model_type: str) -> str:
     known = [*families(), *data()["outer"]]
-    nearest = difflib.get_close_matches(model_type[:64], known, n=3, cutoff=0.5)
+    nearest = difflib.get_close_matches(model_type[:64], known, n=3, cutoff=0.7)
     hint = f" Nearest in name: {', '.join(nearest)}." if nearest else ""
     return (
         f"config: got model_type={model_type[:64]!r}, expected one of the {len(known)} that "
