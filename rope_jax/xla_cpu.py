@@ -36,7 +36,7 @@ def rotate_pairs(x: Heads, cos: Half, sin: Half, *, start: int, read: int, write
     if read == write == 1:
         return _by_shift(x, *tables, start, rotate_in)
     rotated = _by_index(x[..., start:end], *tables, 0, read, write, rotate_in)
-    return jnp.concatenate([x[..., :start], rotated, x[..., end:]], axis=-1)
+    return lax.dynamic_update_slice_in_dim(x, rotated, start, axis=-1)
 
 
 def _without_repetition(cos: Half, sin: Half) -> tuple[Array, Array, tuple[int, ...]]:
