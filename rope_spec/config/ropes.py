@@ -43,7 +43,7 @@ def _given(text: Keys, family: Family) -> tuple[Mapping[str, Any], str]:
     old = text.get("rope_scaling", dict) if reads_old else None
     if new and old and new != old:
         raise ValueError(f"{text.name}: got both rope_parameters and rope_scaling, expected one of them. Remove the stale one.")
-    if new == {} and (family.rope or any(own.rope for own in family.labels.values())):
+    if new == {} and (family.by_label or family.rope or any(own.rope for own in family.labels.values())):
         raise ValueError(
             f"{text.name}: got rope_parameters={{}}, expected what they are, or no such key for the model's own. "
             "Remove the key."
