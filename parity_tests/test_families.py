@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rope_parity import bounds
 from rope_parity.backends import Torch
 from rope_parity.cases import Case
 from rope_parity.measure import DTYPES, compare
@@ -10,14 +11,10 @@ from rope_parity.reference import Reference
 from rope_spec import inverse_frequencies, reference_arithmetic, specs_from_config
 from rope_spec.config.family import families
 
-UNREFERENCED = {  # model types whose table or function in transformers has another shape than is known
+UNREFERENCED = {  # model types that transformers gives nothing to compare with, or no default
     "llama4_vision_model": "its table comes from no positions",
-    "gemma4_vision": "blocks of channels by axis",
-    "neomme": "two axes beside labels",
-    "dots3_note_text": "its inverse frequencies differ by more than 1 ULP",
     **dict.fromkeys(("pe_video_encoder", "cohere_compass_text"), "its default raises"),
-    **dict.fromkeys(("exaone", "internlm3", "iquestcoder", "sarvam_mla", "sarvam_moe"), "the model of another type"),
-    **dict.fromkeys(("gptj", "codegen", "roformer"), "a table by position, sine before cosine"),
+    "roformer": "no class of its own makes its table",
     **dict.fromkeys(("wav2vec2-bert", "wav2vec2-conformer", "seamless_m4t"), "rotates within its attention class"),
     **dict.fromkeys(("evolla_saprot", "qwen3_omni_moe_code2wav", "stablelm_epoch"), "no model_type of transformers"),
 }
@@ -32,6 +29,8 @@ ALSO = {  # keys that the configuration classes check against each other
     "zamba2": {"attention_head_dim": 80, "hidden_size": 240, "layers_block_type": ["linear_attention", "hybrid"] * 4},
     "step3p5": {"layer_types": ["full_attention", "sliding_attention"] * 4},
     "zaya": {"sliding_window": 64},
+    "neomme": {"num_key_value_heads": 2},
+    "dots3_note_text": {"num_key_value_heads": 6},
 }
 ZEROS = ("pe_audio_encoder", "pe_audio_video_encoder", "pe_video_encoder")  # their matrix product makes +0 of -0
 
@@ -44,7 +43,7 @@ def raw_config(model_type: str) -> dict:
     config: dict = {"model_type": model_type, "hidden_size": 6 * head_dim, "num_attention_heads": 6}
     whole, *parts = max((path.split("/") for path in family.head_dim), key=len)
     config |= {whole: 6 * head_dim, parts[0]: 6} if parts else {whole: head_dim}
-    if not family.by_label and not family.labels and not family.rope:
+    if family.theta and not family.by_label and not family.labels and not family.rope:
         config[family.theta[0]] = 12345.0
     if family.rotates_if:
         config[family.rotates_if.key] = family.rotates_if.equals
@@ -56,7 +55,7 @@ def raw_config(model_type: str) -> dict:
 
 @pytest.mark.parametrize("model_type", [name for name in families() if name not in UNREFERENCED])
 def test_a_family_is_what_transformers_does(model_type):
-    """Frequencies within 1 ULP, and the rotation in every byte, given their cos and sin, in float32 and bfloat16."""
+    """Frequencies within the bound of their rule; the rotation in every byte, given their cos and sin."""
     config = raw_config(model_type)
     specs = specs_from_config(config)
     assert any(spec is not None for spec in specs.values())
@@ -64,9 +63,10 @@ def test_a_family_is_what_transformers_does(model_type):
         if spec is not None:
             case = Case(model_type, spec, 512, config, label)
             reference, positions = Reference(config, spec, label), case.positions()
-            theirs = reference.inv_freq(positions)
-            ours = inverse_frequencies(spec, case.seq_len).inv_freq_float32
-            assert compare(ours, theirs, np.abs(theirs), 2.0**-23).ok
+            theirs, exact = reference.inv_freq(positions), inverse_frequencies(spec, case.seq_len).inv_freq
+            if theirs is not None:
+                bound = bounds.float32_ladder(spec, case.seq_len)
+                assert compare(theirs, exact, np.abs(exact), bound).ok
             for dtype in ("float32", "bfloat16"):
                 x = case.x(DTYPES[dtype])[: 1 if model_type in ZEROS else 2]
                 table = reference.cos_sin(positions, x.dtype)

@@ -103,7 +103,7 @@ def test_a_model_type_that_transformers_lacks_is_no_failure(tmp_path):
     """An alias of the reader: ours is measured, and the output says what is not."""
     json_path = tmp_path / "report.json"
     result = run("report", written(tmp_path, "deepseek-v3", model_type="kimi_k2"), "--json", str(json_path))
-    assert result.exit_code == 0 and "has no model type 'kimi_k2'; the other comparisons stand" in plain(result)
+    assert result.exit_code == 0 and "has no model type for 'kimi_k2'; the other comparisons stand" in plain(result)
     data = json.loads(json_path.read_text())
     assert {record["right"] for record in data["records"]} == {"rope_torch", "oracle"}
     assert [absent["failed"] for absent in data["not_measured"]] == [False]

@@ -33,7 +33,8 @@ class _AgainstTransformers:
     """The two sides of the comparisons."""
 
     def __init__(self, referee: Referee):
-        self.referee, self.case, self.spec, self.factor = referee, referee.case, referee.spec, referee.factor
+        self.referee, self.case = referee, referee.case
+        self.spec, self.factor = referee.spec, referee.factor
         self.positions = self.case.positions()
         self.reference = Reference(self.case.config, self.spec, self.case.label)
         exact = oracle.inverse_frequencies(self.spec, self.case.seq_len)
@@ -54,47 +55,52 @@ class _AgainstTransformers:
             ours = inverse_frequencies(spec, length).inv_freq_float32
             bound = bounds.float32_ladder(spec, length)
             bound += bounds.float32_ladder(spec, length, bounds.ROUNDED_POWER)
-            yield self._record("inv_freq", "float32", ours, self.inv_freq, np.abs(self.exact), bound, LADDER)
+            values = ours, self.inv_freq, np.abs(self.exact), bound, LADDER
+            yield self._record("inv_freq", "float32", *values)
         theirs = self.reference.attention_factor
         if theirs is not None and (theirs, self.factor) != (1, 1):
-            values = np.array([self.factor]), np.array([theirs], np.float64)
-            yield self._record("attention_factor", "float64", *values, self.factor, bounds.ATTENTION_FACTOR, FACTOR)
+            both = np.array([self.factor]), np.array([theirs], np.float64)
+            values = *both, self.factor, bounds.ATTENTION_FACTOR, FACTOR
+            yield self._record("attention_factor", "float64", *values)
 
     def tables(self) -> Iterator[Record]:
-        """cos and sin: ours, which are exact, and those of float32 angles from transformers' own frequencies."""
+        """cos and sin: ours, which are exact, and float32 angles from transformers' own frequencies."""
         table = np.stack(self.reference.cos_sin(self.positions, DTYPES["float32"]))
         bound = self._table_error() + bounds.exact_table(self.factor) / self.factor
         for backend in (self.referee.jit, self.referee.torch):
             exact = np.stack(backend.cos_sin(self.spec, self.positions, self.case.seq_len, EXACT))
-            yield self.referee.record("cos_sin", backend, "transformers", "float32", exact, table, self.factor, bound, ANGLE)
+            values = exact, table, self.factor, bound, ANGLE
+            yield self.referee.record("cos_sin", backend, "transformers", "float32", *values)
             if self.inv_freq is not None:
                 yield self._table_of_their_frequencies(backend, self.inv_freq, table)
 
-    def _table_of_their_frequencies(self, backend: Backend, inv_freq: np.ndarray, table: np.ndarray) -> Record:
+    def _table_of_their_frequencies(self, backend: Backend, inv_freq: np.ndarray, table) -> Record:
         given = _with_frequencies(self.spec, inv_freq, self.factor)
         same = np.stack(backend.cos_sin(given, self.positions, None, FLOAT32))
         ulp = bounds.U * (1 if self.factor == 1 else 2)
-        name, values = "cos_sin given inv_freq", (same, table, self.factor, ulp, ULP)
-        return self.referee.record(name, backend, "transformers", "float32", *values, arithmetic="reference")
+        values = "transformers", "float32", same, table, self.factor, ulp, ULP, "reference"
+        return self.referee.record("cos_sin given inv_freq", backend, *values)
 
     def rotations(self, dtype: str) -> Iterator[Record]:
         """A rotation given transformers' cos and sin, in its arithmetic, and one of our own."""
         x, arithmetic = self.case.x(DTYPES[dtype]), self.case.reference_arithmetic
         x = x[:1] if self.reference.loses_sign_of_zero else x
-        theirs, table = self.reference.rotate(x, self.positions), self.reference.cos_sin(self.positions, x.dtype)
+        theirs = self.reference.rotate(x, self.positions)
+        table = self.reference.cos_sin(self.positions, x.dtype)
         ours = self.referee.torch.cos_sin(self.spec, self.positions, self.case.seq_len, EXACT)
         error = self.referee.per_channel(self._table_error()[:, :, None])
         bound = bounds.rotation(error, x.dtype, arithmetic)
         bound += bounds.rotation(bounds.exact_table(self.factor) / self.factor, x.dtype, EXACT)
         for backend in (self.referee.jit, self.referee.torch):
             given = backend.rotate(x, table, self.spec, arithmetic)
-            name, values = "rotate given cos, sin", (given, theirs, 1.0, 0.0, EQUAL)
-            yield self.referee.record(name, backend, "transformers", dtype, *values, arithmetic="reference")
-            values = backend.rotate(x[:1], ours, self.spec, EXACT), theirs[:1], self.referee.pair(x[:1]), bound, ANGLE
-            yield self.referee.record("rotate", backend, "transformers", dtype, *values)
+            values = "transformers", dtype, given, theirs, 1.0, 0.0, EQUAL, "reference"
+            yield self.referee.record("rotate given cos, sin", backend, *values)
+            y = backend.rotate(x[:1], ours, self.spec, EXACT)
+            values = "transformers", dtype, y, theirs[:1], self.referee.pair(x[:1]), bound, ANGLE
+            yield self.referee.record("rotate", backend, *values)
 
     def _table_error(self) -> np.ndarray:
-        """What transformers' cos and sin may be off by, as a fraction of the attention factor, `(B, S, P)`."""
+        """What transformers' cos and sin may be off by, as fractions of the factor, `(B, S, P)`."""
         positions = pair_positions(self.spec, self.positions)
         if self.inv_freq is None:
             error = self.exact * bounds.float32_ladder(self.spec, self.case.seq_len)

@@ -18,7 +18,7 @@ from .measure import eps_of
 U = 2.0**-24
 TORCH_POWER = 2 * U  # 1 ULP, which torch's power keeps (SLEEF's powf with its bound of 1.0 ULP)
 ROUNDED_POWER = U  # half an ULP, as `rope_spec.frequencies` rounds it from float64
-ATTENTION_FACTOR = 14 * 2.0**-53  # `0.1 m ln(s) + 1` is within 6 roundings, a quotient of two within 13; ours is 1
+ATTENTION_FACTOR = 14 * 2.0**-53  # `0.1 m ln(s) + 1` is 6 roundings, a quotient of two 13, ours is 1
 NO_WIDTH = 1e-290  # of a step
 SECOND_ORDER = 1 + 1e-5  # products of the errors above are below 1e-6 of them
 
@@ -30,7 +30,7 @@ DERIVATIONS = {
     TABLE: "3.2e-8 f for cos and sin (rope_spec/phase.py), and half an ULP of the product where the factor f is not 1",
     ROTATION: "sqrt(2) times the error of the table, u for products, u for the sum, half an ULP for the cast; u = 2 ** -24",
     ANGLE: "transformers' float32 angle: |p| |error of its inv_freq| + u |angle|; then the roundings of both sides",
-    LADDER: "each operation of the rule in float32, carried to the result (rope_parity/bounds.py), for both sides",
+    LADDER: "each operation of the rule in float32, carried to the result (rope_parity/bounds.py)",
     FACTOR: "14 roundings of float64: two logarithms, what is made of them, and their quotient",
 }
 
@@ -91,7 +91,7 @@ def float32_ladder(spec: RopeSpec, seq_len: int | None = None, power: float = TO
 
 
 def _powers(spec: RopeSpec, seq_len: int | None, power: float) -> np.ndarray:
-    """Relative error of `base ** e` for `e = 2 k / d`: `|ln(base) de| + |e dbase|` and the function's."""
+    """Relative error of `base ** e`, e = 2 k / d: `|ln(base) de| + |e dbase|` and the function's."""
     dim = spec.pairs.ladder_dim
     even = np.arange(0, dim, 2)
     exponent, rounded = even / dim, even.astype(np.float32) / np.float32(dim)
@@ -103,7 +103,7 @@ def _powers(spec: RopeSpec, seq_len: int | None, power: float) -> np.ndarray:
 def _ntk_stretch(rule: object, length: int, dim: int, power: float) -> tuple[float, float]:
     """Dynamic NTK's `(factor L / L0 - (factor - 1)) ** e` and the relative error of theta times it.
 
-    A length beyond L0 comes as a tensor, hence all of it is float32; up to L0 theta is left as it is.
+    A length beyond L0 comes as a tensor, hence all of it is float32; up to L0 theta stays as it is.
     """
     if not isinstance(rule, DynamicNTK) or length <= rule.max_position_embeddings:
         return 1.0, 0.0

@@ -104,7 +104,7 @@ def cases_of(name: str, config: Config, model_type: str | None = None, ignore: I
 
 
 def _length(values: Mapping[str, Any]) -> int:
-    """The context, or `UNSAID` where the configuration names none, as those of vision towers do not."""
+    """The context, or `UNSAID` where the configuration names none, as for a vision tower."""
     try:
         return context_length(values)
     except ValueError:
@@ -112,7 +112,7 @@ def _length(values: Mapping[str, Any]) -> int:
 
 
 def _lengths(spec: RopeSpec, length: int) -> dict[str, int]:
-    """The end of the context; for a rule that depends on the length one within the original context and one beyond."""
+    """The end of the context, by a suffix; within the original one and beyond where a rule minds."""
     match spec.rule:
         case DynamicNTK(factor=factor):
             return {", short": length, ", long": max(int(factor * length), length + 1)}
@@ -132,11 +132,11 @@ def named(config: str, model_type: str | None = None, ignore: Iterable[str] = ()
 
 
 def read(config: str) -> tuple[str, Mapping[str, Any]]:
-    """The name and the values of a config.json, of one in a folder, or of transformers' default for a model_type."""
+    """The name and the values of a config.json, of a folder's, or of a default of transformers."""
     path = Path(config)
     if not path.exists():
         from .reference import default_config
 
         return config, default_config(config)
-    is_named_by_folder = path.is_file() and path.stem == "config"
-    return (path.resolve().parent.name if is_named_by_folder else path.resolve().stem), read_config(path)
+    named = path.resolve().parent if path.is_file() and path.stem == "config" else path.resolve()
+    return named.stem, read_config(path)

@@ -1,7 +1,7 @@
 """What a transformers model is made of, read from the names in its own code.
 
-The configuration of a model does not say which class makes its cos and sin, nor which function rotates
-by them: the code of its attention does.
+The configuration of a model does not say which class makes its cos and sin, nor which function
+rotates by them: the code of the model does.
 """
 
 from __future__ import annotations
@@ -19,24 +19,26 @@ APPLY = re.compile("^apply_.*(rotary|rope)")
 
 
 @lru_cache
-def parts_of(config_class: type, model: type | None = None) -> tuple[type, ...]:
-    """The classes that the models of a configuration class name, from the models down to their attention.
+def parts_of(config_class: type) -> tuple[type, ...]:
+    """The classes that the models of a configuration class name, down to their attention.
 
-    Other models are entered only where no rotary class is found without them, as theirs may rotate
-    in another way; where that finds none either, it is the whole modeling file (T5Gemma's models have
-    the configuration around this one).
-
-    Args:
-        config_class: a configuration class of transformers.
-        model: the model to begin with where that has no modeling file of its own (InternLM3's is Llama's).
+    Nothing where the configuration has no modeling file beside it. Where its models name no rotary
+    class it is the whole file: T5Gemma's models have the configuration around this one.
     """
     classes = _classes_beside(config_class)
     models = [part for part in classes if getattr(part, "config_class", None) is config_class]
-    if not classes and model:
-        models = [model]
+    parts = parts_from(models)
+    return parts if any(map(_is_rotary, parts)) else tuple(classes)
+
+
+def parts_from(models: Iterable[type]) -> tuple[type, ...]:
+    """The classes that some models name, directly or through one that they name.
+
+    Other models are entered only where no rotary class is found without them: they may rotate in
+    another way.
+    """
     alone = _reached(models, lambda part: not hasattr(part, "config_class"))
-    together = _reached(models, lambda part: True)
-    return next((parts for parts in (alone, together) if any(map(_is_rotary, parts))), tuple(classes))
+    return alone if any(map(_is_rotary, alone)) else _reached(models, lambda part: True)
 
 
 def rotary_class(parts: Iterable[type]) -> type | None:
@@ -48,8 +50,9 @@ def rotary_class(parts: Iterable[type]) -> type | None:
 def apply_functions(parts: Iterable[type]) -> dict[str, Callable]:
     """The functions that rotate q and k by those tables, by name."""
     forwards = [vars(part)["forward"] for part in parts if "forward" in vars(part)]
-    functions = [value for forward in forwards for value in _named(forward) if inspect.isfunction(value)]
-    return {value.__name__: value for value in functions if APPLY.match(value.__name__)}
+    functions = [value for forward in forwards for value in _named(forward)]
+    named = {value.__name__: value for value in functions if inspect.isfunction(value)}
+    return {name: function for name, function in named.items() if APPLY.match(name)}
 
 
 def _is_rotary(part: type) -> bool:
@@ -57,7 +60,7 @@ def _is_rotary(part: type) -> bool:
 
 
 def _classes_beside(config_class: type) -> list[type]:
-    """The classes of the modeling file beside the file of a configuration; none where there is no such file."""
+    """The classes of the modeling file beside the file of a configuration; none where there is none."""
     name = config_class.__module__.replace("configuration_", "modeling_")
     try:
         values = vars(importlib.import_module(name)).values()
@@ -69,7 +72,7 @@ def _classes_beside(config_class: type) -> list[type]:
 
 
 def _reached(start: Iterable[type], enters: Callable[[type], bool]) -> tuple[type, ...]:
-    """`start`, and what their code names in the same file, directly or through one that it names."""
+    """`start`, and what their code names in the same file, directly or through what it names."""
     found, waiting = [], list(start)
     while waiting:
         part = waiting.pop()
@@ -81,7 +84,7 @@ def _reached(start: Iterable[type], enters: Callable[[type], bool]) -> tuple[typ
 
 
 def _classes(method: Callable) -> Iterator[type]:
-    """The classes of its own file that a method names, by themselves or in a dict of classes (Falcon's attention)."""
+    """The classes of its own file that a method names, alone or in a dict (Falcon's attention)."""
     module = inspect.unwrap(method).__module__
     for value in _named(method):
         for item in value.values() if isinstance(value, dict) else (value,):

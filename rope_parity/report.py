@@ -65,8 +65,9 @@ def _row(group: list[Record]) -> list[str]:
 
 
 def absences(not_measured: Iterable[NotMeasured]) -> list[str]:
-    """A line for each thing that was not measured: this machine lacks it, there is nothing to compare, or it failed."""
-    lines = [f"[yellow]not measured, as this machine lacks it: {escape(absent)}" for absent in environment()["missing"]]
+    """A line for each thing that was not measured, for want of something or because it failed."""
+    missing = environment()["missing"]
+    lines = [f"[yellow]not measured, as this machine lacks it: {escape(what)}" for what in missing]
     for absent in not_measured:
         kind = "[bold red]could not be measured" if absent.failed else "[yellow]not measured"
         lines.append(f"{kind}: {escape(absent.case)}: {escape(absent.why)}")
@@ -76,12 +77,12 @@ def absences(not_measured: Iterable[NotMeasured]) -> list[str]:
 def verdict(outcome: Outcome) -> str:
     """One sentence on the whole."""
     records, failed = outcome.records, sum(absent.failed for absent in outcome.not_measured)
-    broken, cases = sum(not record.ok for record in records), len({record.case for record in records})
+    broken, cases = sum(not r.ok for r in records), len({r.case for r in records})
     if broken:
         return f"[bold red]{broken} of {len(records)} comparisons over {cases} configurations break their bound."
     if not records:
         return f"[bold {'red' if failed else 'yellow'}]Nothing was measured."
-    branches = [record for record in records if {record.left, record.right} == {"rope_jax", "rope_torch"}]
+    branches = [r for r in records if {r.left, r.right} == {"rope_jax", "rope_torch"}]
     kept = (
         f"All {len(records)} comparisons over {cases} configurations keep their bound; rope_jax and rope_torch "
         f"are equal to the last byte in all {len(branches)} of theirs."

@@ -47,7 +47,10 @@ class Outcome(NamedTuple):
 def build(
     configs: Iterable[tuple[str, Config]], model_type: str | None = None, ignore: Iterable[str] = ()
 ) -> tuple[list[Case], list[NotMeasured]]:
-    """The cases of configurations, each with its name, and why some have none; the rest as for `cases_of`."""
+    """The cases of configurations, each with its name, and why some have none.
+
+    The other arguments are those of `cases_of`.
+    """
     cases: list[Case] = []
     without: list[NotMeasured] = []
     for name, config in configs:
@@ -63,7 +66,7 @@ def build(
 
 
 def run(cases: Sequence[Case], console: Console, on: Sequence[str] | None = None) -> Outcome:
-    """Every comparison of every case on the devices named, else on every one found, with a progress bar."""
+    """Every comparison of every case, on the devices named or on every one there is."""
     has_transformers = environment()["packages"]["transformers"] is not None
     jobs = [(case, device) for device in on or devices() for case in cases]
     outcome = Outcome([], [])
@@ -80,8 +83,13 @@ def _measure(outcome: Outcome, case: Case, comparisons: Iterable[Record]) -> Non
     try:
         outcome.records.extend(comparisons)
     except NoReference as error:
-        outcome.not_measured.append(NotMeasured(case.name, f"{error}; the other comparisons stand", failed=False))
-    except Exception as error:  # whatever an implementation raises is a finding, and the other cases go on
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        raised = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}: {error}"
-        outcome.not_measured.append(NotMeasured(case.name, raised))
+        why = f"{error}; the other comparisons stand"
+        outcome.not_measured.append(NotMeasured(case.name, why, failed=False))
+    except Exception as error:  # whatever an implementation raises is a finding; the rest goes on
+        outcome.not_measured.append(NotMeasured(case.name, _raised(error)))
+
+
+def _raised(error: Exception) -> str:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(where.filename).name}, line {where.lineno}"
+    return f"{type(error).__name__} in {place}: {error}"

@@ -1,112 +1,40 @@
 """Our cos and sin inside a loaded transformers model, and back: to see whether they are the cause of something."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Iterator
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from rope_spec import Arithmetic, RopeSpec, spec_from_config, specs_from_config
 
-from .functional import EXACT, cos_sin
+from .full_tables import Columns, FullTables, Pair, Positions, TableForm
+from .functional import EXACT
 
-Columns = Literal["halves", "neighbours", "halves_per_axis", "one"]
-Positions = Literal["axes_first", "axes_last"]
 ENDINGS = ("RotaryEmbedding", "RotaryPositionalEmbedding")  # of the names of their classes
 TOKENS = 8  # are enough to see the form of a table
-
-
-@dataclass(frozen=True)
-class TableForm:
-    """How the rotary module of a model lays out its tables, which no configuration says.
-
-    Attributes:
-        columns: one for each pair, or two: half the table apart, neighbours, or halves for each axis.
-        positions: coordinates first, `(A, B, S)`, as in M-RoPE, or last, `(..., S, A)`, as in vision.
-        sine_first: it returns sin and cos, in that order (GPT-J).
-        keeps_float32: it does not cast them to the dtype of x.
-    """
-
-    columns: Columns = "halves"
-    positions: Positions = "axes_first"
-    sine_first: bool = False
-    keeps_float32: bool = False
-
-    def widen(self, per_pair: Tensor, axes: int) -> Tensor:
-        """`(..., P)` to the columns of the table."""
-        if self.columns == "one":
-            return per_pair
-        halves = per_pair.unflatten(-1, (self._blocks(per_pair.shape[-1], axes), -1))
-        return torch.stack([halves, halves], dim=-2).flatten(-3)
-
-    def fits(self, table: Tensor, spec: RopeSpec) -> bool:
-        """Whether a table has the width of this form, and equal columns where this has."""
-        pairs, axes = len(spec.pairs), spec.pairs.axes
-        if self.columns == "one":
-            return table.shape[-1] == pairs
-        if table.shape[-1] != 2 * pairs or pairs % self._blocks(pairs, axes):
-            return False
-        two = table.unflatten(-1, (self._blocks(pairs, axes), 2, -1))
-        return torch.equal(two[..., 0, :], two[..., 1, :])
-
-    def _blocks(self, pairs: int, axes: int) -> int:
-        return {"halves": 1, "neighbours": pairs, "halves_per_axis": axes}[self.columns]
-
-
-class FullTables(nn.Module):
-    """cos and sin as the rotary modules of transformers return them.
-
-    It has no buffers, so that `.to(torch.bfloat16)` and a load through the meta device leave it whole.
-
-    Args:
-        specs: a spec for each kind of layer; one alone for all of them.
-        arithmetic: how the angles are computed; what is done with cos and sin is up to the model.
-        form: how the tables are laid out.
-    """
-
-    def __init__(self, specs: Mapping[str, RopeSpec], arithmetic: Arithmetic = EXACT, form: TableForm = TableForm()):
-        super().__init__()
-        self.specs, self.arithmetic, self.form = dict(specs), arithmetic, form
-
-    def forward(self, x: Tensor, position_ids: Tensor, layer_type: str | None = None) -> tuple[Tensor, Tensor]:
-        """Both tables, `(B, S, 2 P)`, for `position_ids` `(B, S)`, or with A axes `(A, B, S)` or `(..., S, A)`."""
-        spec = next(iter(self.specs.values())) if len(self.specs) == 1 else self.specs[str(layer_type)]
-        seq_len = position_ids.max() + 1 if spec.depends_on_length else None
-        positions = self._axes_last(position_ids, spec.pairs.axes)
-        tables = cos_sin(spec, positions, seq_len=seq_len, arithmetic=self.arithmetic)
-        cos, sin = (self._laid_out(table, x, spec) for table in tables)
-        return (sin, cos) if self.form.sine_first else (cos, sin)
-
-    def _axes_last(self, position_ids: Tensor, axes: int) -> Tensor:
-        if axes == 1 or self.form.positions == "axes_last":
-            return position_ids
-        return position_ids.expand(axes, -1, -1).movedim(0, -1)  # text alone: the same number on each axis
-
-    def _laid_out(self, table: Tensor, x: Tensor, spec: RopeSpec) -> Tensor:
-        wide = self.form.widen(table, spec.pairs.axes)
-        return wide if self.form.keeps_float32 else wide.to(x.dtype)
 
 
 def swap_rotary(model: nn.Module, arithmetic: Arithmetic = EXACT) -> Callable[[], None]:
     """Put `FullTables` in the place of each rotary module of a transformers model.
 
-    Taken are models whose rotary modules return cos and sin: of one coordinate or of several (M-RoPE,
-    vision towers), for all layers or by kind of layer. Not taken are tables of complex numbers
-    (DeepSeek-V2, Llama-4), tables without positions (the Conformers), models that keep no such module
-    (RoFormer), and what `specs_from_config` refuses.
+    Taken are models whose rotary modules return cos and sin: of one coordinate or of several
+    (M-RoPE, vision towers), for all layers or by kind of layer. Not taken are tables of complex
+    numbers (DeepSeek-V2, Llama-4), tables without positions (the Conformers), models without such a
+    module (RoFormer), and what `specs_from_config` refuses.
 
     Args:
         model: a loaded model of transformers.
-        arithmetic: exact angles, or float32 ones, which give transformers' own cos and sin wherever inv_freq is equal.
+        arithmetic: exact angles, or float32 ones, which give transformers' own cos and sin wherever
+            inv_freq is equal.
 
     Returns:
         A function that puts the model's own modules back.
 
     Raises:
-        ValueError: the model has no rotary module, or one that is not taken; then nothing is swapped.
+        ValueError: the model has no rotary module, or one that is not taken. Nothing is swapped then.
     """
-    found = [(name, module) for name, module in model.named_modules() if type(module).__name__.endswith(ENDINGS)]
+    found = [(name, part) for name, part in model.named_modules() if type(part).__name__.endswith(ENDINGS)]
     if not found:
         raise ValueError(f"swap_rotary: got {type(model).__name__}, expected a model with modules named ...RotaryEmbedding.")
     ours = [(name, _tables_for(name, module, _config_of(model, name), arithmetic)) for name, module in found]
@@ -145,13 +73,14 @@ def _tables_for(name: str, module: Any, config: Any, arithmetic: Arithmetic) -> 
 
 
 def _kinds(module: nn.Module) -> list[str]:
-    """The kinds of layer for which a rotary module has frequencies of their own; none where all share one set."""
+    """The kinds of layer for which a rotary module keeps frequencies; none where all share them."""
     ladders = [name for name, _ in module.named_buffers() if name.endswith("_inv_freq")]
-    return [name.removesuffix("_inv_freq") for name in ladders if not name.endswith("original_inv_freq")]
+    own = [name for name in ladders if not name.endswith("original_inv_freq")]
+    return [name.removesuffix("_inv_freq") for name in own]
 
 
 def _specs(config: Any, kinds: list[str]) -> dict[str, RopeSpec]:
-    """A spec for each of the kinds of layer, or the one of the part of the model that the configuration is about."""
+    """A spec for each of the kinds of layer, or the one that the configuration is about."""
     specs = {label: spec for label, spec in specs_from_config(config).items() if spec is not None}
     if kinds and len(specs) > 1:
         return {kind: specs[kind] for kind in kinds}
@@ -164,7 +93,8 @@ def _form(module: Any, spec: RopeSpec, layer: dict[str, str]) -> TableForm:
     error: Exception = ValueError("its cos and sin have no form that is known")
     for positions, order, tokens in _trials(spec.pairs.axes):
         try:
-            wide, narrow = (_called(module, positions, dtype, layer) for dtype in (torch.float32, torch.bfloat16))
+            wide = _called(module, positions, torch.float32, layer)
+            narrow = _called(module, positions, torch.bfloat16, layer)
         except (IndexError, RuntimeError) as raised:  # it wants the axes elsewhere
             error = raised
             continue
@@ -177,7 +107,7 @@ def _form(module: Any, spec: RopeSpec, layer: dict[str, str]) -> TableForm:
 
 
 def _trials(axes: int) -> Iterator[tuple[Tensor, Positions, tuple[int, ...]]]:
-    """Positions from 0 on, in each order of axes that a rotary module may want, and the shape of the tokens."""
+    """Positions in each order of axes that a rotary module may want, and the shape of the tokens."""
     positions = torch.arange(TOKENS)
     if axes == 1:
         yield positions[None], "axes_first", (1, TOKENS)
@@ -187,7 +117,7 @@ def _trials(axes: int) -> Iterator[tuple[Tensor, Positions, tuple[int, ...]]]:
     yield positions[None, :, None].expand(1, TOKENS, axes), "axes_last", (1, TOKENS)
 
 
-def _called(module: Any, positions: Tensor, dtype: torch.dtype, layer: dict[str, str]) -> tuple[Tensor, Tensor]:
+def _called(module: Any, positions: Tensor, dtype: torch.dtype, layer: dict[str, str]) -> Pair:
     device = next(module.buffers(), positions).device
     tables = module(torch.zeros(1, dtype=dtype, device=device), positions.to(device), **layer)
     if isinstance(tables, Tensor):

@@ -1,0 +1,91 @@
+"""cos and sin as the rotary modules of transformers return them, in whichever form that is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from rope_spec import Arithmetic, RopeSpec
+
+from .functional import EXACT, cos_sin
+
+Columns = Literal["halves", "neighbours", "halves_per_axis", "one"]
+Positions = Literal["axes_first", "axes_last"]
+Pair = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class TableForm:
+    """How the rotary module of a model lays out its tables, which no configuration says.
+
+    Attributes:
+        columns: one for each pair, or two: half the table apart, neighbours, or halves per axis.
+        positions: coordinates first, `(A, B, S)`, as in M-RoPE, or last, `(..., S, A)`, in vision.
+        sine_first: it returns sin and cos, in that order (GPT-J).
+        keeps_float32: it does not cast them to the dtype of x.
+    """
+
+    columns: Columns = "halves"
+    positions: Positions = "axes_first"
+    sine_first: bool = False
+    keeps_float32: bool = False
+
+    def widen(self, per_pair: Tensor, axes: int) -> Tensor:
+        """`(..., P)` to the columns of the table."""
+        if self.columns == "one":
+            return per_pair
+        halves = per_pair.unflatten(-1, (self._blocks(per_pair.shape[-1], axes), -1))
+        return torch.stack([halves, halves], dim=-2).flatten(-3)
+
+    def fits(self, table: Tensor, spec: RopeSpec) -> bool:
+        """Whether a table has the width of this form, and equal columns where this has."""
+        pairs, axes = len(spec.pairs), spec.pairs.axes
+        if self.columns == "one":
+            return table.shape[-1] == pairs
+        if table.shape[-1] != 2 * pairs or pairs % self._blocks(pairs, axes):
+            return False
+        two = table.unflatten(-1, (self._blocks(pairs, axes), 2, -1))
+        return torch.equal(two[..., 0, :], two[..., 1, :])
+
+    def _blocks(self, pairs: int, axes: int) -> int:
+        return {"halves": 1, "neighbours": pairs, "halves_per_axis": axes}[self.columns]
+
+
+class FullTables(nn.Module):
+    """cos and sin as the rotary modules of transformers return them.
+
+    It has no buffers, so that `.to(torch.bfloat16)` and a load through the meta device leave it whole.
+
+    Args:
+        specs: a spec for each kind of layer; one alone for all of them.
+        arithmetic: how the angles are computed; what is done with cos and sin is up to the model.
+        form: how the tables are laid out.
+    """
+
+    def __init__(self, specs: Mapping[str, RopeSpec], arithmetic: Arithmetic = EXACT, form: TableForm = TableForm()):
+        super().__init__()
+        self.specs, self.arithmetic, self.form = dict(specs), arithmetic, form
+
+    def forward(self, x: Tensor, position_ids: Tensor, layer_type: str | None = None) -> tuple[Tensor, Tensor]:
+        """Both tables, `(B, S, 2 P)`.
+
+        `position_ids` are `(B, S)`; with A axes `(A, B, S)` or `(..., S, A)`, as the form has it.
+        """
+        only = next(iter(self.specs.values())) if len(self.specs) == 1 else None
+        spec = only or self.specs[str(layer_type)]
+        seq_len = position_ids.max() + 1 if spec.depends_on_length else None
+        positions = self._axes_last(position_ids, spec.pairs.axes)
+        tables = cos_sin(spec, positions, seq_len=seq_len, arithmetic=self.arithmetic)
+        cos, sin = (self._laid_out(table, x, spec) for table in tables)
+        return (sin, cos) if self.form.sine_first else (cos, sin)
+
+    def _axes_last(self, position_ids: Tensor, axes: int) -> Tensor:
+        if axes == 1 or self.form.positions == "axes_last":
+            return position_ids
+        return position_ids.expand(axes, -1, -1).movedim(0, -1)  # of text alone: the same on each
+
+    def _laid_out(self, table: Tensor, x: Tensor, spec: RopeSpec) -> Tensor:
+        wide = self.form.widen(table, spec.pairs.axes)
+        return wide if self.form.keeps_float32 else wide.to(x.dtype)
