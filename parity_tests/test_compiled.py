@@ -115,21 +115,6 @@ def test_the_concatenate_form_is_slower():
     assert statistics.median(times[theirs]) > 2 * statistics.median(times[ours])
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 4])
-@pytest.mark.parametrize("pairs", [16, 24, 31, 64])
-def test_torch_rounds_each_product_whatever_the_threads(pairs, threads, rng):
-    """The complex product of interleaved channels is taken only where torch's loop contracts nothing."""
-    spec = type(SPEC)(head_dim=2 * pairs, theta=1e4, pairs=SPEC.pairs.single(2 * pairs), read="interleaved")
-    x = torch.tensor(rng.standard_normal((1, 5, 501, 2 * pairs)), dtype=torch.float32)
-    cos, sin = rope_torch.cos_sin(spec, torch.arange(501)[None])
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    ours = rope_torch.rotate(x, cos, sin, spec)
-    torch.set_num_threads(before)
-    expected = rope_torch.rotation.rotate_pairs(x, cos[:, None], sin[:, None], 0, pairs, pairs, "float32")
-    assert compare(ours.numpy(), expected.numpy(), 1.0, 0.0).ok
-
-
 @pytest.mark.parametrize("name", ["half", "first quarter", "last half, interleaved"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_torch_compile_makes_one_loop_with_the_same_bits(name, dtype, rng):

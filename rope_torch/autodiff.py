@@ -4,6 +4,7 @@ from inspect import signature
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from rope_spec import RotateIn
 
@@ -12,17 +13,24 @@ from .rotation import Half, Heads, channels, inside, rotate_pairs
 
 
 def apply(x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
-    """`rotate_pairs`, as an autograd function where somebody learns, or where chunks gain more than the call of one costs."""
-    learns = torch.is_grad_enabled() and (x.requires_grad or cos.requires_grad or sin.requires_grad)
-    few = 2**18 if read == write == 1 else 2**14  # numbers, up to which the time is that of the number of operations
-    if learns or (_in_chunks(x) and x.numel() > few):
+    """`rotate_pairs`, as an autograd function for a gradient, or if chunks gain more than it costs."""
+    if x.ndim > cos.ndim:
+        cos, sin = (t[(None,) * (x.ndim - t.ndim)] for t in (cos, sin))
+    needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (x, cos, sin))
+    small = 2**18 if read == write == 1 else 2**14  # numbers, whose time is that of so many calls
+    if needs_grad or (_in_chunks(x) and x.numel() > small):
         function = Rotate if torch.compiler.is_compiling() else RotateInBothModes
         return function.apply(x, cos, sin, (start, read, write, rotate_in))  # pyright: ignore[reportReturnType]
     return rotate_pairs(x, cos, sin, start, read, write, rotate_in)
 
 
 def _in_chunks(x: Heads) -> bool:
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+    """Whether x is a plain tensor on the CPU, and nobody records operations, as a tracer does."""
+    if torch.compiler.is_compiling() or is_in_torch_dispatch_mode():
+        return False
+    if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+        return False
+    return x.device.type == "cpu" and type(x) in (Tensor, torch.nn.Parameter)
 
 
 class Rotate(torch.autograd.Function):
@@ -51,7 +59,8 @@ class Rotate(torch.autograd.Function):
         rotated, dtype = slice(start, start + 2 * cos.shape[-1]), inside(x.dtype, rotate_in)
         a, b = channels(x[..., rotated].to(dtype), read)
         da, db = channels(grads[0][..., rotated].to(dtype), write)
-        dcos, dsin = (t.sum_to_size(cos.shape).to(cos.dtype) for t in (da * a + db * b, db * a - da * b))
+        products = da * a + db * b, db * a - da * b
+        dcos, dsin = (_summed(t, cos.shape).to(cos.dtype) for t in products)
         return dx, dcos, dsin, None
 
     @staticmethod
@@ -82,6 +91,11 @@ class RotateInBothModes(Rotate):
             dy = rotate_pairs(x[..., start:end], dcos, dsin, 0, read, write, rotate_in)
             terms.append(torch.nn.functional.pad(dy, (start, x.shape[-1] - end)))
         return sum(terms[1:], terms[0])
+
+
+def _summed(t: Tensor, shape: torch.Size) -> Tensor:
+    """The sum over the axes that are broadcast; contiguous, as the order of a sum follows strides."""
+    return t.contiguous().sum_to_size(shape)
 
 
 def _or_zeros(tangent: Tensor | None, t: Tensor) -> Tensor:

@@ -108,9 +108,7 @@ def rotate(
     """
     shapes = tuple(cos.shape), tuple(sin.shape)
     check_rotation(spec, tuple(x.shape), str(x.dtype).removeprefix("torch."), x.is_floating_point(), *shapes, heads_axis)
-    if missing := x.ndim - (heads_axis is not None) - cos.ndim:
-        cos, sin = cos[(None,) * missing], sin[(None,) * missing]
-    if heads_axis is not None:
+    if heads_axis is not None and -heads_axis <= cos.ndim:  # further left it is an axis to broadcast over
         cos, sin = cos.unsqueeze(heads_axis), sin.unsqueeze(heads_axis)
     layout = spec.start, spec.blocks(spec.read), spec.blocks(spec.write or spec.read)
     return apply(x, cos, sin if spec.sign == 1 else -sin, *layout, arithmetic.rotate_in)
@@ -142,5 +140,4 @@ def _rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     check_full_width(tuple(x.shape), tuple(cos.shape))
     pairs = x.shape[-1] // 2
     dtype = torch.promote_types(x.dtype, cos.dtype)
-    cos, sin = (t[(None,) * (x.ndim - t.ndim)][..., :pairs] for t in (cos, sin))
-    return apply(x.to(dtype), cos, sin, 0, 1, 1, "input")
+    return apply(x.to(dtype), cos[..., :pairs], sin[..., :pairs], 0, 1, 1, "input")
