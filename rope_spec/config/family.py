@@ -79,7 +79,7 @@ class Family:
     theta: tuple[str, ...] = ("rope_theta",)  # keys beside `rope_theta` in the rope object
     theta_default: float = 10000.0
     alpha: bool = False  # `alpha` of the rope object multiplies theta by alpha ** (d / (d - 2))
-    layer_count: tuple[str, ...] = ("num_hidden_layers",)
+    layer_count: tuple[str, ...] = ("num_hidden_layers",)  # LongCat has two attentions in a layer
     length: tuple[str, ...] = ("max_position_embeddings",)
     original_length: int | None = None
     rope_types: tuple[str, ...] = ROPE_TYPES

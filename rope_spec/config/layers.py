@@ -10,9 +10,10 @@ MOST = 2**16  # layers; more would only fill the memory
 def labels_of(tower: Tower) -> list[str]:
     """The label of each layer of a tower: from a list in its config, or by the period of its model type."""
     text, family = tower.keys, tower.family
-    names = ("num_hidden_layers",) if family is None else family.layer_count
-    key = next((key for key in names if key in text.values), names[0])
-    count = text.need(key, int, "it is the number of labels")
+    paths = ("num_hidden_layers",) if family is None else family.layer_count
+    path = next((path for path in paths if text.amount(path, int) is not None), None)
+    key = path or paths[0]
+    count = text.amount(key, int) if path else text.need(key, int, "it is the number of labels")
     if not 1 <= count <= MOST:
         raise ValueError(f"{text.name}: got {key}={shown(count)}, expected 1 to {MOST}. Correct the value.")
     if family is None or family.layers is None:

@@ -1,0 +1,69 @@
+"""Whether a spec is what transformers does with the same configuration: frequencies, tables, and rotated queries."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from rope_parity import bounds
+from rope_parity.backends import Torch
+from rope_parity.cases import Case
+from rope_parity.measure import DTYPES, compare
+from rope_parity.reference import Reference
+from rope_spec import Arithmetic, DynamicNTK, Explicit, LongRope, Pairs, RopeSpec, inverse_frequencies, reference_arithmetic
+
+LENGTH = 48  # positions up to here, and beyond the context for a rule that depends on the length
+FLOAT32 = Arithmetic(angles="float32")
+UNSIGNED_ZEROS = ("pe_audio_encoder", "pe_audio_video_encoder", "pe_video_encoder")  # a matrix product makes +0 of -0
+
+
+def disagreement(config: Mapping[str, Any], label: str, spec: RopeSpec) -> str | None:
+    """The first of `inv_freq`, `attention_factor`, `cos_sin`, `rotate` in which transformers differs; None for none.
+
+    Raises:
+        NoReference: transformers has no class or function that `rope_parity.reference` knows.
+        Exception: what transformers raises for this configuration.
+    """
+    found = (_disagreement(Case("agreement", spec, length, config, label)) for length in _lengths(spec))
+    return next(filter(None, found), None)
+
+
+def _lengths(spec: RopeSpec) -> tuple[int, ...]:
+    match spec.rule:
+        case DynamicNTK(max_position_embeddings=original) | LongRope(original_max_position_embeddings=original):
+            return LENGTH, 2 * original + 1
+    return (LENGTH,)
+
+
+def _disagreement(case: Case) -> str | None:
+    config, label, spec = case.config, case.label, case.spec
+    theirs = Reference(config, spec, label)
+    inv_freq, factor = theirs.inv_freq(case.positions()), inverse_frequencies(spec).attention_factor
+    assert inv_freq is not None
+    ours = inverse_frequencies(spec, case.seq_len).inv_freq_float32
+    bound = sum(bounds.float32_ladder(spec, case.seq_len, power) for power in (bounds.TORCH_POWER, bounds.ROUNDED_POWER))
+    if not compare(ours, inv_freq, np.abs(inv_freq), bound).ok:
+        return "inv_freq"
+    if abs((theirs.attention_factor or factor) - factor) > bounds.ATTENTION_FACTOR * factor:
+        return "attention_factor"
+    if not _same_tables(case, theirs, inv_freq, factor):
+        return "cos_sin"
+    return None if all(_same_rotation(case, theirs, dtype) for dtype in ("float32", "bfloat16")) else "rotate"
+
+
+def _same_tables(case: Case, theirs: Reference, inv_freq: np.ndarray, factor: float) -> bool:
+    """Given its frequencies, within 1 ULP of cos and sin; 2 where a factor is multiplied in."""
+    pairs = Pairs(case.spec.pairs.axis, tuple(range(len(inv_freq))), 2 * len(inv_freq))
+    spec = replace(case.spec, pairs=pairs, rule=Explicit(tuple(map(float, inv_freq)), factor))
+    ours = Torch().cos_sin(spec, case.positions(), None, FLOAT32)
+    table = theirs.cos_sin(case.positions(), DTYPES["float32"])
+    return compare(np.stack(ours), np.stack(table), factor, bounds.U * (1 if factor == 1 else 2)).ok
+
+
+def _same_rotation(case: Case, theirs: Reference, dtype: str) -> bool:
+    """Given its cos and sin, in every byte."""
+    x = case.x(DTYPES[dtype])[: 1 if case.config["model_type"] in UNSIGNED_ZEROS else 2]
+    table = theirs.cos_sin(case.positions(), x.dtype)
+    ours = Torch().rotate(x, table, case.spec, reference_arithmetic(case.config, case.label))
+    return compare(ours, theirs.rotate(x, case.positions()), 1.0, 0.0).ok
