@@ -363,3 +363,22 @@ REFUSED = {
 def test_what_a_model_would_drop_in_silence(config, message):
     with pytest.raises(ValueError, match=message):
         specs_from_config(config)
+
+
+def test_no_tower_hides_another():
+    """The talker of Qwen3-Omni has a text model too; the thinker's is `text`."""
+    text = {"head_dim": 128, "hidden_size": 2048, "num_attention_heads": 16, "rope_theta": 777.0}
+    talker = {"hidden_size": 1024, "num_attention_heads": 16, "rope_theta": 5.0}
+    config = {"model_type": "qwen3_omni_moe", "thinker_config": {"text_config": text}}
+    specs = specs_from_config(config | {"talker_config": {"text_config": talker}})
+    assert {label: spec.theta for label, spec in specs.items()} == {"text": 777.0, "talker.text": 5.0}
+    assert spec_from_config(config).theta == 777.0
+    with pytest.raises(ValueError, match="head_dim=73"):
+        specs_from_config(config | {"thinker_config": {"text_config": text | {"head_dim": 73}}})
+
+
+def test_no_rotated_channels_are_an_error():
+    gptj = {"model_type": "gptj", "n_embd": 64, "n_head": 2}
+    assert spec_from_config(gptj | {"rotary_dim": 16}).rotary_dim == 16
+    with pytest.raises(ValueError, match="got a head width of 0, expected 1"):
+        spec_from_config(gptj | {"rotary_dim": 0})

@@ -115,10 +115,16 @@ def _read(config: Config, model_type: str | None, ignore: Collection[str]) -> Re
     default_labels = [name for name, value in facts.items() if value is not None and name not in OTHERS]
     for tower in others:
         for label, value in _of_other_tower(tower):
-            facts[label if label not in facts else tower.keys.name.removesuffix("_config")] = value
+            facts[_free(label, tower.keys.name, facts)] = value
     _check_unread(found, ignore)
     refusals = {tower.name: tower.refusal for tower in others if tower.refusal}
     return Reading(text, facts, default_labels or [name for name in facts if facts[name]], refusals)
+
+
+def _free(label: str, key: str, taken: Collection[str]) -> str:
+    """The label, else the key that the tower stands under, else that with a number: no tower hides another."""
+    names = [label, key.replace("_config", ""), *(f"{label}.{number}" for number in range(2, len(taken) + 3))]
+    return next(name for name in names if name not in taken)
 
 
 def _of_other_tower(tower: Tower) -> Iterator[tuple[str, Facts | None]]:

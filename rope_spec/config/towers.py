@@ -128,14 +128,14 @@ def _nested(outer: Keys, key: str, default: str, outer_type: str, around: list[K
     values = {**defaults, **outer.values[key]}
     if "rope_theta" not in outer.values[key] and (values.get("rope_parameters") or values.get("rope_scaling")):
         values.pop("rope_theta", None)
-    keys = Keys(values, key)
+    keys = Keys(values, key if outer.name == "config" else f"{outer.name}.{key}")
     model_type = keys.get("model_type", str) or default
     is_fixed = default in data()["fixed"]["model_types"] or model_type == outer_type
     yield from _parts(keys, default if is_fixed else model_type, around)
 
 
 def _tower(keys: Keys, model_type: str, is_first: bool) -> Tower:
-    name = "text" if is_first else keys.name.removesuffix("_config")
+    name = "text" if is_first else keys.name.replace("_config", "")
     try:
         family = family_of(model_type)
     except ValueError as error:

@@ -69,7 +69,7 @@ def rotated_width(rope: Keys, text: Keys, family: Family, head_dim: int) -> int:
         share = single_value(rope, text, "partial_rotary_factor", family.partial, family.partial_default)
     if not 0 <= share <= 1:
         raise ValueError(f"{rope.name}: got {share!r} as the rotated share of a head, expected 0 to 1. Correct the value.")
-    named = {key: value for key in family.rotary_dim if (value := text.get(key, int))}
+    named = {key: value for key in family.rotary_dim if (value := text.get(key, int)) is not None}
     number = next(iter(named.values()), family.rotary_dim_default)
     if number is None or number == int(head_dim * share):
         return int(head_dim * share)
