@@ -14,8 +14,15 @@ app = typer.Typer(add_completion=False, context_settings={"help_option_names": [
 
 Json = Annotated[Path | None, typer.Option(help="Write every record to this file.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw the ratios into this file.")]
-Only = Annotated[str, typer.Option(help="Only jobs that have this in their name, as 'jax, prefill 2048' or 'bfloat16'.")]
-Repeats = Annotated[int, typer.Option(min=1, help="How often each road is taken in each of three rounds.")]
+Only = Annotated[
+    str,
+    typer.Option(
+        help="Only jobs that have this in their name, as 'jax, prefill 2048' or 'bfloat16'."
+    ),
+]
+Repeats = Annotated[
+    int, typer.Option(min=1, help="How often each road is taken in each of three rounds.")
+]
 
 
 @app.command()
@@ -32,7 +39,10 @@ def bench(json: Json = None, plot: Plot = None, only: Only = "", repeats: Repeat
     Console(width=132).print(*show.tables(records), sep="\n")
     if json:
         json.parent.mkdir(parents=True, exist_ok=True)
-        found = {"environment": environment() | {"scheduling": scheduling}, "records": [asdict(record) for record in records]}
+        found = {
+            "environment": environment() | {"scheduling": scheduling},
+            "records": [asdict(record) for record in records],
+        }
         json.write_text(dumps(found, indent=1) + "\n", encoding="utf-8")
     if plot:
         show.plot(plot, records)

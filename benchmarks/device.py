@@ -62,7 +62,9 @@ def failures(roads: dict[str, Call], wait: Wait) -> dict[str, str]:
     for name, call in list(roads.items()):
         try:
             wait([call() for _ in range(2)][-1])
-        except Exception as error:  # an old version of a framework: the other roads are still worth their figures
+        except (
+            Exception
+        ) as error:  # an old version of a framework: the other roads are still worth their figures
             reasons[name] = f"{type(error).__name__}: {error}".splitlines()[0]
             del roads[name]
     return reasons
@@ -88,7 +90,10 @@ def jax_roads(shape: Shape, dtype: str, phase: str) -> tuple[dict[str, Call], Wa
     q, k = (jax.random.normal(jax.random.key(0), size, jnp.float32).astype(dtype) for size in sizes)
     cos, sin = rope_jax.cos_sin(spec, positions)
     both = lambda form: lambda q, k, *tables: (form(q, *tables), form(k, *tables))
-    found: dict[str, Call] = {COPY: _jitted(both(jnp.copy), q, k), RULER: _jitted(both(lambda x: x + 1), q, k)}
+    found: dict[str, Call] = {
+        COPY: _jitted(both(jnp.copy), q, k),
+        RULER: _jitted(both(lambda x: x + 1), q, k),
+    }
     if phase == "from cos and sin":
         found["rope_jax"] = _jitted(both(partial(_rotate, spec)), q, k, cos, sin)
         for name, form in PEERS.get(shape.layout, {}).items():
@@ -96,7 +101,9 @@ def jax_roads(shape: Shape, dtype: str, phase: str) -> tuple[dict[str, Call], Wa
         return found, jax.block_until_ready
     for strategy in ("fixed", "split_table", "table_free"):
         cache = rope_jax.init_cache(spec, strategy, 131_072)
-        from_cache = lambda q, k, cache, p: both(partial(_rotate, spec))(q, k, *rope_jax.lookup(cache, p))
+        from_cache = lambda q, k, cache, p: both(partial(_rotate, spec))(
+            q, k, *rope_jax.lookup(cache, p)
+        )
         found[f"rope_jax, {strategy}"] = _jitted(from_cache, q, k, cache, positions)
     return found, jax.block_until_ready
 
@@ -153,14 +160,22 @@ def jobs(lengths: tuple[int, ...], batch: int) -> Iterator[tuple[str, str, Shape
         ("de-interleave", "from cos and sin"),
     ):
         for length in lengths:
-            shape = Shape(f"prefill {length}, batch {batch}", batch, length, (32, 8), LAYOUTS[layout], layout)
+            shape = Shape(
+                f"prefill {length}, batch {batch}", batch, length, (32, 8), LAYOUTS[layout], layout
+            )
             for framework in ("jax", "torch"):
                 for dtype in DTYPES:
                     yield framework, phase, shape, dtype
 
 
 def records(
-    framework: str, phase: str, shape: Shape, dtype: str, repeats: int, calls: int, failed: dict[str, str]
+    framework: str,
+    phase: str,
+    shape: Shape,
+    dtype: str,
+    repeats: int,
+    calls: int,
+    failed: dict[str, str],
 ) -> Iterator[Record]:
     """The roads of one job, timed; why a road failed goes to `failed`."""
     roads, wait = (jax_roads if framework == "jax" else torch_roads)(shape, dtype, phase)
@@ -168,7 +183,9 @@ def records(
     failed |= {f"{job}: {road}": reason for road, reason in failures(roads, wait).items()}
     times = measure(roads, wait, repeats, calls)
     ruler = float(np.median(times[RULER]))
-    size = shape.batch * shape.length * sum(shape.heads) * shape.spec.head_dim * DTYPES[dtype].itemsize
+    size = (
+        shape.batch * shape.length * sum(shape.heads) * shape.spec.head_dim * DTYPES[dtype].itemsize
+    )
     for road, found in times.items():
         low, middle, high = np.percentile(found, [25, 50, 75]).tolist()
         figures = middle, (low, high), middle / ruler, 2 * size / middle / 1e3
@@ -181,19 +198,34 @@ def table(found: list[Record]) -> Table:
     for head in ("us", "quartiles", "ratio", "GB/s"):
         grid.add_column(head, justify="right")
     for r in found:
-        job = f"{r.framework}, {r.phase}, {r.length}, {r.layout}, {r.dtype}" if r.road == COPY else ""
+        job = (
+            f"{r.framework}, {r.phase}, {r.length}, {r.layout}, {r.dtype}" if r.road == COPY else ""
+        )
         quartiles = f"{r.quartiles_us[0]:.0f} to {r.quartiles_us[1]:.0f}"
-        grid.add_row(job, r.road, f"{r.median_us:.0f}", quartiles, f"{r.ratio:.2f}", f"{r.gigabytes_per_second:.0f}")
+        grid.add_row(
+            job,
+            r.road,
+            f"{r.median_us:.0f}",
+            quartiles,
+            f"{r.ratio:.2f}",
+            f"{r.gigabytes_per_second:.0f}",
+        )
     return grid
 
 
 def main(
-    json_: Annotated[Path, typer.Option("--json", help="Write every record to this file, after each job.")],
+    json_: Annotated[
+        Path, typer.Option("--json", help="Write every record to this file, after each job.")
+    ],
     lengths: Annotated[str, typer.Option(help="Positions of each sequence.")] = "2048,8192",
     batch: Annotated[int, typer.Option(min=1)] = 4,
     repeats: Annotated[int, typer.Option(min=1, help="Repetitions of each road.")] = 15,
-    calls: Annotated[int, typer.Option(min=1, help="Calls in a repetition, which waits once.")] = 20,
-    seconds: Annotated[float, typer.Option(help="Start no job after this time; the file says which were left out.")] = 200,
+    calls: Annotated[
+        int, typer.Option(min=1, help="Calls in a repetition, which waits once.")
+    ] = 20,
+    seconds: Annotated[
+        float, typer.Option(help="Start no job after this time; the file says which were left out.")
+    ] = 200,
 ) -> None:
     """Time the rotation on the device that jax and torch see."""
     start, found, left_out, failed = time.monotonic(), [], [], {}
@@ -204,8 +236,12 @@ def main(
         found += records(framework, phase, shape, dtype, repeats, calls, failed)
         _write(json_, found, left_out, failed)
     _write(json_, found, left_out, failed)
-    Console(width=132).print(table(found), *(f"left out, for lack of time: {job}" for job in left_out), sep="\n")
-    Console(width=132).print(*(f"failed: {road}: {reason}" for road, reason in failed.items()), sep="\n")
+    Console(width=132).print(
+        table(found), *(f"left out, for lack of time: {job}" for job in left_out), sep="\n"
+    )
+    Console(width=132).print(
+        *(f"failed: {road}: {reason}" for road, reason in failed.items()), sep="\n"
+    )
 
 
 def _write(path: Path, found: list[Record], left_out: list[str], failed: dict[str, str]) -> None:

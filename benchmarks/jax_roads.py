@@ -36,7 +36,9 @@ def split_and_concatenate(x: Array, cos: Array, sin: Array) -> Array:
 def stack_interleaved(x: Array, cos: Array, sin: Array) -> Array:
     """Every other channel, stacked."""
     a, b = x[..., ::2].astype(jnp.float32), x[..., 1::2].astype(jnp.float32)
-    return jnp.stack([a * cos - b * sin, b * cos + a * sin], axis=-1).reshape(x.shape).astype(x.dtype)
+    return (
+        jnp.stack([a * cos - b * sin, b * cos + a * sin], axis=-1).reshape(x.shape).astype(x.dtype)
+    )
 
 
 def as_complex(x: Array, cos: Array, sin: Array) -> Array:
@@ -52,24 +54,41 @@ PEERS: dict[str, dict[str, Rotate]] = {
 }
 
 
-def rotation(shape: Shape, dtype: str, order: str = "BSNH", rotate_in: RotateIn = "float32", phase: str = "forward") -> Job:
+def rotation(
+    shape: Shape,
+    dtype: str,
+    order: str = "BSNH",
+    rotate_in: RotateIn = "float32",
+    phase: str = "forward",
+) -> Job:
     """From given cos and sin to q and k."""
 
     def roads() -> dict[str, Callable[[], object]]:
         q, k = map(jnp.asarray, shape.arrays(DTYPES[dtype], order, 0))
         axis = order.index("N") - 4
-        cos, sin = (jnp.expand_dims(t, axis) for t in rope_jax.cos_sin(shape.spec, shape.positions()))
+        cos, sin = (
+            jnp.expand_dims(t, axis) for t in rope_jax.cos_sin(shape.spec, shape.positions())
+        )
         spec = shape.spec
         ours = lambda x, cos, sin: rope_jax.rotate(
             x, cos, sin, spec, heads_axis=None, arithmetic=Arithmetic("exact", rotate_in)
         )
         forms = {"rope_jax": ours} | PEERS.get(shape.layout, {})
         if phase == "backward":
-            forms = {name: _backward(form) for name, form in forms.items()} | {"rope_jax, forward": ours}
+            forms = {name: _backward(form) for name, form in forms.items()} | {
+                "rope_jax, forward": ours
+            }
         ruler = {RULER: lambda x, cos, sin: x + 1}
-        both = {name: lambda q, k, c, s, f=f: (f(q, c, s), f(k, c, s)) for name, f in (ruler | forms).items()}
+        both = {
+            name: lambda q, k, c, s, f=f: (f(q, c, s), f(k, c, s))
+            for name, f in (ruler | forms).items()
+        }
         calls = {name: _timed(f, q, k, cos, sin) for name, f in both.items()}
-        return {SWEEP: _sweep(q, k)} | calls | {"rope_jax without its guard": _unguarded(both["rope_jax"], q, k, cos, sin)}
+        return (
+            {SWEEP: _sweep(q, k)}
+            | calls
+            | {"rope_jax without its guard": _unguarded(both["rope_jax"], q, k, cos, sin)}
+        )
 
     return Job(shape.name, order, shape.layout, dtype, rotate_in, phase, "jax", roads)
 
@@ -95,7 +114,9 @@ def from_positions(shape: Shape, dtype: str) -> Job:
             return form(q, cos, sin), form(k, cos, sin)
 
         for name, form in PEERS.get(shape.layout.split(",")[0], {}).items():
-            found[f"cos and sin in the loop, {name}"] = _timed(partial(peer, form=form), positions, q, k)
+            found[f"cos and sin in the loop, {name}"] = _timed(
+                partial(peer, form=form), positions, q, k
+            )
         return found | _flax(shape, dtype)
 
     return Job(shape.name, "BSNH", shape.layout, dtype, "float32", "from positions", "jax", roads)
@@ -114,7 +135,10 @@ def _flax(shape: Shape, dtype: str) -> dict[str, Callable[[], object]]:
 
 
 def _float32_cos_sin(spec: RopeSpec, positions: Array) -> tuple[Array, Array]:
-    angle = spec.pairs.coordinates(positions).astype(jnp.float32) * inverse_frequencies(spec).inv_freq_float32
+    angle = (
+        spec.pairs.coordinates(positions).astype(jnp.float32)
+        * inverse_frequencies(spec).inv_freq_float32
+    )
     return jnp.cos(angle), jnp.sin(angle)
 
 
@@ -130,7 +154,10 @@ def _timed(f: Callable[..., object], *arguments: object) -> Callable[[], object]
 
 
 def _sweep(q: Array, k: Array) -> Callable[[], None]:
-    other, in_place = jnp.zeros(2 * (q.size + k.size), jnp.float32), jax.jit(lambda x: x + 1, donate_argnums=0)
+    other, in_place = (
+        jnp.zeros(2 * (q.size + k.size), jnp.float32),
+        jax.jit(lambda x: x + 1, donate_argnums=0),
+    )
 
     def call() -> None:
         nonlocal other

@@ -30,8 +30,18 @@ def both_allocators(repeats: int, only: str) -> tuple[list[Record], str]:
         for allocator in ("warm", "default"):
             environment = {name: value for name, value in os.environ.items() if name not in WARM}
             path = Path(folder) / allocator
-            command = [sys.executable, "-m", "benchmarks.run", allocator, str(path), str(repeats), only]
-            subprocess.run(command, env=environment | (WARM if allocator == "warm" else {}), check=True)
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.run",
+                allocator,
+                str(path),
+                str(repeats),
+                only,
+            ]
+            subprocess.run(
+                command, env=environment | (WARM if allocator == "warm" else {}), check=True
+            )
             found = json.loads(path.read_text())
             all_records += [Record(**record) for record in found["records"]]
             scheduling = found["scheduling"]
@@ -57,10 +67,16 @@ def main(allocator: str, path: str, repeats: str, only: str) -> None:
     jobs = [job for roads in (jax_roads, torch_roads) for job in roads.jobs() if only in job.name]
     times = [defaultdict(list) for _ in jobs]
     rounds = [pair for _ in range(ROUNDS) for pair in zip(jobs, times, strict=True)]
-    for job, of_job in track(rounds, f"timing, {allocator} allocator", console=Console(stderr=True), transient=True):
+    for job, of_job in track(
+        rounds, f"timing, {allocator} allocator", console=Console(stderr=True), transient=True
+    ):
         for road, found in measure(job, int(repeats)).items():
             of_job[road] += found
-    found = [asdict(record) for job, of_job in zip(jobs, times, strict=True) for record in records(job, of_job, allocator)]
+    found = [
+        asdict(record)
+        for job, of_job in zip(jobs, times, strict=True)
+        for record in records(job, of_job, allocator)
+    ]
     Path(path).write_text(json.dumps({"scheduling": scheduling, "records": found}))
 
 

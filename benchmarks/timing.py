@@ -33,7 +33,17 @@ class Job:
 
     @property
     def name(self) -> str:
-        return ", ".join((self.framework, self.shape, self.order, self.layout, self.dtype, self.arithmetic, self.phase))
+        return ", ".join(
+            (
+                self.framework,
+                self.shape,
+                self.order,
+                self.layout,
+                self.dtype,
+                self.arithmetic,
+                self.phase,
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,10 @@ def measure(job: Job, repeats: int) -> dict[str, list[float]]:
 
 def records(job: Job, times: Mapping[str, Sequence[float]], allocator: str) -> Iterator[Record]:
     """Median and quartiles of each road, and the ratio to the ruler's median."""
-    labels = {name: getattr(job, name) for name in ("shape", "order", "layout", "dtype", "arithmetic", "phase", "framework")}
+    labels = {
+        name: getattr(job, name)
+        for name in ("shape", "order", "layout", "dtype", "arithmetic", "phase", "framework")
+    }
     ruler = float(np.median(times[RULER]))
     for road, found in times.items():
         low, middle, high = np.percentile(found, [25, 50, 75]).tolist()

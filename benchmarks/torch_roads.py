@@ -43,13 +43,17 @@ def as_complex(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> object:
     return [torch.view_as_real(x * turn).flatten(-2).to(q.dtype) for x in pairs]
 
 
-def rotation(shape: Shape, dtype: str, rotate_in: RotateIn = "float32", compiled: bool = False) -> Job:
+def rotation(
+    shape: Shape, dtype: str, rotate_in: RotateIn = "float32", compiled: bool = False
+) -> Job:
     """From given cos and sin to q and k, `(B, N, S, H)`."""
 
     def roads() -> dict[str, Callable[[], object]]:
         q, k = map(tensor, shape.arrays(DTYPES[dtype], "BNSH", 0))
         cos, sin = rope_torch.cos_sin(shape.spec, tensor(shape.positions()))
-        ours = lambda x, cos, sin: rope_torch.rotate(x, cos, sin, shape.spec, arithmetic=Arithmetic("exact", rotate_in))
+        ours = lambda x, cos, sin: rope_torch.rotate(
+            x, cos, sin, shape.spec, arithmetic=Arithmetic("exact", rotate_in)
+        )
         forms: dict[str, Rotate] = {
             RULER: lambda q, k, c, s: (q + 1, k + 1),
             "rope_torch": lambda q, k, c, s: (ours(q, c, s), ours(k, c, s)),
@@ -60,7 +64,16 @@ def rotation(shape: Shape, dtype: str, rotate_in: RotateIn = "float32", compiled
             forms["complex"] = as_complex
         return _timed(forms, compiled, q, k, cos, sin)
 
-    return Job(shape.name, "BNSH", shape.layout, dtype, rotate_in, "forward", "torch.compile" if compiled else "torch", roads)
+    return Job(
+        shape.name,
+        "BNSH",
+        shape.layout,
+        dtype,
+        rotate_in,
+        "forward",
+        "torch.compile" if compiled else "torch",
+        roads,
+    )
 
 
 def from_positions(shape: Shape, dtype: str) -> Job:
@@ -76,7 +89,9 @@ def from_positions(shape: Shape, dtype: str) -> Job:
             return [rope_torch.rotate(x, *table, spec) for x in (q, k)]
 
         for strategy in ("fixed", "split_table", "table_free"):
-            forms[f"rope_torch, {strategy}"] = partial(ours, rope_torch.init_cache(spec, strategy, 131_072))
+            forms[f"rope_torch, {strategy}"] = partial(
+                ours, rope_torch.init_cache(spec, strategy, 131_072)
+            )
         if shape.layout == "half":
             forms["transformers"] = transformers_class(shape)
         return _timed(forms, False, q, k, positions)
@@ -90,7 +105,9 @@ def transformers_class(shape: Shape, device: str = "cpu") -> Callable[..., objec
     from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
     parameters = {"rope_type": "default", "rope_theta": shape.spec.theta}
-    rotary = LlamaRotaryEmbedding(LlamaConfig(head_dim=shape.spec.head_dim, rope_parameters=parameters)).to(device)
+    rotary = LlamaRotaryEmbedding(
+        LlamaConfig(head_dim=shape.spec.head_dim, rope_parameters=parameters)
+    ).to(device)
     return lambda q, k, p: apply_rotary_pos_emb(q, k, *rotary(q, p))
 
 
@@ -98,7 +115,9 @@ def _timed(
     forms: dict[str, Callable[..., object]], compiled: bool, q: Tensor, k: Tensor, *tables: Tensor
 ) -> dict[str, Callable[[], object]]:
     torch._dynamo.reset()
-    found: dict[str, Callable[[], object]] = {SWEEP: partial(torch.zeros(2 * (q.numel() + k.numel())).add_, 1)}
+    found: dict[str, Callable[[], object]] = {
+        SWEEP: partial(torch.zeros(2 * (q.numel() + k.numel())).add_, 1)
+    }
     for name, form in forms.items():
         found[name] = partial(torch.compile(form) if compiled else form, q, k, *tables)
     return found

@@ -11,11 +11,24 @@ from rope_parity.backends import Torch
 from rope_parity.cases import Case
 from rope_parity.measure import DTYPES, compare
 from rope_parity.reference import Reference
-from rope_spec import Arithmetic, DynamicNTK, Explicit, LongRope, Pairs, RopeSpec, inverse_frequencies, reference_arithmetic
+from rope_spec import (
+    Arithmetic,
+    DynamicNTK,
+    Explicit,
+    LongRope,
+    Pairs,
+    RopeSpec,
+    inverse_frequencies,
+    reference_arithmetic,
+)
 
 LENGTH = 48  # positions up to here, and beyond the context for a rule that depends on the length
 FLOAT32 = Arithmetic(angles="float32")
-UNSIGNED_ZEROS = ("pe_audio_encoder", "pe_audio_video_encoder", "pe_video_encoder")  # a matrix product makes +0 of -0
+UNSIGNED_ZEROS = (
+    "pe_audio_encoder",
+    "pe_audio_video_encoder",
+    "pe_video_encoder",
+)  # a matrix product makes +0 of -0
 
 
 def disagreement(config: Mapping[str, Any], label: str, spec: RopeSpec) -> str | None:
@@ -25,13 +38,18 @@ def disagreement(config: Mapping[str, Any], label: str, spec: RopeSpec) -> str |
         NoReference: transformers has no class or function that `rope_parity.reference` knows.
         Exception: what transformers raises for this configuration.
     """
-    found = (_disagreement(Case("agreement", spec, length, config, label)) for length in _lengths(spec))
+    found = (
+        _disagreement(Case("agreement", spec, length, config, label)) for length in _lengths(spec)
+    )
     return next(filter(None, found), None)
 
 
 def _lengths(spec: RopeSpec) -> tuple[int, ...]:
     match spec.rule:
-        case DynamicNTK(max_position_embeddings=original) | LongRope(original_max_position_embeddings=original):
+        case (
+            DynamicNTK(max_position_embeddings=original)
+            | LongRope(original_max_position_embeddings=original)
+        ):
             return LENGTH, 2 * original + 1
     return (LENGTH,)
 
@@ -42,14 +60,21 @@ def _disagreement(case: Case) -> str | None:
     inv_freq, factor = theirs.inv_freq(case.positions()), inverse_frequencies(spec).attention_factor
     assert inv_freq is not None
     ours = inverse_frequencies(spec, case.seq_len).inv_freq_float32
-    bound = sum(bounds.float32_ladder(spec, case.seq_len, power) for power in (bounds.TORCH_POWER, bounds.ROUNDED_POWER))
+    bound = sum(
+        bounds.float32_ladder(spec, case.seq_len, power)
+        for power in (bounds.TORCH_POWER, bounds.ROUNDED_POWER)
+    )
     if not compare(ours, inv_freq, np.abs(inv_freq), bound).ok:
         return "inv_freq"
     if abs((theirs.attention_factor or factor) - factor) > bounds.ATTENTION_FACTOR * factor:
         return "attention_factor"
     if not _same_tables(case, theirs, inv_freq, factor):
         return "cos_sin"
-    return None if all(_same_rotation(case, theirs, dtype) for dtype in ("float32", "bfloat16")) else "rotate"
+    return (
+        None
+        if all(_same_rotation(case, theirs, dtype) for dtype in ("float32", "bfloat16"))
+        else "rotate"
+    )
 
 
 def _same_tables(case: Case, theirs: Reference, inv_freq: np.ndarray, factor: float) -> bool:

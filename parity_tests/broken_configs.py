@@ -27,19 +27,73 @@ SECONDS, MEMORY = 2.0, 4 * 2**30  # of the processor; of address space, of which
 ROPE_LIKE = re.compile("rope|rotary|yarn|ntk")
 OTHER_KEYS = ["vocab_size", "torch_dtype", "architectures", "rms_norm_eps", "quantization_config"]
 KEYS = [
-    *("rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor", "rotary_dim", "rotary_pct"),
-    *("head_dim", "hidden_size", "num_attention_heads", "num_hidden_layers", "max_position_embeddings"),
-    *("layer_types", "sliding_window", "text_config", "vision_config", "model_type", "rope_interleave"),
+    *(
+        "rope_theta",
+        "rope_scaling",
+        "rope_parameters",
+        "partial_rotary_factor",
+        "rotary_dim",
+        "rotary_pct",
+    ),
+    *(
+        "head_dim",
+        "hidden_size",
+        "num_attention_heads",
+        "num_hidden_layers",
+        "max_position_embeddings",
+    ),
+    *(
+        "layer_types",
+        "sliding_window",
+        "text_config",
+        "vision_config",
+        "model_type",
+        "rope_interleave",
+    ),
     *("original_max_position_embeddings", "no_rope_layers", "no_rope_layer_interval", "use_rope"),
-    *("sliding_window_pattern", "rope_local_base_freq", "qk_rope_head_dim", "ro\u0440e", "rope_\u03b8", ""),
+    *(
+        "sliding_window_pattern",
+        "rope_local_base_freq",
+        "qk_rope_head_dim",
+        "ro\u0440e",
+        "rope_\u03b8",
+        "",
+    ),
 ]
 SCALING_KEYS = [
-    *("rope_type", "type", "factor", "rope_theta", "low_freq_factor", "high_freq_factor", "beta_fast"),
-    *("beta_slow", "mscale", "mscale_all_dim", "attention_factor", "truncate", "mrope_section", "alpha"),
+    *(
+        "rope_type",
+        "type",
+        "factor",
+        "rope_theta",
+        "low_freq_factor",
+        "high_freq_factor",
+        "beta_fast",
+    ),
+    *(
+        "beta_slow",
+        "mscale",
+        "mscale_all_dim",
+        "attention_factor",
+        "truncate",
+        "mrope_section",
+        "alpha",
+    ),
     *("original_max_position_embeddings", "short_factor", "long_factor", "partial_rotary_factor"),
     *("full_attention", "sliding_attention", "mrope_interleaved"),
 ]
-RULES = ["default", "linear", "dynamic", "yarn", "llama3", "longrope", "su", "mrope", "proportional", "ntk"]
+RULES = [
+    "default",
+    "linear",
+    "dynamic",
+    "yarn",
+    "llama3",
+    "longrope",
+    "su",
+    "mrope",
+    "proportional",
+    "ntk",
+]
 VALUES = [
     *(None, True, False, "", "8", "8.0", "None", "\u0664", "rope", *RULES, "\0", "\n"),
     *(0, 1, -1, 2, 3, 7, 64, 10**9, -(10**9), 10**18, 10**400, -(10**400)),
@@ -91,7 +145,9 @@ def mutate(config: dict[str, Any], rng: random.Random) -> tuple[str, str]:
     return kind, key
 
 
-def broken(config: dict[str, Any], rng: random.Random) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+def broken(
+    config: dict[str, Any], rng: random.Random
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """A copy with one to three mutations, and these."""
     config, done = copy.deepcopy(config), []
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
@@ -165,7 +221,13 @@ def failures_of(config: Any, expected: dict[str, Any] | None, hidden: bool) -> l
     for name, reader in READERS.items():
         result, wrong, text = outcome(reader, config)
         if reader is read and result is not None:
-            wrong = "another spec" if expected not in (None, result) else "a hidden key" if hidden else None
+            wrong = (
+                "another spec"
+                if expected not in (None, result)
+                else "a hidden key"
+                if hidden
+                else None
+            )
         if wrong:
             found.append({"reader": name, "wrong": wrong, "text": text})
     return found
@@ -174,7 +236,10 @@ def failures_of(config: Any, expected: dict[str, Any] | None, hidden: bool) -> l
 def trimmed() -> list[dict[str, Any]]:
     """The configurations that the report reads, in the form of those in `published.json`."""
     paths = sorted((Path(__file__).parent.parent / "rope_parity" / "configs").glob("*.json"))
-    return [{"name": path.stem, "config": json.loads(path.read_text()), "specs": {"": {}}} for path in paths]
+    return [
+        {"name": path.stem, "config": json.loads(path.read_text()), "specs": {"": {}}}
+        for path in paths
+    ]
 
 
 def hides(model: dict[str, Any], key: str) -> bool:
@@ -203,9 +268,13 @@ def run(count: int, seed: int) -> list[dict[str, Any]]:
         for i in range(count):
             model = rng.choice(models)
             config, done = broken(model["config"], rng)
-            expected = original[model["name"]] if all(key in OTHER_KEYS for _, key in done) else None
+            expected = (
+                original[model["name"]] if all(key in OTHER_KEYS for _, key in done) else None
+            )
             hidden = len(done) == 1 and done[0][0] == "rename" and hides(model, done[0][1])
-            for failure in failures_of(as_file(config, folder) if i % 8 == 0 else config, expected, hidden):
+            for failure in failures_of(
+                as_file(config, folder) if i % 8 == 0 else config, expected, hidden
+            ):
                 found.append({"model": model["name"], "done": done, "i": i, **failure})
     return found
 

@@ -50,6 +50,13 @@ def _spec(facts: dict[str, Any], scaling: dict[str, Any]) -> RopeSpec:
 
 def _rule(facts: dict[str, Any], scaling: dict[str, Any]) -> Any:
     """A rule by its name and fields; a field that is a string is that key of the config's own rope_scaling."""
-    values = {key: scaling[value] if isinstance(value, str) else value for key, value in facts.items() if key != "rule"}
-    values = {key: tuple(map(float, value)) if isinstance(value, list) else value for key, value in values.items()}
+    values = {
+        key: scaling[value] if isinstance(value, str) else value
+        for key, value in facts.items()
+        if key != "rule"
+    }
+    values = {
+        key: tuple(map(float, value)) if isinstance(value, list) else value
+        for key, value in values.items()
+    }
     return getattr(rope_spec, facts["rule"])(**values)

@@ -14,7 +14,12 @@ from rope_parity.__main__ import EXTRA
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRA_OF = {"rope_jax": "jax", "rope_torch": "torch", "rope_parity": "parity", "examples": "examples"}
+EXTRA_OF = {
+    "rope_jax": "jax",
+    "rope_torch": "torch",
+    "rope_parity": "parity",
+    "examples": "examples",
+}
 MODULES = {"ipython": "IPython", "orbax-checkpoint": "orbax"}  # distributions of another name
 REQUIREMENT = re.compile(r"^([\w-]+)(?:\[(.*?)\])?", re.MULTILINE)
 
@@ -101,7 +106,11 @@ PLANTED = [  # a file, a line of it, and what is wrong with it
     ("rope_torch/cache.py", "def f():\n    import rope_jax.cache", "rope_jax"),
     ("rope_torch/swap.py", "def f():\n    from transformers import AutoModel", "transformers"),
     ("rope_parity/command.py", "from benchmarks.__main__ import bench", "benchmarks"),
-    ("rope_parity/report.py", "class A:\n    def f(self):\n        import parity_tests.x", "parity_tests"),
+    (
+        "rope_parity/report.py",
+        "class A:\n    def f(self):\n        import parity_tests.x",
+        "parity_tests",
+    ),
     ("rope_parity/cases.py", "def f():\n    from transformers import AutoConfig", "transformers"),
     ("rope_parity/reference.py", "import transformers", "transformers"),
     ("benchmarks/run.py", "from parity_tests import conftest", "parity_tests"),

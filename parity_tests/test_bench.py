@@ -6,7 +6,17 @@ from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
 
-KEYS = {"shape", "order", "layout", "dtype", "arithmetic", "phase", "framework", "road", "allocator"}
+KEYS = {
+    "shape",
+    "order",
+    "layout",
+    "dtype",
+    "arithmetic",
+    "phase",
+    "framework",
+    "road",
+    "allocator",
+}
 
 
 def test_bench(tmp_path):
@@ -19,7 +29,9 @@ def test_bench(tmp_path):
     data = json.loads(files[0].read_text())
     assert data["environment"]["packages"]["jax"] and files[1].stat().st_size > 10_000
     assert data["environment"]["scheduling"] in ("first in, first out", "as usual")
-    assert all(record.keys() == KEYS | {"median_ms", "quartiles", "ratio"} for record in data["records"])
+    assert all(
+        record.keys() == KEYS | {"median_ms", "quartiles", "ratio"} for record in data["records"]
+    )
     assert {record["allocator"] for record in data["records"]} == {"warm", "default"}
     assert {record["ratio"] for record in data["records"] if record["road"] == "x + 1"} == {1.0}
 

@@ -41,7 +41,9 @@ def is_equal_under_jit(backward: bool) -> bool:
 
 INSTEAD = {
     "nothing": lambda product: product,
-    "+0.0 behind a barrier": lambda product: product + lax.optimization_barrier(jnp.zeros((), product.dtype)),
+    "+0.0 behind a barrier": lambda product: (
+        product + lax.optimization_barrier(jnp.zeros((), product.dtype))
+    ),
 }
 
 
@@ -56,8 +58,12 @@ def test_without_the_guard_bits_differ(instead, backward, monkeypatch, fresh_com
 
 @pytest.mark.parametrize("instead", [INSTEAD["nothing"]])
 def test_without_the_guard_a_split_table_differs(instead, monkeypatch, fresh_compilations):
-    ours = lambda: np.stack(rope_jax.lookup(rope_jax.init_cache(SPEC, "split_table", 2**16), POSITIONS + 50_000))
-    theirs = rope_torch.lookup(rope_torch.init_cache(SPEC, "split_table", 2**16), torch.tensor(POSITIONS + 50_000))
+    ours = lambda: np.stack(
+        rope_jax.lookup(rope_jax.init_cache(SPEC, "split_table", 2**16), POSITIONS + 50_000)
+    )
+    theirs = rope_torch.lookup(
+        rope_torch.init_cache(SPEC, "split_table", 2**16), torch.tensor(POSITIONS + 50_000)
+    )
     theirs = np.stack([array(table) for table in theirs])
     assert compare(ours(), theirs, 1.0, 0.0).ok
     jax.clear_caches()
@@ -66,10 +72,14 @@ def test_without_the_guard_a_split_table_differs(instead, monkeypatch, fresh_com
 
 
 def test_the_guard_changes_no_number(rng):
-    bits = np.concatenate([rng.integers(0, 2**32, 10_000), [0, 2**31, 0x7F800000, 0xFF800000, 0xFFFFFFFF, 0x7FFFFFFF]])
+    bits = np.concatenate(
+        [rng.integers(0, 2**32, 10_000), [0, 2**31, 0x7F800000, 0xFF800000, 0xFFFFFFFF, 0x7FFFFFFF]]
+    )
     values = bits.astype(np.uint32).view(np.float32)
     with np.errstate(invalid="ignore"):
-        values = values[(np.abs(values) >= np.finfo(np.float32).tiny) | (values == 0) | np.isnan(values)]
+        values = values[
+            (np.abs(values) >= np.finfo(np.float32).tiny) | (values == 0) | np.isnan(values)
+        ]
     kept = np.asarray(jax.jit(rope_jax.rounding.rounded)(values))
     assert compare(kept, values, 1.0, 0.0).ok
 
@@ -79,7 +89,12 @@ def test_rounding_to_bfloat16_is_that_of_torch():
     upper = np.arange(2**16, dtype=np.uint32)[:, None] << 16
     values = (upper + np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)).view(np.float32)
     values = values[(np.abs(values) >= np.finfo(np.float32).tiny) | (values == 0)]
-    values = np.concatenate([values, np.array([0x7FC00000, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFC08000], np.uint32).view(np.float32)])
+    values = np.concatenate(
+        [
+            values,
+            np.array([0x7FC00000, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFC08000], np.uint32).view(np.float32),
+        ]
+    )
     ours = jax.jit(rope_jax.rounding.rounded_to_bfloat16)(values)
     assert compare(np.asarray(ours), array(torch.tensor(values).bfloat16().float()), 1.0, 0.0).ok
 
@@ -89,7 +104,10 @@ def test_rounding_to_bfloat16_is_that_of_torch():
 def test_neighbours_change_nothing(dtype, rotate_in, rng):
     """A cast, a scale, an addition or a matmul before; a scale, an addition or an einsum after: the same bits."""
     x = jnp.asarray(rng.standard_normal((1, 512, 2, 64)), jnp.float32)
-    weight, keys = jnp.asarray(rng.standard_normal((64, 64)), dtype), jnp.asarray(rng.standard_normal((1, 512, 2, 64)), dtype)
+    weight, keys = (
+        jnp.asarray(rng.standard_normal((64, 64)), dtype),
+        jnp.asarray(rng.standard_normal((1, 512, 2, 64)), dtype),
+    )
     cos, sin = rope_jax.cos_sin(SPEC, POSITIONS)
     arithmetic = Arithmetic(rotate_in=rotate_in)
     before = {

@@ -15,7 +15,17 @@ from rope_parity import bounds, oracle
 from rope_parity.against_transformers import against_transformers
 from rope_parity.cases import Case, cases_of
 from rope_parity.referee import Referee
-from rope_spec import DynamicNTK, Linear, Llama3, LongRope, Pairs, Proportional, RopeSpec, Yarn, inverse_frequencies
+from rope_spec import (
+    DynamicNTK,
+    Linear,
+    Llama3,
+    LongRope,
+    Pairs,
+    Proportional,
+    RopeSpec,
+    Yarn,
+    inverse_frequencies,
+)
 
 DRAWS = 100  # of each rule; 3000 of each were tried by hand, and used 0.73 to 0.90 of their bound
 
@@ -76,9 +86,13 @@ def drawn(make, rng):
 def theirs(spec, kind, seq_len):
     """transformers' own function on the same parameters; a length that grows comes as a tensor, as in its forward."""
     rule = dict(vars(spec.rule)) if spec.rule else {}
-    length = rule.pop("max_position_embeddings", None) or rule.get("original_max_position_embeddings", 4096)
+    length = rule.pop("max_position_embeddings", None) or rule.get(
+        "original_max_position_embeddings", 4096
+    )
     if kind == "proportional":
-        rule["partial_rotary_factor"] = min((2 * rule.pop("rotated") + 0.5) / spec.head_dim, 1.0)  # rounded down there
+        rule["partial_rotary_factor"] = min(
+            (2 * rule.pop("rotated") + 0.5) / spec.head_dim, 1.0
+        )  # rounded down there
     rule = {key: list(value) if isinstance(value, tuple) else value for key, value in rule.items()}
     config = LlamaConfig(
         hidden_size=4 * spec.head_dim,
@@ -110,7 +124,9 @@ def test_right_ladders_keep_their_bound_and_come_near_it(make, rng):
 
 def test_a_step_of_llama3_is_either_value_at_the_step_alone(rng):
     """Where low is high the share is 0 or 1: the bound is the whole factor at the step, and some u elsewhere."""
-    spec = RopeSpec(head_dim=64, theta=5e5, pairs=Pairs.single(64), rule=Llama3(8.0, 1.0, 4.0, 8192))
+    spec = RopeSpec(
+        head_dim=64, theta=5e5, pairs=Pairs.single(64), rule=Llama3(8.0, 1.0, 4.0, 8192)
+    )
     turns = 8192 / (2 * math.pi) * 5e5 ** (-2 * 9 / 64)
     for low, at_the_step in ((turns, [9]), (turns * 1.001, [])):
         object.__setattr__(spec.rule, "low_freq_factor", low)
@@ -119,14 +135,25 @@ def test_a_step_of_llama3_is_either_value_at_the_step_alone(rng):
         assert np.flatnonzero(bound > 1e-5).tolist() == at_the_step and np.isfinite(bound).all()
 
 
-BASE = {"model_type": "llama", "hidden_size": 512, "num_attention_heads": 4, "max_position_embeddings": 800_000}
+BASE = {
+    "model_type": "llama",
+    "hidden_size": 512,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 800_000,
+}
 LENGTH = {"original_max_position_embeddings": 200_000}
-FACTORS = {"short_factor": [1 + k / 64 for k in range(64)], "long_factor": [1 + k for k in range(64)]}
+FACTORS = {
+    "short_factor": [1 + k / 64 for k in range(64)],
+    "long_factor": [1 + k for k in range(64)],
+}
 YARN = {"rope_type": "yarn", "factor": 4.0, **LENGTH}
 CASES = {  # rope_parameters, and what is off by 1e-5
     "default": ({"rope_type": "default"}, ["theta"]),
     "linear": ({"rope_type": "linear", "factor": 4.0}, ["theta", "factor"]),
-    "dynamic": ({"rope_type": "dynamic", "factor": 4.0}, ["theta", "factor", "max_position_embeddings"]),
+    "dynamic": (
+        {"rope_type": "dynamic", "factor": 4.0},
+        ["theta", "factor", "max_position_embeddings"],
+    ),
     "yarn": (YARN, ["theta", "factor"]),
     "yarn, mscale": (YARN | {"mscale": 1.0, "mscale_all_dim": 0.7}, ["mscale", "mscale_all_dim"]),
     "yarn, attention_factor": (YARN | {"attention_factor": 0.9}, ["attention_factor"]),
@@ -139,8 +166,20 @@ CASES = {  # rope_parameters, and what is off by 1e-5
         ["theta", "factor", "original_max_position_embeddings", "short_factor", "long_factor"],
     ),
     "llama3": (
-        {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, **LENGTH},
-        ["theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"],
+        {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            **LENGTH,
+        },
+        [
+            "theta",
+            "factor",
+            "low_freq_factor",
+            "high_freq_factor",
+            "original_max_position_embeddings",
+        ],
     ),
     "proportional": ({"rope_type": "proportional", "factor": 4.0}, ["theta", "factor"]),
 }
@@ -157,8 +196,12 @@ def off(spec, key, share):
     if key == "theta":
         return replace(spec, theta=spec.theta * (1 + share))
     value = getattr(spec.rule, key)
-    wrong = tuple(v * (1 + share) for v in value) if isinstance(value, tuple) else value * (1 + share)
-    return replace(spec, rule=replace(spec.rule, **{key: round(wrong) if isinstance(value, int) else wrong}))
+    wrong = (
+        tuple(v * (1 + share) for v in value) if isinstance(value, tuple) else value * (1 + share)
+    )
+    return replace(
+        spec, rule=replace(spec.rule, **{key: round(wrong) if isinstance(value, int) else wrong})
+    )
 
 
 def is_red(case: Case):

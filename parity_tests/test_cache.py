@@ -26,12 +26,16 @@ STATIC = {name: spec for name, spec in SPECS.items() if not spec.depends_on_leng
 
 
 def equal(left, right) -> bool:
-    left, right = (array(a) if isinstance(a, torch.Tensor) else np.asarray(a) for a in (left, right))
+    left, right = (
+        array(a) if isinstance(a, torch.Tensor) else np.asarray(a) for a in (left, right)
+    )
     return compare(left, right, 1.0, 0.0).ok and left.dtype == right.dtype
 
 
 def positions_for(spec, shape, end, rng):
-    return rng.integers(0, end, shape if spec.pairs.axes == 1 else (*shape, spec.pairs.axes)).astype(np.int32)
+    return rng.integers(
+        0, end, shape if spec.pairs.axes == 1 else (*shape, spec.pairs.axes)
+    ).astype(np.int32)
 
 
 @pytest.mark.parametrize("strategy", TABLES)
@@ -56,12 +60,16 @@ def test_the_split_table_keeps_its_bound_up_to_a_million(spec, rng):
     cache = rope_jax.init_cache(spec, "split_table", 2**20)
     positions = positions_for(spec, (1, 200), 2**20, rng)
     bound = 1.6e-7 * factor + (factor * 2.0**-24 if factor != 1 else 0)
-    for ours, exact in zip(rope_jax.lookup(cache, positions), oracle.cos_sin(spec, positions), strict=True):
+    for ours, exact in zip(
+        rope_jax.lookup(cache, positions), oracle.cos_sin(spec, positions), strict=True
+    ):
         assert np.abs(np.asarray(ours, np.float64) - exact).max() <= bound
 
 
 def test_bytes_at_a_million_positions():
-    spec = LAYOUTS["half"].__class__(head_dim=128, theta=1e4, pairs=LAYOUTS["half"].pairs.single(128))
+    spec = LAYOUTS["half"].__class__(
+        head_dim=128, theta=1e4, pairs=LAYOUTS["half"].pairs.single(128)
+    )
     size = lambda cache: sum(table.nbytes for table in cache.tables)
     assert size(rope_jax.init_cache(spec, "split_table", 2**20)) == 2**20
     assert size(rope_jax.grow_cache(rope_jax.init_cache(spec), 2**31)) == 0
@@ -79,9 +87,15 @@ def test_growth_is_pure_and_keeps_rows(branch, strategy):
     assert all(equal(table, old) for table, old in zip(cache.tables, before, strict=True))
 
 
-@pytest.mark.parametrize("capacity, length, grown", [(512, 513, 1024), (512, 1024, 1024), (512, 1025, 2048), (3, 100, 192)])
+@pytest.mark.parametrize(
+    "capacity, length, grown",
+    [(512, 513, 1024), (512, 1024, 1024), (512, 1025, 2048), (3, 100, 192)],
+)
 def test_doubling_takes_the_fewest_doublings(capacity, length, grown):
-    assert rope_jax.grow_cache(rope_jax.init_cache(SPEC, "doubling", capacity), length).capacity == grown
+    assert (
+        rope_jax.grow_cache(rope_jax.init_cache(SPEC, "doubling", capacity), length).capacity
+        == grown
+    )
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -93,18 +107,29 @@ def test_doubling_takes_the_fewest_doublings(capacity, length, grown):
 def test_all_strategies_agree(name, lengths, dtypes):
     """Over random specs, lengths and dtypes of the callers: a half-precision call leaves nothing behind."""
     spec = STATIC[name]
-    caches = {s: rope_jax.init_cache(spec, s, 700 if s == "fixed" else 1) for s in ("lazy", "doubling", "fixed")}
+    caches = {
+        s: rope_jax.init_cache(spec, s, 700 if s == "fixed" else 1)
+        for s in ("lazy", "doubling", "fixed")
+    }
     of_torch = rope_torch.init_cache(spec, "lazy", 1)
     for length, dtype in zip(lengths, dtypes, strict=False):
         positions = np.arange(length)[None]
         if spec.pairs.axes > 1:
-            positions = np.stack([positions, *[positions[:, ::-1]] * (spec.pairs.axes - 1)], axis=-1)
-        x = np.linspace(-1, 1, length * spec.head_dim).reshape(1, length, 1, spec.head_dim).astype(DTYPES[dtype])
+            positions = np.stack(
+                [positions, *[positions[:, ::-1]] * (spec.pairs.axes - 1)], axis=-1
+            )
+        x = (
+            np.linspace(-1, 1, length * spec.head_dim)
+            .reshape(1, length, 1, spec.head_dim)
+            .astype(DTYPES[dtype])
+        )
         expected = rope_jax.rotate(jnp.asarray(x), *rope_jax.cos_sin(spec, positions), spec)
         for strategy in caches:
             table, caches[strategy] = rope_jax.cached_cos_sin(caches[strategy], positions, length)
             assert equal(rope_jax.rotate(jnp.asarray(x), *table, spec), expected), strategy
-        table, of_torch = rope_torch.cached_cos_sin(of_torch, torch.tensor(positions.copy()), length)
+        table, of_torch = rope_torch.cached_cos_sin(
+            of_torch, torch.tensor(positions.copy()), length
+        )
         assert equal(rope_torch.rotate(tensor(x), *table, spec, heads_axis=-2), expected)
 
 
@@ -116,33 +141,49 @@ def test_leaving_the_table_is_loud(strategy):
     """NaN under jit and torch.compile, NumPy and CPU positions raise at once, `clamp` takes the nearest row."""
     cache, of_torch = (branch.init_cache(SPEC, strategy, 100) for branch in (rope_jax, rope_torch))
     compiled = torch.compile(lambda p: rope_torch.lookup(of_torch, p)[0], fullgraph=True)
-    for cos in (jax.jit(lambda p: rope_jax.lookup(cache, p)[0])(OUTSIDE), compiled(torch.tensor(OUTSIDE))):
+    for cos in (
+        jax.jit(lambda p: rope_jax.lookup(cache, p)[0])(OUTSIDE),
+        compiled(torch.tensor(OUTSIDE)),
+    ):
         assert np.isnan(np.asarray(cos)).all(-1).tolist() == [[True, False, False, True, True]]
         assert np.isnan(np.asarray(cos)).any(-1).tolist() == [[True, False, False, True, True]]
     message = "got positions from -1 to 2147483647, expected 0 to 99, the rows of the table. Call grow_cache first"
-    for call in (lambda: rope_jax.lookup(cache, OUTSIDE), lambda: rope_torch.lookup(of_torch, torch.tensor(OUTSIDE))):
+    for call in (
+        lambda: rope_jax.lookup(cache, OUTSIDE),
+        lambda: rope_torch.lookup(of_torch, torch.tensor(OUTSIDE)),
+    ):
         with pytest.raises(ValueError, match=message):
             call()
     nearest = rope_jax.lookup(cache, OUTSIDE.clip(0, 99))[0]
     assert equal(rope_jax.lookup(cache, OUTSIDE, out_of_range="clamp")[0], nearest)
-    assert equal(rope_torch.lookup(of_torch, torch.tensor(OUTSIDE), out_of_range="clamp")[0], nearest)
+    assert equal(
+        rope_torch.lookup(of_torch, torch.tensor(OUTSIDE), out_of_range="clamp")[0], nearest
+    )
 
 
 @pytest.mark.parametrize("strategy", ["fixed", "split_table", "table_free"])
-@pytest.mark.parametrize("branch, vmap, put", [(rope_jax, jax.vmap, jnp.asarray), (rope_torch, torch.vmap, torch.tensor)])
+@pytest.mark.parametrize(
+    "branch, vmap, put", [(rope_jax, jax.vmap, jnp.asarray), (rope_torch, torch.vmap, torch.tensor)]
+)
 def test_positions_may_be_mapped(branch, vmap, put, strategy):
     """`vmap` over positions is the lookup of all of them; outside of the table it gives NaN, since no value can be read."""
     cache, positions = branch.init_cache(SPEC, strategy, 1024), np.arange(6).reshape(2, 3) * 200
     cos = lambda p: branch.lookup(cache, p)[0]
     assert equal(vmap(cos)(put(positions)), cos(put(positions)))
-    assert np.isnan(np.asarray(vmap(cos)(put(positions + 1024)))).all() == (strategy != "table_free")
+    assert np.isnan(np.asarray(vmap(cos)(put(positions + 1024)))).all() == (
+        strategy != "table_free"
+    )
 
 
 def test_raise_goes_through_checkify():
     cache = rope_jax.init_cache(SPEC, "fixed", 100)
-    checked = jax.jit(checkify.checkify(lambda p: rope_jax.lookup(cache, p, out_of_range="raise")[0]))
+    checked = jax.jit(
+        checkify.checkify(lambda p: rope_jax.lookup(cache, p, out_of_range="raise")[0])
+    )
     error, _ = checked(OUTSIDE)
-    with pytest.raises(checkify.JaxRuntimeError, match="lookup: a position is outside the 100 rows of the table"):
+    with pytest.raises(
+        checkify.JaxRuntimeError, match="lookup: a position is outside the 100 rows of the table"
+    ):
         error.throw()
     checked(OUTSIDE.clip(0, 99))[0].throw()
 
@@ -186,18 +227,32 @@ def test_a_narrow_length_is_a_length(dtype, branch, array_of):
     spec = RopeSpec(head_dim=8, theta=1e4, pairs=Pairs.single(8), rule=DynamicNTK(4.0, 70_000))
     cos = branch.cos_sin(spec, array_of(np.arange(9)), seq_len=array_of(np.array(100, dtype)))[0]
     expected = branch.cos_sin(spec, array_of(np.arange(9)), seq_len=100)[0]
-    assert np.allclose(np.asarray(cos), np.asarray(expected), rtol=0, atol=2**-20)  # frequencies in float32, angles up to 8
+    assert np.allclose(
+        np.asarray(cos), np.asarray(expected), rtol=0, atol=2**-20
+    )  # frequencies in float32, angles up to 8
 
 
 BAD = {
-    "strategy": (lambda b: b.init_cache(SPEC, "static"), "strategy: got 'static', expected one of 'lazy', 'doubling'"),
-    "no length": (lambda b: b.init_cache(SPEC, "fixed"), "length: got 0 for strategy 'fixed', expected the number"),
-    "dynamic": (lambda b: b.init_cache(SPECS["dynamic"], "lazy", 8), "got 'lazy' for frequencies that change with the length"),
+    "strategy": (
+        lambda b: b.init_cache(SPEC, "static"),
+        "strategy: got 'static', expected one of 'lazy', 'doubling'",
+    ),
+    "no length": (
+        lambda b: b.init_cache(SPEC, "fixed"),
+        "length: got 0 for strategy 'fixed', expected the number",
+    ),
+    "dynamic": (
+        lambda b: b.init_cache(SPECS["dynamic"], "lazy", 8),
+        "got 'lazy' for frequencies that change with the length",
+    ),
     "too short": (
         lambda b: b.grow_cache(b.init_cache(SPEC, "fixed", 8), 9),
         "got length=9 for a fixed table of 8 rows, expected at most that. Make it longer at the start, or use 'table_free'",
     ),
-    "policy": (lambda b: b.lookup(b.init_cache(SPEC), None, out_of_range="wrap"), "out_of_range: got 'wrap', expected one of"),
+    "policy": (
+        lambda b: b.lookup(b.init_cache(SPEC), None, out_of_range="wrap"),
+        "out_of_range: got 'wrap', expected one of",
+    ),
 }
 
 
@@ -209,7 +264,10 @@ def test_bad_input(call, message, branch):
 
 
 def test_torch_has_no_raise():
-    with pytest.raises(ValueError, match="got 'raise', expected 'nan' or 'clamp': positions on the CPU raise by themselves"):
+    with pytest.raises(
+        ValueError,
+        match="got 'raise', expected 'nan' or 'clamp': positions on the CPU raise by themselves",
+    ):
         rope_torch.lookup(rope_torch.init_cache(SPEC), torch.arange(3), out_of_range="raise")
 
 
@@ -223,11 +281,22 @@ def test_compilations_along_the_traces(trace):
     found = growth.ledger(SPEC, (trace,))[name]
     own = {strategy: account.cache_compilations for strategy, account in found.items()}
     assert own["fixed"] == own["split_table"] == own["table_free"] == 0
-    met = {strategy: len({step["bytes"] for step in account.steps}) - 1 for strategy, account in found.items()}
-    assert 0 < own["doubling"] == met["doubling"] <= math.ceil(math.log2(found["doubling"].max_position / trace().first))
+    met = {
+        strategy: len({step["bytes"] for step in account.steps}) - 1
+        for strategy, account in found.items()
+    }
+    assert (
+        0
+        < own["doubling"]
+        == met["doubling"]
+        <= math.ceil(math.log2(found["doubling"].max_position / trace().first))
+    )
     assert own["doubling"] < own["lazy"] == met["lazy"] <= found["lazy"].growths
     assert found["table_free"].final_bytes == found["table_free"].peak_bytes == 0
-    assert found["lazy"].torch_rebuilds == found["lazy"].growths + 1 and found["fixed"].torch_rebuilds == 1
+    assert (
+        found["lazy"].torch_rebuilds == found["lazy"].growths + 1
+        and found["fixed"].torch_rebuilds == 1
+    )
     for strategy, account in found.items():
         assert 0 <= account.cache_compilations_in_step <= account.growths * shapes
         assert account.max_error <= (1.6e-7 if strategy == "split_table" else 3.2e-8) * 2
@@ -236,8 +305,14 @@ def test_compilations_along_the_traces(trace):
 def test_both_places_of_the_lookup_rotate_alike(rng):
     """In blocks before the step, and inside it."""
     positions = rng.integers(0, 300, (3, 77)).astype(np.int32)
-    x, cache = rng.standard_normal((3, 77, growth.HEADS, 64)).astype(np.float32), rope_jax.init_cache(SPEC, "fixed", 300)
-    assert equal(growth.lookup_before(SPEC)(cache, x, positions), growth.lookup_inside(SPEC)(cache, x, positions))
+    x, cache = (
+        rng.standard_normal((3, 77, growth.HEADS, 64)).astype(np.float32),
+        rope_jax.init_cache(SPEC, "fixed", 300),
+    )
+    assert equal(
+        growth.lookup_before(SPEC)(cache, x, positions),
+        growth.lookup_inside(SPEC)(cache, x, positions),
+    )
 
 
 LONG = 30_000
@@ -297,7 +372,9 @@ class Layer(nnx.Module):
     def __call__(self, key):
         index = self.length[...]
         positions = jnp.broadcast_to(index + jnp.arange(key.shape[1]), key.shape[:2])
-        self.keys[...] = jax.lax.dynamic_update_slice_in_dim(self.keys[...], self.rope(key, positions), index, axis=1)
+        self.keys[...] = jax.lax.dynamic_update_slice_in_dim(
+            self.keys[...], self.rope(key, positions), index, axis=1
+        )
         self.length[...] = index + key.shape[1]
 
 
@@ -312,10 +389,18 @@ def test_decoding_under_nnx_jit(rng):
 
 
 def test_the_default_is_right_at_every_int32_position(rng):
-    rope, positions = RotaryEmbedding(SPEC), np.array([[0, -1, 2**31 - 1, -(2**31), 10**9]], np.int32)
+    rope, positions = (
+        RotaryEmbedding(SPEC),
+        np.array([[0, -1, 2**31 - 1, -(2**31), 10**9]], np.int32),
+    )
     factor = inverse_frequencies(SPEC).attention_factor
-    for ours, exact in zip(rope.cos_sin(jnp.asarray(positions)), oracle.cos_sin(SPEC, positions), strict=True):
-        assert np.abs(np.asarray(ours, np.float64) - exact).max() <= 3.2e-8 * factor + factor * 2.0**-24
+    for ours, exact in zip(
+        rope.cos_sin(jnp.asarray(positions)), oracle.cos_sin(SPEC, positions), strict=True
+    ):
+        assert (
+            np.abs(np.asarray(ours, np.float64) - exact).max()
+            <= 3.2e-8 * factor + factor * 2.0**-24
+        )
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int64])
@@ -323,10 +408,24 @@ def test_the_default_is_right_at_every_int32_position(rng):
 def test_narrow_positions_in_a_long_table(strategy, dtype):
     """The number of rows need not fit into the dtype of the positions."""
     positions = np.array([0, 5, 100, 127], dtype)
-    expected = rope_jax.lookup(rope_jax.init_cache(SPEC, strategy, 70_000), positions.astype(np.int32))
-    assert all(map(equal, rope_jax.lookup(rope_jax.init_cache(SPEC, strategy, 70_000), jnp.asarray(positions)), expected))
+    expected = rope_jax.lookup(
+        rope_jax.init_cache(SPEC, strategy, 70_000), positions.astype(np.int32)
+    )
+    assert all(
+        map(
+            equal,
+            rope_jax.lookup(rope_jax.init_cache(SPEC, strategy, 70_000), jnp.asarray(positions)),
+            expected,
+        )
+    )
     if dtype != np.uint16:
-        assert all(map(equal, rope_torch.lookup(rope_torch.init_cache(SPEC, strategy, 70_000), tensor(positions)), expected))
+        assert all(
+            map(
+                equal,
+                rope_torch.lookup(rope_torch.init_cache(SPEC, strategy, 70_000), tensor(positions)),
+                expected,
+            )
+        )
 
 
 @pytest.mark.parametrize("branch", [rope_jax, rope_torch])
@@ -336,7 +435,9 @@ def test_lengths_from_numpy(branch, strategy):
     assert grown.capacity == 40 and type(grown.capacity) is int
 
 
-@pytest.mark.parametrize("name, ends, compilations", [("longrope", (4090, 4100), 2), ("dynamic", (2040, 2048), 1)])
+@pytest.mark.parametrize(
+    "name, ends, compilations", [("longrope", (4090, 4100), 2), ("dynamic", (2040, 2048), 1)]
+)
 def test_lengths_with_the_same_frequencies_are_one_compilation(name, ends, compilations):
     rope_jax.cos_sin(SPEC, np.zeros((1, 13), np.int32))  # what JAX compiles once for itself
     before = growth.COMPILATIONS.count

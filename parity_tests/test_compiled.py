@@ -29,14 +29,22 @@ def operations(text: str, computation: str) -> list[str]:
     """The kinds of operation of an HLO computation, without those that cost nothing."""
     body = re.search(rf"^{computation} .*?\{{$(.*?)^\}}", text, re.M | re.S)
     assert body
-    return [kind for kind in re.findall(r"= \S+ ([\w-]+)\(", body[1]) if kind not in ("parameter", "bitcast", "constant")]
+    return [
+        kind
+        for kind in re.findall(r"= \S+ ([\w-]+)\(", body[1])
+        if kind not in ("parameter", "bitcast", "constant")
+    ]
 
 
 def compiled(spec, dtype, backward=False, rotate_in="float32"):
     x = jnp.zeros((1, 64, 4, spec.head_dim), dtype)
     cos = jnp.zeros((1, 64, len(spec.pairs)), jnp.float32)
-    rotate = lambda x, c, s: rope_jax.rotate(x, c, s, spec, arithmetic=Arithmetic(rotate_in=rotate_in))
-    function = (lambda x, c, s: jax.vjp(lambda x: rotate(x, c, s), x)[1](x)[0]) if backward else rotate
+    rotate = lambda x, c, s: rope_jax.rotate(
+        x, c, s, spec, arithmetic=Arithmetic(rotate_in=rotate_in)
+    )
+    function = (
+        (lambda x, c, s: jax.vjp(lambda x: rotate(x, c, s), x)[1](x)[0]) if backward else rotate
+    )
     return jax.jit(function).lower(x, cos, cos).compile(), x.nbytes, cos.nbytes
 
 
@@ -51,7 +59,9 @@ def test_one_loop_reads_and_writes_each_array_once(spec, dtype, backward):
     name = re.search(r"call\(.*to_apply=(%[\w.]+)", text)
     assert name and operations(text, re.escape(name[1])) == ["fusion"]
     assert program.memory_analysis().temp_size_in_bytes <= small * table_bytes
-    reads = 1 if spec.rotary_dim == spec.head_dim else 2  # XLA counts x once more for the channels that stay
+    reads = (
+        1 if spec.rotary_dim == spec.head_dim else 2
+    )  # XLA counts x once more for the channels that stay
     expected = (reads + 1) * x_bytes + 2 * table_bytes + small * 2 * table_bytes
     assert program.cost_analysis()["bytes accessed"] <= expected
 
@@ -67,7 +77,11 @@ def test_cos_and_sin_are_computed_once_for_all_heads():
     text = jax.jit(step).lower(q, k, jnp.zeros((1, 64), jnp.int32)).compile().as_text()
     assert text.count(" call(") == 2
     multiplications = re.findall(r"= (\S+) multiply\(", text)
-    assert not [shape for shape in multiplications if shape.startswith("u32") and re.search(r"\[1,64,(32|8),", shape)]
+    assert not [
+        shape
+        for shape in multiplications
+        if shape.startswith("u32") and re.search(r"\[1,64,(32|8),", shape)
+    ]
 
 
 @pytest.mark.parametrize("strategy", ["fixed", "split_table", "table_free"])
@@ -77,7 +91,9 @@ def test_no_allocation_grows_with_the_capacity(strategy):
     for length in (4096, 2**20):
         cache = rope_jax.init_cache(SPEC, strategy, length)
         step = jax.jit(lambda cache, p, x: rope_jax.rotate(x, *rope_jax.lookup(cache, p), SPEC))
-        program = step.lower(cache, jnp.zeros((8, 1), jnp.int32), jnp.zeros((8, 1, 4, 64))).compile()
+        program = step.lower(
+            cache, jnp.zeros((8, 1), jnp.int32), jnp.zeros((8, 1, 4, 64))
+        ).compile()
         sizes.append(program.memory_analysis().temp_size_in_bytes)
     assert sizes[0] == sizes[1]
 
@@ -93,9 +109,16 @@ def test_of_x_nothing_is_kept_for_the_backward_pass():
 def test_a_donated_x_costs_no_second_array():
     """Where x is donated, the program holds x, the tables and the result, and no more than that."""
     x, cos = jnp.zeros((2, 64, 4, 64)), jnp.zeros((2, 64, 32))
-    donated = jax.jit(lambda x, c, s: rope_jax.rotate(x, c, s, SPEC), donate_argnums=0).lower(x, cos, cos).compile()
+    donated = (
+        jax.jit(lambda x, c, s: rope_jax.rotate(x, c, s, SPEC), donate_argnums=0)
+        .lower(x, cos, cos)
+        .compile()
+    )
     sizes = donated.memory_analysis()
-    assert sizes.temp_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes <= x.nbytes
+    assert (
+        sizes.temp_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
+        <= x.nbytes
+    )
 
 
 def test_the_concatenate_form_is_slower():
@@ -104,7 +127,11 @@ def test_the_concatenate_form_is_slower():
     spec = type(SPEC)(head_dim=128, theta=1e4, pairs=SPEC.pairs.single(128))
     cos, sin = rope_jax.cos_sin(spec, jnp.arange(2048)[None])
     with jax.numpy_dtype_promotion("standard"):
-        theirs = jax.jit(lambda x, c, s: concatenate(x, c[:, :, None], s[:, :, None])).lower(x, cos, sin).compile()
+        theirs = (
+            jax.jit(lambda x, c, s: concatenate(x, c[:, :, None], s[:, :, None]))
+            .lower(x, cos, sin)
+            .compile()
+        )
     ours = jax.jit(lambda x, c, s: rope_jax.rotate(x, c, s, spec)).lower(x, cos, sin).compile()
     times: dict = {ours: [], theirs: []}
     for _ in range(9):
@@ -123,7 +150,9 @@ def test_torch_compile_makes_one_loop_with_the_same_bits(name, dtype, rng):
     x = tensor(rng.standard_normal((1, 2, 64, spec.head_dim)).astype(DTYPES[dtype]))
     cos, sin = rope_torch.cos_sin(spec, torch.arange(64)[None])
     torch.compiler.reset()
-    y, code = run_and_get_code(torch.compile(lambda x, c, s: rope_torch.rotate(x, c, s, spec), fullgraph=True), x, cos, sin)
+    y, code = run_and_get_code(
+        torch.compile(lambda x, c, s: rope_torch.rotate(x, c, s, spec), fullgraph=True), x, cos, sin
+    )
     assert compare(array(y), array(rope_torch.rotate(x, cos, sin, spec)), 1.0, 0.0).ok
     assert "".join(code).count("for(int64_t x0=") == 1
 
@@ -132,7 +161,9 @@ def test_torch_compile_makes_one_loop_with_the_same_bits(name, dtype, rng):
 def test_torch_compile_takes_the_gradient_whole(name, rng):
     """The autograd function is part of the graph, without its forward mode, which torch.compile does not take."""
     spec = LAYOUTS[name]
-    x, ct = torch.tensor(rng.standard_normal((2, 1, 2, 64, spec.head_dim)), dtype=torch.float32).unbind()
+    x, ct = torch.tensor(
+        rng.standard_normal((2, 1, 2, 64, spec.head_dim)), dtype=torch.float32
+    ).unbind()
     rotate = lambda x: rope_torch.rotate(x, *rope_torch.cos_sin(spec, torch.arange(64)[None]), spec)
     gradient = lambda rotate: torch.autograd.grad(rotate(x.requires_grad_()), x, ct)[0]
     assert torch.equal(gradient(torch.compile(rotate, fullgraph=True)), gradient(rotate))
@@ -183,5 +214,10 @@ print("equal")
 def test_sharded_over_batch_or_heads_it_needs_no_collectives():
     """In a process of two devices; equal to the bit to one device."""
     environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-    out = subprocess.run([sys.executable, "-c", SHARDED], capture_output=True, text=True, env=os.environ | environment)
+    out = subprocess.run(
+        [sys.executable, "-c", SHARDED],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
     assert out.stdout.strip() == "equal", out.stderr

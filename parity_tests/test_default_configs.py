@@ -20,13 +20,28 @@ from rope_spec.config.family import refusals
 
 logging.set_verbosity_error()
 NOT_COMPARED = {  # why no reference can be built for a default object
-    **dict.fromkeys(("csm", "dia", "evolla", "EvollaModel", "neucodec", "xcodec2"), "parts that are no text model"),
-    **dict.fromkeys(("pe_audio", "pe_audio_video", "pe_audio_video_encoder", "pe_video"), "a part of timm"),
-    **dict.fromkeys(("qwen2_5_omni", "qwen3_omni_moe"), "a talker, which has another class than the thinker"),
-    **dict.fromkeys(("muse_glimmer", "muse_glimmer_text", "muse_spark", "muse_spark_text"), "flags by another name"),
-    **dict.fromkeys(("llama4", "llama4_vision_model"), "a vision tower whose table does not come from positions"),
+    **dict.fromkeys(
+        ("csm", "dia", "evolla", "EvollaModel", "neucodec", "xcodec2"),
+        "parts that are no text model",
+    ),
+    **dict.fromkeys(
+        ("pe_audio", "pe_audio_video", "pe_audio_video_encoder", "pe_video"), "a part of timm"
+    ),
+    **dict.fromkeys(
+        ("qwen2_5_omni", "qwen3_omni_moe"), "a talker, which has another class than the thinker"
+    ),
+    **dict.fromkeys(
+        ("muse_glimmer", "muse_glimmer_text", "muse_spark", "muse_spark_text"),
+        "flags by another name",
+    ),
+    **dict.fromkeys(
+        ("llama4", "llama4_vision_model"), "a vision tower whose table does not come from positions"
+    ),
     **dict.fromkeys(("gptj", "codegen", "roformer"), "a table by position that is no class"),
-    **dict.fromkeys(("voxtral_realtime", "voxtral_realtime_text"), "a model class that transformers does not export"),
+    **dict.fromkeys(
+        ("voxtral_realtime", "voxtral_realtime_text"),
+        "a model class that transformers does not export",
+    ),
     "nemo_speechlm": "an audio encoder without a number of layers",
     "t5gemma": "kinds of layers that rotate alike",
 }
@@ -112,7 +127,11 @@ def rotates(config: Any) -> bool:
             width = width_of(text_of(config))
             lengths = (width // 2 - (sections - 1) * (width // 6), *[width // 6] * (sections - 1))
             pairs = Pairs.sections(lengths)
-            turned(Reference(config.to_dict(), RopeSpec(head_dim=width, theta=1e4, pairs=pairs), "text"))
+            turned(
+                Reference(
+                    config.to_dict(), RopeSpec(head_dim=width, theta=1e4, pairs=pairs), "text"
+                )
+            )
             return True
         except Exception:
             continue

@@ -15,7 +15,9 @@ from rope_parity.constructed import LAYOUTS, SPECS
 from rope_parity.measure import DTYPES, compare
 from rope_spec import Arithmetic
 
-WITHOUT_GPU = pytest.mark.skipif("gpu" not in devices(), reason="no GPU that both jax and torch see")
+WITHOUT_GPU = pytest.mark.skipif(
+    "gpu" not in devices(), reason="no GPU that both jax and torch see"
+)
 DEVICES = ["cpu", pytest.param("gpu", marks=WITHOUT_GPU)]
 EXACT = Arithmetic()
 
@@ -46,10 +48,16 @@ def test_rotation_and_gradient_are_those_of_a_cpu(spec, dtype, rotate_in, device
     x, ct = case.x(DTYPES[dtype]), case.x(DTYPES[dtype], seed=1)
     cpu = Torch("cpu")
     table = cpu.cos_sin(spec, case.positions(), None, EXACT)
-    y, dx = (f(table, spec, arithmetic) for f in (lambda *a: cpu.rotate(x, *a), lambda *a: cpu.gradient(x, ct, *a)))
+    y, dx = (
+        f(table, spec, arithmetic)
+        for f in (lambda *a: cpu.rotate(x, *a), lambda *a: cpu.gradient(x, ct, *a))
+    )
     for branch in branches(device):
         assert same_bytes(branch.rotate(x, table, spec, arithmetic), y), (branch.name, branch.mode)
-        assert same_bytes(branch.gradient(x, ct, table, spec, arithmetic), dx), (branch.name, branch.mode)
+        assert same_bytes(branch.gradient(x, ct, table, spec, arithmetic), dx), (
+            branch.name,
+            branch.mode,
+        )
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -60,7 +68,9 @@ def test_tables_are_those_of_a_cpu_and_end_in_nan(strategy, device):
     serves_all = strategy == "table_free"
     capacity = rope_torch.init_cache(spec, strategy, 4096).capacity
     inside = np.broadcast_to(serves_all | (positions < capacity), positions.shape)[..., None]
-    reference = rope_torch.lookup(rope_torch.init_cache(spec, strategy, 8192), torch.from_numpy(positions))
+    reference = rope_torch.lookup(
+        rope_torch.init_cache(spec, strategy, 8192), torch.from_numpy(positions)
+    )
     expected = np.where(inside, array(torch.stack(reference)), np.float32(np.nan))
     on = "cuda" if device == "gpu" else device
     tables = rope_torch.init_cache(spec, strategy, 4096, device=on)
@@ -68,10 +78,15 @@ def test_tables_are_those_of_a_cpu_and_end_in_nan(strategy, device):
     assert same_bytes(np.where(inside, array(torch.stack(clamped)), np.float32(np.nan)), expected)
     with jax.default_device(jax.devices(device)[0]):
         cache = rope_jax.init_cache(spec, strategy, 4096)
-        found = jax.jit(lambda cache, p: jnp.stack(rope_jax.lookup(cache, p)))(cache, jnp.asarray(positions))
+        found = jax.jit(lambda cache, p: jnp.stack(rope_jax.lookup(cache, p)))(
+            cache, jnp.asarray(positions)
+        )
     assert same_bytes(np.asarray(found), expected)
     if device == "gpu":
-        assert same_bytes(array(torch.stack(rope_torch.lookup(tables, torch.from_numpy(positions).to(on)))), expected)
+        assert same_bytes(
+            array(torch.stack(rope_torch.lookup(tables, torch.from_numpy(positions).to(on)))),
+            expected,
+        )
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -12,7 +12,11 @@ import rope_spec
 import rope_torch
 
 PACKAGES = (rope_spec, rope_jax, rope_torch)
-MODULES = [f"{package.__name__}.{found.name}" for package in PACKAGES for found in pkgutil.iter_modules(package.__path__)]
+MODULES = [
+    f"{package.__name__}.{found.name}"
+    for package in PACKAGES
+    for found in pkgutil.iter_modules(package.__path__)
+]
 WITH_EXAMPLES = {"spec", "weights", "functional", "cache"}
 
 
@@ -25,9 +29,21 @@ def test_examples(name):
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
 def test_everything_public_is_described(package):
     kinds = lambda value: inspect.isclass(value) or inspect.isroutine(value)
-    public = {name: value for name, value in vars(package).items() if not name.startswith("_") and kinds(value)}
-    described = {name for name, value in public.items() if inspect.getdoc(value) and inspect.getdoc(value) != dict.__doc__}
+    public = {
+        name: value
+        for name, value in vars(package).items()
+        if not name.startswith("_") and kinds(value)
+    }
+    described = {
+        name
+        for name, value in public.items()
+        if inspect.getdoc(value) and inspect.getdoc(value) != dict.__doc__
+    }
     assert set(public) - described == set()
     for value in public.values():
-        methods = [m for name, m in vars(value).items() if not name.startswith("_")] if inspect.isclass(value) else []
+        methods = (
+            [m for name, m in vars(value).items() if not name.startswith("_")]
+            if inspect.isclass(value)
+            else []
+        )
         assert all(inspect.getdoc(method) for method in methods if inspect.isfunction(method))

@@ -32,7 +32,9 @@ class Layer(nnx.Module):
     def __call__(self, x):
         q, k, v = jnp.moveaxis(self.qkv(x), -3, 0)
         positions = jnp.arange(x.shape[1])[None]
-        return x + self.out(nnx.dot_product_attention(self.rope(q, positions), self.rope(k, positions), v))
+        return x + self.out(
+            nnx.dot_product_attention(self.rope(q, positions), self.rope(k, positions), v)
+        )
 
 
 @pytest.fixture
@@ -62,7 +64,10 @@ def test_nnx_jit_and_scan_over_layers(x):
     layers = stacked(nnx.Rngs(0))
     expected = nnx.jit(one_after_the_other)(x, layers)
     assert np.allclose(
-        nnx.jit(scanned)(x, layers), expected, rtol=0, atol=16 * np.finfo(np.float32).eps * np.abs(expected).max()
+        nnx.jit(scanned)(x, layers),
+        expected,
+        rtol=0,
+        atol=16 * np.finfo(np.float32).eps * np.abs(expected).max(),
     )
 
 
@@ -70,13 +75,17 @@ def test_the_rotation_itself_in_a_scan(rng):
     keys = jnp.asarray(rng.standard_normal((LAYERS, 2, 8, HEADS, SPEC.head_dim)), jnp.bfloat16)
     table = rope_jax.cos_sin(SPEC, jnp.arange(8)[None])
     scan = jax.lax.scan(lambda carry, key: (carry, rope_jax.rotate(key, *table, SPEC)), 0, keys)[1]
-    assert all(equal(y, rope_jax.rotate(key, *table, SPEC)) for y, key in zip(scan, keys, strict=True))
+    assert all(
+        equal(y, rope_jax.rotate(key, *table, SPEC)) for y, key in zip(scan, keys, strict=True)
+    )
 
 
 def test_checkpoint(x):
     """Recomputed in the backward pass, the gradient has the same bits."""
     q = x.reshape(2, 8, 1, WIDTH).repeat(2, -1)
-    loss = lambda q: (rope_jax.rotate(q, *rope_jax.cos_sin(SPEC, jnp.arange(8)[None]), SPEC) ** 2).sum()
+    loss = lambda q: (
+        rope_jax.rotate(q, *rope_jax.cos_sin(SPEC, jnp.arange(8)[None]), SPEC) ** 2
+    ).sum()
     assert equal(jax.jit(jax.grad(jax.checkpoint(loss)))(q), jax.jit(jax.grad(loss))(q))
 
 
@@ -122,7 +131,9 @@ def test_an_orbax_checkpoint_without_the_table(tmp_path, x):
         checkpointer.save(tmp_path / "model", nnx.to_pure_dict(parameters))
     other = Layer(nnx.Rngs(1))
     with ocp.StandardCheckpointer() as checkpointer:
-        found = checkpointer.restore(tmp_path / "model", nnx.to_pure_dict(nnx.state(other, nnx.Param)))
+        found = checkpointer.restore(
+            tmp_path / "model", nnx.to_pure_dict(nnx.state(other, nnx.Param))
+        )
     state = nnx.state(other, nnx.Param)
     nnx.replace_by_pure_dict(state, found)
     nnx.update(other, state)

@@ -15,8 +15,14 @@ UNREFERENCED = {  # model types that transformers gives nothing to compare with,
     "llama4_vision_model": "its table comes from no positions",
     **dict.fromkeys(("pe_video_encoder", "cohere_compass_text"), "its default raises"),
     "roformer": "no class of its own makes its table",
-    **dict.fromkeys(("wav2vec2-bert", "wav2vec2-conformer", "seamless_m4t"), "rotates within its attention class"),
-    **dict.fromkeys(("evolla_saprot", "qwen3_omni_moe_code2wav", "stablelm_epoch"), "no model_type of transformers"),
+    **dict.fromkeys(
+        ("wav2vec2-bert", "wav2vec2-conformer", "seamless_m4t"),
+        "rotates within its attention class",
+    ),
+    **dict.fromkeys(
+        ("evolla_saprot", "qwen3_omni_moe_code2wav", "stablelm_epoch"),
+        "no model_type of transformers",
+    ),
 }
 ALSO = {  # keys that the configuration classes check against each other
     "bamba": {"hidden_size": 4096, "num_attention_heads": 32},
@@ -26,13 +32,21 @@ ALSO = {  # keys that the configuration classes check against each other
     "dots3_note_audio_encoder": {"hidden_size": 1280, "num_attention_heads": 20},
     "dots3_note_vision_encoder": {"adapter_in_dim": 480},
     "beam": {"num_key_value_heads": 2},
-    "zamba2": {"attention_head_dim": 80, "hidden_size": 240, "layers_block_type": ["linear_attention", "hybrid"] * 4},
+    "zamba2": {
+        "attention_head_dim": 80,
+        "hidden_size": 240,
+        "layers_block_type": ["linear_attention", "hybrid"] * 4,
+    },
     "step3p5": {"layer_types": ["full_attention", "sliding_attention"] * 4},
     "zaya": {"sliding_window": 64},
     "neomme": {"num_key_value_heads": 2},
     "dots3_note_text": {"num_key_value_heads": 6},
 }
-ZEROS = ("pe_audio_encoder", "pe_audio_video_encoder", "pe_video_encoder")  # their matrix product makes +0 of -0
+ZEROS = (
+    "pe_audio_encoder",
+    "pe_audio_video_encoder",
+    "pe_video_encoder",
+)  # their matrix product makes +0 of -0
 
 
 def raw_config(model_type: str) -> dict:
@@ -63,7 +77,10 @@ def test_a_family_is_what_transformers_does(model_type):
         if spec is not None:
             case = Case(model_type, spec, 512, config, label)
             reference, positions = Reference(config, spec, label), case.positions()
-            theirs, exact = reference.inv_freq(positions), inverse_frequencies(spec, case.seq_len).inv_freq
+            theirs, exact = (
+                reference.inv_freq(positions),
+                inverse_frequencies(spec, case.seq_len).inv_freq,
+            )
             if theirs is not None:
                 bound = bounds.float32_ladder(spec, case.seq_len)
                 assert compare(theirs, exact, np.abs(exact), bound).ok

@@ -49,12 +49,16 @@ class Block(nnx.Module):
 def test_nnx_trains_and_checkpoints_without_the_table(strategy, x, tmp_path):
     block = Block(strategy, nnx.Rngs(0))
     params, table, rest = nnx.state(block, nnx.Param, RopeTable, ...)
-    assert len(jax.tree.leaves(table)) == (0 if strategy == "table_free" else 2) and not jax.tree.leaves(rest)
+    assert len(jax.tree.leaves(table)) == (
+        0 if strategy == "table_free" else 2
+    ) and not jax.tree.leaves(rest)
     optimizer = nnx.Optimizer(block, optax.sgd(1e-2), wrt=nnx.Param)
 
     @nnx.jit
     def step(block, optimizer, x):
-        grads = nnx.grad(lambda block: (block(x) ** 2).mean(), argnums=nnx.DiffState(0, nnx.Param))(block)
+        grads = nnx.grad(lambda block: (block(x) ** 2).mean(), argnums=nnx.DiffState(0, nnx.Param))(
+            block
+        )
         optimizer.update(block, grads)
 
     before = jax.tree.map(np.asarray, nnx.state(block, RopeTable))
@@ -107,7 +111,9 @@ def test_attention_rotates_in_training_and_in_decode(offset, rng):
     whole = attend(tokens, mask=mask)
 
     table = rope_jax.cos_sin(SPEC, positions)
-    query, key = (rope_jax.rotate(part(tokens), *table, SPEC) for part in (attend.query, attend.key))
+    query, key = (
+        rope_jax.rotate(part(tokens), *table, SPEC) for part in (attend.query, attend.key)
+    )
     by_hand = attend.out(nnx.dot_product_attention(query, key, attend.value(tokens), mask=mask))
     assert same(whole, by_hand)
 
@@ -116,12 +122,17 @@ def test_attention_rotates_in_training_and_in_decode(offset, rng):
     decode.init_cache(tokens.shape)
     step = nnx.jit(lambda attend, token: attend(token))
     steps = jnp.concatenate([step(decode, tokens[:, i : i + 1]) for i in range(6)], axis=1)
-    few_roundings = 64 * np.finfo(np.float32).eps  # softmax and sums over 6 keys and 128 channels, in another order
+    few_roundings = (
+        64 * np.finfo(np.float32).eps
+    )  # softmax and sums over 6 keys and 128 channels, in another order
     assert np.abs(steps - whole).max() <= few_roundings * np.abs(whole).max()
 
 
 def test_attention_with_a_mask_it_cannot_read():
     rotary = RotaryAttention(NnxRotary(SPEC))
     q, k = jnp.zeros((1, 2, 2, 64)), jnp.zeros((1, 4, 2, 64))
-    with pytest.raises(ValueError, match=r"got a mask of shape None for fewer queries than keys.*Else rotate before attention"):
+    with pytest.raises(
+        ValueError,
+        match=r"got a mask of shape None for fewer queries than keys.*Else rotate before attention",
+    ):
         rotary(q, k, k)

@@ -11,7 +11,9 @@ from rope_parity.constructed import SPECS
 from rope_parity.measure import DTYPES, compare
 from rope_spec import Arithmetic
 
-POSITIONS = np.array([[0, 1, -1, 2**31 - 1, -(2**31), 131071, 12345, 7], [5, 6, 7, 8, 9, 10, 11, 12]], np.int32)
+POSITIONS = np.array(
+    [[0, 1, -1, 2**31 - 1, -(2**31), 131071, 12345, 7], [5, 6, 7, 8, 9, 10, 11, 12]], np.int32
+)
 ARITHMETICS = [Arithmetic(rotate_in="float32"), Arithmetic(rotate_in="input")]
 
 
@@ -26,7 +28,11 @@ def queries(rng, spec, dtype):
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_cos_and_sin_have_the_bits_of_the_trunk(spec):
-    positions = POSITIONS if spec.pairs.axes == 1 else np.stack([POSITIONS, POSITIONS[:, ::-1], POSITIONS // 2], -1)
+    positions = (
+        POSITIONS
+        if spec.pairs.axes == 1
+        else np.stack([POSITIONS, POSITIONS[:, ::-1], POSITIONS // 2], -1)
+    )
     positions = positions[..., : spec.pairs.axes] if spec.pairs.axes > 1 else positions
     tables = rope_spec.cos_sin(spec, positions)
     jitted = jax.jit(rope_jax.cos_sin, static_argnums=0)
@@ -45,7 +51,10 @@ def test_a_caller_may_forbid_rank_promotion(spec, rng):
     def everything(positions, x, length):
         table = rope_jax.cos_sin(spec, positions, seq_len=length)
         y, pullback = jax.vjp(lambda x: rope_jax.rotate(x, *table, spec), x)
-        found = [rope_jax.lookup(rope_jax.init_cache(spec, strategy, 64), positions)[0] for strategy in caches]
+        found = [
+            rope_jax.lookup(rope_jax.init_cache(spec, strategy, 64), positions)[0]
+            for strategy in caches
+        ]
         return *table, y, *pullback(y), rope_jax.rerotate(y, positions, positions + 1, spec), *found
 
     arguments = positions, queries(rng, spec, "bfloat16"), jnp.int32(5000)
@@ -58,20 +67,27 @@ def test_a_caller_may_forbid_rank_promotion(spec, rng):
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32])
 def test_every_integer_dtype_of_positions(dtype):
     positions = np.array([0, 1, 100, np.iinfo(dtype).max, np.iinfo(dtype).min], dtype)
-    ours, trunk = rope_jax.cos_sin(SPECS["llama3"], positions), rope_spec.cos_sin(SPECS["llama3"], positions)
+    ours, trunk = (
+        rope_jax.cos_sin(SPECS["llama3"], positions),
+        rope_spec.cos_sin(SPECS["llama3"], positions),
+    )
     assert equal(ours[0], trunk[0]) and equal(ours[1], trunk[1])
 
 
 @pytest.mark.parametrize("arithmetic", ARITHMETICS, ids=lambda a: a.rotate_in)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("spec", [SPECS["half"], SPECS["de-interleave"], SPECS["first quarter"], SPECS["negative sign"]])
+@pytest.mark.parametrize(
+    "spec", [SPECS["half"], SPECS["de-interleave"], SPECS["first quarter"], SPECS["negative sign"]]
+)
 def test_every_road_has_the_same_bits(spec, dtype, arithmetic, rng):
     """eager = jit = vmap = scan = checkpoint = tables closed over = fused with neighbours."""
     x, (cos, sin) = queries(rng, spec, dtype), rope_jax.cos_sin(spec, POSITIONS)
     rotate = lambda x, cos, sin: rope_jax.rotate(x, cos, sin, spec, arithmetic=arithmetic)
     with jax.disable_jit():
         expected = rotate(x, cos, sin)
-    by_head = lambda x, cos, sin: rope_jax.rotate(x, cos, sin, spec, heads_axis=None, arithmetic=arithmetic)
+    by_head = lambda x, cos, sin: rope_jax.rotate(
+        x, cos, sin, spec, heads_axis=None, arithmetic=arithmetic
+    )
     two = jnp.asarray(2, x.dtype)
     roads = {
         "jit": jax.jit(rotate)(x, cos, sin),
@@ -81,13 +97,17 @@ def test_every_road_has_the_same_bits(spec, dtype, arithmetic, rng):
         "scan": jax.lax.scan(lambda _, xcs: (None, rotate(*xcs)), None, (x, cos, sin))[1],
         "checkpoint": jax.jit(jax.checkpoint(rotate))(x, cos, sin),
         "fused": jax.jit(lambda x, cos, sin: rotate(x * two, cos, sin) / two)(x, cos, sin),
-        "positions inside": jax.jit(lambda x, p: rotate(x, *rope_jax.cos_sin(spec, p)))(x, POSITIONS),
+        "positions inside": jax.jit(lambda x, p: rotate(x, *rope_jax.cos_sin(spec, p)))(
+            x, POSITIONS
+        ),
     }
     assert [name for name, road in roads.items() if not equal(road, expected)] == []
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("spec", [SPECS["half"], SPECS["de-interleave"], SPECS["first quarter"], SPECS["negative sign"]])
+@pytest.mark.parametrize(
+    "spec", [SPECS["half"], SPECS["de-interleave"], SPECS["first quarter"], SPECS["negative sign"]]
+)
 def test_the_derivative_is_the_rotation_by_the_negative_angle(spec, dtype, rng):
     x, dx, ct = (queries(rng, spec, dtype) for _ in range(3))
     cos, sin = rope_jax.cos_sin(spec, POSITIONS)
@@ -114,7 +134,9 @@ def test_cos_and_sin_can_be_learned(rng):
     tables = rope_jax.cos_sin(spec, POSITIONS)
     dcos, dsin = jax.vjp(lambda c, s: rope_jax.rotate(x, c, s, spec), *tables)[1](ct)
     (a, b), (to_a, to_b) = (x[..., 0::2], x[..., 1::2]), (ct[..., :32], ct[..., 32:])
-    bound = 3 * 2 * np.finfo(np.float32).eps * (np.abs(x).max() * np.abs(ct).max()) * 2  # 6 products, 5 sums
+    bound = (
+        3 * 2 * np.finfo(np.float32).eps * (np.abs(x).max() * np.abs(ct).max()) * 2
+    )  # 6 products, 5 sums
     assert np.abs(dcos - (a * to_a + b * to_b).sum(2)).max() <= bound
     assert np.abs(dsin - (a * to_b - b * to_a).sum(2)).max() <= bound
 
@@ -131,25 +153,55 @@ def test_a_second_call_compiles_nothing(rng):
     x = queries(rng, spec, "float32")
     rope_jax.rotate(x, *rope_jax.cos_sin(spec, POSITIONS), spec)
     with jax.log_compiles(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jax._src.compiler.compile_or_get_cached", lambda *a, **k: pytest.fail("compiled"))
+        patch.setattr(
+            "jax._src.compiler.compile_or_get_cached", lambda *a, **k: pytest.fail("compiled")
+        )
         rope_jax.rotate(x, *rope_jax.cos_sin(spec, POSITIONS + 1), spec)
 
 
 HALF = SPECS["half"]
 X, TABLE = jnp.zeros((2, 8, 3, 64)), rope_jax.cos_sin(HALF, POSITIONS)
 BAD = {
-    "integer x": (lambda: rope_jax.rotate(X.astype(jnp.int32), *TABLE, HALF), TypeError, "got x of dtype int32"),
-    "width": (lambda: rope_jax.rotate(X[..., :32], *TABLE, HALF), ValueError, r"shape \(2, 8, 3, 32\).*head_dim=64"),
-    "table width": (lambda: rope_jax.rotate(X, X[..., 0, :], X[..., 0, :], HALF), ValueError, r"expected both \(..., S, 32\)"),
-    "cos unlike sin": (lambda: rope_jax.rotate(X, TABLE[0], TABLE[1][:1], HALF), ValueError, r"got cos of shape \(2, 8, 32\)"),
+    "integer x": (
+        lambda: rope_jax.rotate(X.astype(jnp.int32), *TABLE, HALF),
+        TypeError,
+        "got x of dtype int32",
+    ),
+    "width": (
+        lambda: rope_jax.rotate(X[..., :32], *TABLE, HALF),
+        ValueError,
+        r"shape \(2, 8, 3, 32\).*head_dim=64",
+    ),
+    "table width": (
+        lambda: rope_jax.rotate(X, X[..., 0, :], X[..., 0, :], HALF),
+        ValueError,
+        r"expected both \(..., S, 32\)",
+    ),
+    "cos unlike sin": (
+        lambda: rope_jax.rotate(X, TABLE[0], TABLE[1][:1], HALF),
+        ValueError,
+        r"got cos of shape \(2, 8, 32\)",
+    ),
     "heads axis": (
         lambda: rope_jax.rotate(X.swapaxes(1, 2), *TABLE, HALF),
         ValueError,
         r"positions of shape \(2, 3\), but cos is for \(2, 8\). Name the axis of x that holds the heads",
     ),
-    "heads axis of positive sign": (lambda: rope_jax.rotate(X, *TABLE, HALF, heads_axis=2), ValueError, "heads_axis=2"),
-    "rank": (lambda: rope_jax.rotate(X[0, 0, 0], *TABLE, HALF), ValueError, r"x of shape \(64,\) with heads_axis=-2"),
-    "float positions": (lambda: rope_jax.cos_sin(HALF, jnp.zeros(3)), TypeError, "positions: got float32, expected integers"),
+    "heads axis of positive sign": (
+        lambda: rope_jax.rotate(X, *TABLE, HALF, heads_axis=2),
+        ValueError,
+        "heads_axis=2",
+    ),
+    "rank": (
+        lambda: rope_jax.rotate(X[0, 0, 0], *TABLE, HALF),
+        ValueError,
+        r"x of shape \(64,\) with heads_axis=-2",
+    ),
+    "float positions": (
+        lambda: rope_jax.cos_sin(HALF, jnp.zeros(3)),
+        TypeError,
+        "positions: got float32, expected integers",
+    ),
     "beyond int32": (
         lambda: rope_jax.cos_sin(HALF, np.array([2**31])),
         ValueError,

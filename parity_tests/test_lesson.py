@@ -24,7 +24,9 @@ class AsWritten(torch.nn.Module):
         self.base = base
         inv_freq = 1.0 / (self.base ** (torch.arange(0, self.dim, 2).float().to(device) / self.dim))
         self.register_buffer("inv_freq", inv_freq, persistent=False)
-        self._set_cos_sin_cache(max_position_embeddings, self.inv_freq.device, torch.get_default_dtype())
+        self._set_cos_sin_cache(
+            max_position_embeddings, self.inv_freq.device, torch.get_default_dtype()
+        )
         self.max_seq_len_cached = max_position_embeddings
 
     def _set_cos_sin_cache(self, seq_len, device, dtype):
@@ -40,7 +42,9 @@ class AsWritten(torch.nn.Module):
             seq_len = x.shape[-2]
         if self.max_seq_len_cached is None or seq_len > self.max_seq_len_cached:
             self._set_cos_sin_cache(seq_len=seq_len, device=x.device, dtype=x.dtype)
-        return self.cos_cached[:seq_len].to(dtype=x.dtype), self.sin_cached[:seq_len].to(dtype=x.dtype)
+        return self.cos_cached[:seq_len].to(dtype=x.dtype), self.sin_cached[:seq_len].to(
+            dtype=x.dtype
+        )
 
 
 def x_of(*shape, dtype=np.float32):
@@ -125,7 +129,10 @@ def test_the_module_is_the_lessons_class(seed):
         for mine, theirs in zip(ours(x), sheet(x), strict=True):
             assert mine.dtype == theirs.dtype and mine.shape == theirs.shape
             assert (array(mine).view(np.uint8) == array(theirs).view(np.uint8)).all()
-        assert ours.max_seq_len_cached == sheet.max_seq_len_cached and ours.cos_cached.dtype == sheet.cos_cached.dtype
+        assert (
+            ours.max_seq_len_cached == sheet.max_seq_len_cached
+            and ours.cos_cached.dtype == sheet.cos_cached.dtype
+        )
     assert ours.state_dict().keys() == sheet.state_dict().keys()
     halves = ours.half()(x), sheet.half()(x)
     assert torch.equal(halves[0][0], halves[1][0])
@@ -140,7 +147,9 @@ def test_the_state_mirrors_the_module(seed):
     """
     rng = np.random.default_rng(seed)
     module, state = DeepseekV3RotaryEmbedding(24, 6, 500), deepseek.init(24, 6, 500)
-    assert compare(np.asarray(state.inv_freq), array(module.inv_freq), array(module.inv_freq), 2 * U).ok
+    assert compare(
+        np.asarray(state.inv_freq), array(module.inv_freq), array(module.inv_freq), 2 * U
+    ).ok
     for _ in range(12):
         dtype, length = rng.choice(list(DTYPES)), int(rng.integers(1, 40))
         x = jnp.zeros((1, 2, length, 24), dtype)
@@ -150,7 +159,9 @@ def test_the_state_mirrors_the_module(seed):
         casts = eps_of(DTYPES[dtype]) + eps_of(np.asarray(state.cos_cached).dtype)
         for mine, theirs in zip(table, expected, strict=True):
             mine, theirs = np.asarray(mine), array(theirs)
-            assert mine.dtype == theirs.dtype and compare(mine, theirs, 1.0, angle + 4 * U + casts).ok
+            assert (
+                mine.dtype == theirs.dtype and compare(mine, theirs, 1.0, angle + 4 * U + casts).ok
+            )
         assert state.max_seq_len_cached == module.max_seq_len_cached
         assert str(state.cos_cached.dtype) == str(module.cos_cached.dtype).removeprefix("torch.")
 
@@ -168,14 +179,23 @@ def test_growth_under_jit_is_a_larger_state():
         (cos, _), state = step(state, jnp.zeros((1, 4, length, 32)))
         assert cos.shape == (length, 32)
     assert state.max_seq_len_cached == 7
-    assert [shape[2] for shape in traces] == [3, 7, 7, 3]  # first length, growth, the grown state, the grown state
+    assert [shape[2] for shape in traces] == [
+        3,
+        7,
+        7,
+        3,
+    ]  # first length, growth, the grown state, the grown state
 
 
 def test_traced_position_ids_name_the_way_out():
     state, x = deepseek.init(32, 5), jnp.zeros((1, 1, 3, 32))
-    with pytest.raises(ValueError, match=r"got traced position_ids.*Pass seq_len, a Python int that covers them"):
+    with pytest.raises(
+        ValueError, match=r"got traced position_ids.*Pass seq_len, a Python int that covers them"
+    ):
         jax.jit(lambda p: deepseek.forward(state, x, position_ids=p))(jnp.array([0, 5, 10]))
-    way_out = jax.jit(lambda p: deepseek.forward(state, x, seq_len=11, position_ids=p))(jnp.array([0, 5, 10]))
+    way_out = jax.jit(lambda p: deepseek.forward(state, x, seq_len=11, position_ids=p))(
+        jnp.array([0, 5, 10])
+    )
     assert way_out[0][0].shape == (11, 32)
 
 
@@ -188,11 +208,20 @@ def test_apply_rotary_pos_emb(dtype, unsqueeze_dim, rng):
     shape = (2, 3, 8, 32) if unsqueeze_dim == 1 else (2, 8, 3, 32)
     q, k = (rng.standard_normal(shape).astype(DTYPES[dtype]) for _ in range(2))
     position_ids = rng.integers(0, 64, (2, 8))
-    for ids, c, s in ((position_ids, cos, sin), (None, cos[position_ids], sin[position_ids]), (None, cos[:8], sin[:8])):
+    for ids, c, s in (
+        (position_ids, cos, sin),
+        (None, cos[position_ids], sin[position_ids]),
+        (None, cos[:8], sin[:8]),
+    ):
         rows = [t if ids is None else t[ids] for t in (c, s)]
         expected = [_formula(tensor(x), *map(tensor, rows), unsqueeze_dim) for x in (q, k)]
-        for apply, convert in ((apply_rotary_pos_emb, jnp.asarray), (torch_apply_rotary_pos_emb, tensor)):
-            ours = apply(*map(convert, (q, k, c, s)), None if ids is None else convert(ids), unsqueeze_dim)
+        for apply, convert in (
+            (apply_rotary_pos_emb, jnp.asarray),
+            (torch_apply_rotary_pos_emb, tensor),
+        ):
+            ours = apply(
+                *map(convert, (q, k, c, s)), None if ids is None else convert(ids), unsqueeze_dim
+            )
             for mine, theirs in zip(ours, expected, strict=True):
                 mine = array(mine) if isinstance(mine, torch.Tensor) else np.asarray(mine)
                 assert compare(mine, array(theirs), 1.0, 0.0).ok and mine.dtype == DTYPES[dtype]
@@ -217,7 +246,10 @@ def test_a_row_beyond_the_table_is_loud():
 def test_a_table_of_another_width_fails(width):
     q, table = np.ones((1, 1, 2, 32), np.float32), np.ones((2, width), np.float32)
     for call, numpy in ((apply_rotary_pos_emb, jnp.asarray), (torch_apply_rotary_pos_emb, tensor)):
-        with pytest.raises(ValueError, match=f"got cos of width {width} for x of width 32, expected a column for each channel"):
+        with pytest.raises(
+            ValueError,
+            match=f"got cos of width {width} for x of width 32, expected a column for each channel",
+        ):
             call(*map(numpy, (q, q, table, table)))
 
 
@@ -232,6 +264,10 @@ def test_heads_at_another_axis_fail():
 
 def test_vmap_of_the_function(rng):
     q = jnp.asarray(rng.standard_normal((3, 2, 8, 32)), jnp.float32)
-    cos, sin = (jnp.asarray(array(t)) for t in DeepseekV3RotaryEmbedding(32, 8)(torch.zeros(1, 1, 8, 32)))
+    cos, sin = (
+        jnp.asarray(array(t)) for t in DeepseekV3RotaryEmbedding(32, 8)(torch.zeros(1, 1, 8, 32))
+    )
     mapped = jax.vmap(lambda q: apply_rotary_pos_emb(q, q, cos, sin, unsqueeze_dim=0)[0])(q)
-    assert compare(np.asarray(mapped), np.asarray(apply_rotary_pos_emb(q, q, cos, sin)[0]), 1.0, 0.0).ok
+    assert compare(
+        np.asarray(mapped), np.asarray(apply_rotary_pos_emb(q, q, cos, sin)[0]), 1.0, 0.0
+    ).ok

@@ -32,25 +32,44 @@ def test_what_transformers_does_not_know_is_an_alias_or_described():
 def test_refusals_are_a_few_kinds_of_behaviour():
     assert len(data()["refused"]) <= 8
     for name in refusals():
-        with pytest.raises(ValueError, match=f"model_type='{name}', which is not described: .* Build the RopeSpec yourself"):
+        with pytest.raises(
+            ValueError,
+            match=f"model_type='{name}', which is not described: .* Build the RopeSpec yourself",
+        ):
             specs_from_config({"model_type": name})
 
 
 @pytest.mark.parametrize("name", sorted(PLACES["without"] & set(CONFIG_MAPPING)))
 def test_a_type_without_a_rotary_embedding_takes_any_rope_key(name):
-    assert specs_from_config({"model_type": name, "rope_theta": 1e4, "rope_scaling": {"factor": 2}}) == {"text": None}
+    assert specs_from_config(
+        {"model_type": name, "rope_theta": 1e4, "rope_scaling": {"factor": 2}}
+    ) == {"text": None}
 
 
 def test_the_parts_of_outer_types_are_known():
-    parts = {part for inner in (data()["outer"] | data()["nested"]).values() for part in inner.values()}
+    parts = {
+        part for inner in (data()["outer"] | data()["nested"]).values() for part in inner.values()
+    }
     assert parts <= set().union(*PLACES.values())
 
 
 BAD = {
-    "field": ({"hed_dim": ["head_dim"]}, ValueError, "families.toml, x: got 'hed_dim', expected a field of Family"),
-    "type": ({"head_dim": "head_dim"}, TypeError, "families.toml, x: got head_dim = 'head_dim', expected tuple"),
+    "field": (
+        {"hed_dim": ["head_dim"]},
+        ValueError,
+        "families.toml, x: got 'hed_dim', expected a field of Family",
+    ),
+    "type": (
+        {"head_dim": "head_dim"},
+        TypeError,
+        "families.toml, x: got head_dim = 'head_dim', expected tuple",
+    ),
     "choice": ({"read": "halves"}, TypeError, "families.toml, x: got read = 'halves', expected"),
-    "number": ({"theta_default": True}, TypeError, "families.toml, x: got theta_default = True, expected"),
+    "number": (
+        {"theta_default": True},
+        TypeError,
+        "families.toml, x: got theta_default = True, expected",
+    ),
     "nested": (
         {"layers": {"one": "a", "others": "b", "perod": 4}},
         ValueError,
@@ -67,5 +86,10 @@ def test_an_entry_is_checked_when_it_is_loaded(entry, error, message):
 
 
 def test_a_label_is_the_family_with_its_changes():
-    found = family({"read": "interleaved", "labels": {"a": {"theta_default": 5.0}, "b": {"nope": True}}}, "x")
-    assert found.labels == {"a": Family(read="interleaved", theta_default=5.0), "b": Family(read="interleaved", nope=True)}
+    found = family(
+        {"read": "interleaved", "labels": {"a": {"theta_default": 5.0}, "b": {"nope": True}}}, "x"
+    )
+    assert found.labels == {
+        "a": Family(read="interleaved", theta_default=5.0),
+        "b": Family(read="interleaved", nope=True),
+    }

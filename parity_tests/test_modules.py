@@ -25,7 +25,9 @@ STRATEGIES = ["table_free", "fixed", "lazy", "doubling"]
 
 
 def same(left, right) -> bool:
-    left, right = (array(a) if isinstance(a, torch.Tensor) else np.asarray(a) for a in (left, right))
+    left, right = (
+        array(a) if isinstance(a, torch.Tensor) else np.asarray(a) for a in (left, right)
+    )
     return compare(left, right, 1.0, 0.0).ok and left.dtype == right.dtype
 
 
@@ -43,20 +45,35 @@ def rotated(x):
 def test_every_module_is_its_function(strategy, x, rotated):
     options = {"strategy": strategy, "length": 16}
     assert same(NnxRotary(SPEC, **options)(jnp.asarray(x), jnp.asarray(POSITIONS)), rotated)
-    y, variables = LinenRotary(SPEC, **options).init_with_output({}, jnp.asarray(x), jnp.asarray(POSITIONS))
+    y, variables = LinenRotary(SPEC, **options).init_with_output(
+        {}, jnp.asarray(x), jnp.asarray(POSITIONS)
+    )
     assert same(y, rotated) and set(variables) <= {"rope"}
-    assert same(LinenRotary(SPEC, **options).apply(variables, jnp.asarray(x), jnp.asarray(POSITIONS)), rotated)
+    assert same(
+        LinenRotary(SPEC, **options).apply(variables, jnp.asarray(x), jnp.asarray(POSITIONS)),
+        rotated,
+    )
     of_torch = rope_torch.RotaryEmbedding(SPEC, heads_axis=-2, **options)
     assert same(of_torch(tensor(x), tensor(POSITIONS)), rotated)
 
 
-@pytest.mark.parametrize("make", [NnxRotary.from_config, LinenRotary.from_config, rope_torch.RotaryEmbedding.from_config])
+@pytest.mark.parametrize(
+    "make", [NnxRotary.from_config, LinenRotary.from_config, rope_torch.RotaryEmbedding.from_config]
+)
 def test_from_config(make):
     path = CONFIGS / "gemma-3-4b.json"
     assert make(path, "sliding_attention").spec == spec_from_config(path, "sliding_attention")
-    odd = {"model_type": "mine", "head_dim": 64, "hidden_size": 64, "num_attention_heads": 1, "rope_odd": 1}
+    odd = {
+        "model_type": "mine",
+        "head_dim": 64,
+        "hidden_size": 64,
+        "num_attention_heads": 1,
+        "rope_odd": 1,
+    }
     assert make(odd, model_type="llama", ignore=("rope_odd",)).spec.head_dim == 64
-    with pytest.raises(ValueError, match="got label=None, expected one of 'full_attention', 'sliding_attention'"):
+    with pytest.raises(
+        ValueError, match="got label=None, expected one of 'full_attention', 'sliding_attention'"
+    ):
         make(path)
 
 
@@ -64,12 +81,17 @@ def test_from_config(make):
 def test_options_that_do_not_go_together_are_refused(module, x):
     def use(**options):
         rope = module(SPEC, **options)
-        return rope.init({}, jnp.asarray(x), jnp.asarray(POSITIONS)) if module is LinenRotary else rope
+        return (
+            rope.init({}, jnp.asarray(x), jnp.asarray(POSITIONS)) if module is LinenRotary else rope
+        )
 
-    with pytest.raises(ValueError, match="out_of_range: got 'wrap', expected one of 'nan', 'clamp', 'raise'"):
+    with pytest.raises(
+        ValueError, match="out_of_range: got 'wrap', expected one of 'nan', 'clamp', 'raise'"
+    ):
         use(out_of_range="wrap")
     with pytest.raises(
-        ValueError, match="got angles='float32' with strategy 'fixed', expected 'exact': .* Use strategy 'table_f"
+        ValueError,
+        match="got angles='float32' with strategy 'fixed', expected 'exact': .* Use strategy 'table_f",
     ):
         use(strategy="fixed", length=8, arithmetic=Arithmetic(angles="float32"))
 
@@ -89,7 +111,9 @@ MOVES = {
 
 def _born_on_meta(module):
     with torch.device("meta"):
-        twin = rope_torch.RotaryEmbedding(SPEC, strategy=module.cache.strategy, length=16, heads_axis=-2)
+        twin = rope_torch.RotaryEmbedding(
+            SPEC, strategy=module.cache.strategy, length=16, heads_axis=-2
+        )
     return twin.to_empty(device="cpu")
 
 
@@ -109,7 +133,9 @@ def test_autocast_changes_nothing(dtype, x, rotated):
 
 
 def test_an_old_checkpoint_loads_strictly():
-    model = torch.nn.ModuleDict({"rope": rope_torch.RotaryEmbedding(SPEC), "linear": torch.nn.Linear(2, 2)})
+    model = torch.nn.ModuleDict(
+        {"rope": rope_torch.RotaryEmbedding(SPEC), "linear": torch.nn.Linear(2, 2)}
+    )
     old = model.state_dict() | {"rope.inv_freq": torch.ones(32)}
     file = io.BytesIO()
     torch.save(old, file)

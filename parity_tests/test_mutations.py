@@ -10,7 +10,18 @@ from rope_parity.backends import Torch
 from rope_parity.cases import CONFIGS, Case, cases_of
 from rope_parity.constructed import SPECS
 from rope_parity.measure import DTYPES, compare
-from rope_spec import Arithmetic, DynamicNTK, Linear, Llama3, LongRope, Pairs, Proportional, RopeSpec, Yarn, inverse_frequencies
+from rope_spec import (
+    Arithmetic,
+    DynamicNTK,
+    Linear,
+    Llama3,
+    LongRope,
+    Pairs,
+    Proportional,
+    RopeSpec,
+    Yarn,
+    inverse_frequencies,
+)
 
 EXACT = Arithmetic()
 
@@ -46,7 +57,9 @@ MUTATIONS = {
     "llama3: another high end": rule("llama3", high_freq_factor=4.01),
     "llama3: dropped": changed("llama3", rule=None),
     "proportional: one rung less": rule("proportional", rotated=7),
-    "proportional mistaken for partial": changed("proportional", rule=Linear(8.0), pairs=Pairs.single(16)),
+    "proportional mistaken for partial": changed(
+        "proportional", rule=Linear(8.0), pairs=Pairs.single(16)
+    ),
     "explicit: factor dropped": rule("explicit", attention_factor=1.0),
     "theta": changed("half", theta=10000.1),
     "denominator": changed("odd", pairs=Pairs((0,) * 13, tuple(range(13)), 26)),
@@ -72,7 +85,9 @@ def verdict(ours: RopeSpec, exact: RopeSpec) -> bool:
     expected = oracle.rotate(x, cos[:, :, None], sin[:, :, None], exact)
     factor = float(oracle.attention_factor(exact))
     bound = bounds.rotation(bounds.exact_table(factor) / factor, x.dtype, EXACT) * factor
-    length = np.abs(x).max() * np.sqrt(2)  # of the longest pair, so that layouts need not agree on what a pair is
+    length = np.abs(x).max() * np.sqrt(
+        2
+    )  # of the longest pair, so that layouts need not agree on what a pair is
     return compare(y, expected, length, bound).ok
 
 
@@ -86,17 +101,25 @@ def test_every_rule_is_mutated():
     assert {Linear, DynamicNTK, Yarn, LongRope, Llama3, Proportional} <= mutated
 
 
-@pytest.mark.parametrize("name, broken", [("_llama3", lambda w, *_: 1 / w), ("_yarn", lambda w, *_: 1 / w)])
+@pytest.mark.parametrize(
+    "name, broken", [("_llama3", lambda w, *_: 1 / w), ("_yarn", lambda w, *_: 1 / w)]
+)
 def test_a_broken_formula_is_called_broken(name, broken, monkeypatch):
     """The same with the code instead of the description: the formula of a rule replaced by that without scaling."""
     config = {"_llama3": "llama-3.1-8b", "_yarn": "deepseek-v3"}[name]
     spec = cases_of(config, CONFIGS / f"{config}.json")[0].spec
     monkeypatch.setattr(f"rope_spec.frequencies.{name}", broken)
-    monkeypatch.setattr("rope_torch.phase.inverse_frequencies", inverse_frequencies.__wrapped__)  # not the remembered one
+    monkeypatch.setattr(
+        "rope_torch.phase.inverse_frequencies", inverse_frequencies.__wrapped__
+    )  # not the remembered one
     assert not verdict(spec, spec)
 
 
 def test_softmax_scale_factor_is_mutated_too():
     exact, broken = rule("yarn", scales_softmax=False)
-    assert inverse_frequencies(exact).softmax_scale_factor == float(oracle.softmax_scale_factor(exact)) != 1.0
+    assert (
+        inverse_frequencies(exact).softmax_scale_factor
+        == float(oracle.softmax_scale_factor(exact))
+        != 1.0
+    )
     assert inverse_frequencies(broken).softmax_scale_factor == 1.0

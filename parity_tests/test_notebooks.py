@@ -11,8 +11,15 @@ NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
 def texts(notebook):
     """What each cell printed, but for the cells of times."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and "times" not in cell.metadata.get("tags", [])]
-    return ["".join(output.text for output in cell.outputs if output.get("name") == "stdout") for cell in cells]
+    cells = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "times" not in cell.metadata.get("tags", [])
+    ]
+    return [
+        "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+        for cell in cells
+    ]
 
 
 @pytest.mark.filterwarnings("default")  # of the machinery around the kernel

@@ -19,7 +19,9 @@ EXACT = Arithmetic()
 
 def equal(arrays) -> bool:
     first, *others = arrays
-    return all(compare(other, first, 1.0, 0.0).ok and other.dtype == first.dtype for other in others)
+    return all(
+        compare(other, first, 1.0, 0.0).ok and other.dtype == first.dtype for other in others
+    )
 
 
 @pytest.mark.parametrize("seq_len", [None, 10**5])
@@ -65,7 +67,9 @@ def test_the_case_table_holds_what_arithmetic_treats_specially():
 
 def _of_the_tables_gradient(rotate, x, cos, sin):
     """The derivative for x of a function of the derivative for cos."""
-    (dcos,) = torch.autograd.grad((rotate(x, cos, sin) ** 2 * torch.arange(64)).sum(), cos, create_graph=True)
+    (dcos,) = torch.autograd.grad(
+        (rotate(x, cos, sin) ** 2 * torch.arange(64)).sum(), cos, create_graph=True
+    )
     return torch.autograd.grad((dcos**2).sum(), x)[0]
 
 
@@ -76,13 +80,22 @@ def test_torch_derivatives_of_every_order(rng):
     cos, sin = (t.double() for t in rope_torch.cos_sin(spec, torch.arange(8)[None]))
     rotate = lambda x, cos, sin: rope_torch.rotate(x, cos, sin, spec)
     small = x[:1, :1].clone().requires_grad_()
-    assert torch.autograd.gradcheck(rotate, [small, cos.clone().requires_grad_(), sin.clone().requires_grad_()])
+    assert torch.autograd.gradcheck(
+        rotate, [small, cos.clone().requires_grad_(), sin.clone().requires_grad_()]
+    )
     assert torch.autograd.gradgradcheck(lambda x: rotate(x, cos, sin) ** 2, [small])
     tables = [cos.clone().requires_grad_(), sin.clone().requires_grad_()]
     assert torch.autograd.gradgradcheck(rotate, [small, *tables])
-    plain = lambda x, cos, sin: rope_torch.rotation.rotate_pairs(x, cos[:, None], sin[:, None], 0, 32, 1, "float32")
-    assert torch.allclose(_of_the_tables_gradient(rotate, small, *tables), _of_the_tables_gradient(plain, small, *tables))
-    loss = lambda rotate: lambda cos: (rotate(small.detach(), cos, sin) ** 2 * torch.arange(64)).sum()
+    plain = lambda x, cos, sin: rope_torch.rotation.rotate_pairs(
+        x, cos[:, None], sin[:, None], 0, 32, 1, "float32"
+    )
+    assert torch.allclose(
+        _of_the_tables_gradient(rotate, small, *tables),
+        _of_the_tables_gradient(plain, small, *tables),
+    )
+    loss = lambda rotate: (
+        lambda cos: (rotate(small.detach(), cos, sin) ** 2 * torch.arange(64)).sum()
+    )
     assert torch.allclose(torch.func.grad(loss(rotate))(cos), torch.func.grad(loss(plain))(cos))
     mapped = torch.vmap(lambda x: rope_torch.rotate(x, cos[0], sin[0], spec))(x)
     assert torch.equal(mapped, rotate(x, cos, sin))
@@ -91,30 +104,44 @@ def test_torch_derivatives_of_every_order(rng):
 @pytest.mark.parametrize("length", [8, 2048])  # by the formula, and in chunks
 def test_forward_mode_is_that_of_jax(length, rng):
     """In x the rotation itself, bit for bit; in cos and sin that of x by their tangents."""
-    spec, (x, dx) = SPECS["first quarter"], rng.standard_normal((2, 1, 3, length, 80)).astype(np.float32)
+    spec, (x, dx) = (
+        SPECS["first quarter"],
+        rng.standard_normal((2, 1, 3, length, 80)).astype(np.float32),
+    )
     cos, sin = map(array, rope_torch.cos_sin(spec, torch.arange(length)[None]))
     ours = lambda x, cos, sin: rope_torch.rotate(x, cos, sin, spec)
     theirs = lambda x, cos, sin: rope_jax.rotate(x, cos, sin, spec, heads_axis=-3)
-    forward = lambda at, tangents: array(torch.func.jvp(ours, tuple(map(tensor, at)), tuple(map(tensor, tangents)))[1])
+    forward = lambda at, tangents: array(
+        torch.func.jvp(ours, tuple(map(tensor, at)), tuple(map(tensor, tangents)))[1]
+    )
     in_x, in_all = (dx, 0 * cos, 0 * sin), (dx, sin, cos)
     assert np.array_equal(forward((x, cos, sin), in_x), np.asarray(theirs(dx, cos, sin)))
     right = jax.jvp(theirs, (x, cos, sin), in_all)[1]
-    bound = 7 * 2.0**-24 * 4 * max(np.abs(x).max(), np.abs(dx).max())  # 4 products, 3 sums; JAX contracts some
+    bound = (
+        7 * 2.0**-24 * 4 * max(np.abs(x).max(), np.abs(dx).max())
+    )  # 4 products, 3 sums; JAX contracts some
     assert np.abs(forward((x, cos, sin), in_all) - right).max() <= bound
 
 
 def test_forward_mode_of_a_gradient(rng):
     """Half the squared length has x as its gradient, turned there and back, and so dx as the derivative of that."""
-    spec, (x, dx) = SPECS["de-interleave"], torch.tensor(rng.standard_normal((2, 1, 3, 8, 64)), dtype=torch.float32)
+    spec, (x, dx) = (
+        SPECS["de-interleave"],
+        torch.tensor(rng.standard_normal((2, 1, 3, 8, 64)), dtype=torch.float32),
+    )
     rotate = lambda x: rope_torch.rotate(x, *rope_torch.cos_sin(spec, torch.arange(8)), spec)
-    product = torch.func.jvp(torch.func.grad(lambda x: 0.5 * (rotate(x) ** 2).sum()), (x,), (dx,))[1]
+    product = torch.func.jvp(torch.func.grad(lambda x: 0.5 * (rotate(x) ** 2).sum()), (x,), (dx,))[
+        1
+    ]
     assert torch.equal(product, torch.func.vjp(rotate, x)[1](rotate(dx))[0])
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64])
 def test_every_integer_dtype_of_positions(dtype):
     info = torch.iinfo(dtype)
-    positions = torch.tensor([0, 1, 100, max(info.min, -(2**31)), min(info.max, 2**31 - 1)], dtype=dtype)
+    positions = torch.tensor(
+        [0, 1, 100, max(info.min, -(2**31)), min(info.max, 2**31 - 1)], dtype=dtype
+    )
     ours = rope_torch.cos_sin(SPECS["llama3"], positions)
     jaxs = Jax("jit").cos_sin(SPECS["llama3"], positions.numpy(), None, EXACT)
     assert equal([array(ours[0]), jaxs[0]]) and equal([array(ours[1]), jaxs[1]])
@@ -123,14 +150,26 @@ def test_every_integer_dtype_of_positions(dtype):
 HALF = SPECS["half"]
 X, TABLE = torch.zeros(2, 3, 8, 64), rope_torch.cos_sin(HALF, torch.arange(16).reshape(2, 8))
 BAD = {
-    "integer x": (lambda: rope_torch.rotate(X.int(), *TABLE, HALF), TypeError, "got x of dtype int32"),
-    "width": (lambda: rope_torch.rotate(X[..., :32], *TABLE, HALF), ValueError, r"shape \(2, 3, 8, 32\).*head_dim=64"),
+    "integer x": (
+        lambda: rope_torch.rotate(X.int(), *TABLE, HALF),
+        TypeError,
+        "got x of dtype int32",
+    ),
+    "width": (
+        lambda: rope_torch.rotate(X[..., :32], *TABLE, HALF),
+        ValueError,
+        r"shape \(2, 3, 8, 32\).*head_dim=64",
+    ),
     "heads axis": (
         lambda: rope_torch.rotate(X, *TABLE, HALF, heads_axis=-2),
         ValueError,
         r"positions of shape \(2, 3\), but cos is for \(2, 8\). Name the axis of x that holds the heads",
     ),
-    "rank": (lambda: rope_torch.rotate(X[0, 0, 0], *TABLE, HALF), ValueError, r"x of shape \(64,\) with heads_axis=-3"),
+    "rank": (
+        lambda: rope_torch.rotate(X[0, 0, 0], *TABLE, HALF),
+        ValueError,
+        r"x of shape \(64,\) with heads_axis=-3",
+    ),
     "float positions": (
         lambda: rope_torch.cos_sin(HALF, torch.zeros(3)),
         TypeError,
@@ -141,7 +180,11 @@ BAD = {
         TypeError,
         "seq_len: got float32, expected integers",
     ),
-    "bool positions": (lambda: rope_torch.cos_sin(HALF, torch.zeros(3) > 0), TypeError, "positions: got bool"),
+    "bool positions": (
+        lambda: rope_torch.cos_sin(HALF, torch.zeros(3) > 0),
+        TypeError,
+        "positions: got bool",
+    ),
 }
 
 
@@ -172,7 +215,10 @@ def test_the_default_dtype_of_torch_changes_nothing(default, name, seq_len):
     lengths = (seq_len, None if seq_len is None else torch.tensor(seq_len))
     for length in lengths:
         run = lambda length=length: rope_torch.cos_sin(
-            SPECS[name], torch.arange(5000, 5008)[None], seq_len=length, arithmetic=Arithmetic(angles="float32")
+            SPECS[name],
+            torch.arange(5000, 5008)[None],
+            seq_len=length,
+            arithmetic=Arithmetic(angles="float32"),
         )
         expected = run()
         torch.set_default_dtype(default)

@@ -29,12 +29,20 @@ def test_frequencies_are_the_rounded_exact_ones(spec, seq_len):
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_cos_and_sin_keep_their_bound_at_every_int32_position(spec, seq_len, rng):
     ends = [0, 1, -1, 2**31 - 1, -(2**31), 2**31 - 2, 2**30, 10**9 + 7]
-    positions = np.concatenate([ends, rng.integers(-(2**31), 2**31, 40), rng.integers(0, 2**17, 16)])[None]
+    positions = np.concatenate(
+        [ends, rng.integers(-(2**31), 2**31, 40), rng.integers(0, 2**17, 16)]
+    )[None]
     if spec.pairs.axes > 1:
-        positions = np.stack([rng.permutation(positions[0]) for _ in range(spec.pairs.axes)], axis=-1)[None]
+        positions = np.stack(
+            [rng.permutation(positions[0]) for _ in range(spec.pairs.axes)], axis=-1
+        )[None]
     factor = float(oracle.attention_factor(spec))
     bound = COS_SIN_BOUND * factor + (factor * HALF_ULP if factor != 1 else 0)
-    for ours, exact in zip(rope_spec.cos_sin(spec, positions, seq_len), oracle.cos_sin(spec, positions, seq_len), strict=True):
+    for ours, exact in zip(
+        rope_spec.cos_sin(spec, positions, seq_len),
+        oracle.cos_sin(spec, positions, seq_len),
+        strict=True,
+    ):
         assert ours.dtype == np.float32 and ours.shape == exact.shape
         assert np.abs(ours.astype(np.float64) - exact).max() <= bound
 
@@ -53,7 +61,10 @@ def test_position_zero_turns_nothing_and_opposite_positions_mirror(rng):
     cos, sin = rope_spec.cos_sin(spec, np.array([0]))
     assert (cos == 1).all() and (sin == 0).all() and not np.signbit(sin).any()
     positions = rng.integers(0, 2**31, 64)
-    (cos, sin), (mirrored_cos, mirrored_sin) = rope_spec.cos_sin(spec, positions), rope_spec.cos_sin(spec, -positions)
+    (cos, sin), (mirrored_cos, mirrored_sin) = (
+        rope_spec.cos_sin(spec, positions),
+        rope_spec.cos_sin(spec, -positions),
+    )
     assert (cos == mirrored_cos).all() and (sin == -mirrored_sin).all()
 
 
@@ -62,7 +73,9 @@ def test_quarter_turns_are_exact():
     assert cos.tolist() == [1, 0, -1, 0] * 4 and sin.tolist() == [0, 1, 0, -1] * 4
 
 
-@pytest.mark.parametrize("factor", [0.3, 0.9999999999, 1.0000001, 1.138629436111989, 1.5, 2.0, 40.0])
+@pytest.mark.parametrize(
+    "factor", [0.3, 0.9999999999, 1.0000001, 1.138629436111989, 1.5, 2.0, 40.0]
+)
 def test_the_attention_factor_has_32_bits(factor):
     multiplier, scale = fixed_point(factor)
     assert 2**31 <= multiplier < 2**32
@@ -72,7 +85,11 @@ def test_the_attention_factor_has_32_bits(factor):
 @pytest.mark.parametrize(
     "positions, error, message",
     [
-        (np.zeros((2, 3), np.float32), TypeError, "positions: got float32, expected integers. Cast them to int32"),
+        (
+            np.zeros((2, 3), np.float32),
+            TypeError,
+            "positions: got float32, expected integers. Cast them to int32",
+        ),
         (np.zeros(3, bool), TypeError, "positions: got bool, expected integers"),
         (np.int64(3), ValueError, r"positions: got shape \(\), expected \(..., S\)"),
     ],

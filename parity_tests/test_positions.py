@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from rope_spec import grid_positions, mrope_delta, mrope_positions, positions_from_mask, positions_from_segments
+from rope_spec import (
+    grid_positions,
+    mrope_delta,
+    mrope_positions,
+    positions_from_mask,
+    positions_from_segments,
+)
 
 
 @pytest.mark.parametrize("pad", ["left", "right", "both"])
@@ -16,7 +22,11 @@ def test_a_mask_counts_real_tokens(pad, rng):
         before = {"left": 8 - length, "right": 0, "both": (8 - length) // 2}[pad]
         mask = np.array([0] * before + [1] * length + [0] * (8 - length - before))
         expected = [0] * before + list(range(length)) + [0] * (8 - length - before)
-        assert positions_from_mask(mask).tolist() == positions_from_mask(mask == 1).tolist() == expected
+        assert (
+            positions_from_mask(mask).tolist()
+            == positions_from_mask(mask == 1).tolist()
+            == expected
+        )
 
 
 def test_segments_count_from_their_start(rng):
@@ -24,7 +34,9 @@ def test_segments_count_from_their_start(rng):
     ids = np.concatenate([np.repeat(np.arange(1, 10), lengths), np.zeros(padding, int)])
     expected = np.concatenate([*map(np.arange, lengths), np.zeros(padding, int)])
     assert positions_from_segments(ids[None]).tolist() == [expected.tolist()]
-    assert positions_from_segments(np.array([[7, 7, 3, 3, 3, 7]]), padding=-1).tolist() == [[0, 1, 0, 1, 2, 0]]
+    assert positions_from_segments(np.array([[7, 7, 3, 3, 3, 7]]), padding=-1).tolist() == [
+        [0, 1, 0, 1, 2, 0]
+    ]
     assert positions_from_segments(np.zeros((2, 0), int)).shape == (2, 0)
 
 
@@ -42,7 +54,9 @@ def test_a_grid_goes_square_by_square(grid, merge):
     assert grid_positions(grid, merge).tolist() == expected
 
 
-IMAGE, VIDEO, START, TEXT = range(1, 5)  # token ids; the first two are the kinds of transformers as well
+IMAGE, VIDEO, START, TEXT = range(
+    1, 5
+)  # token ids; the first two are the kinds of transformers as well
 MODELS = {
     "qwen2_vl": "Qwen2VLModel",
     "qwen2_5_vl": "Qwen2_5_VLModel",
@@ -53,7 +67,9 @@ MODELS = {
 
 def model_of(name, rate=1):
     """A model of transformers without weights, for its `get_rope_index`."""
-    cls = getattr(importlib.import_module(f"transformers.models.{name}.modeling_{name}"), MODELS[name])
+    cls = getattr(
+        importlib.import_module(f"transformers.models.{name}.modeling_{name}"), MODELS[name]
+    )
     model = cls.__new__(cls)
     torch.nn.Module.__init__(model)
     vision = SimpleNamespace(spatial_merge_size=2, tokens_per_second=rate)
@@ -92,7 +108,12 @@ def tokens_of(parts):
     ids = torch.tensor([ids[:-1] + [TEXT]])
     grids = [part for part in parts if not isinstance(part, int)]
     images, videos = [g for g in grids if g[0] == 1], [g for g in grids if g[0] > 1]
-    return ids, ids * (ids < START), torch.tensor(images) if images else None, torch.tensor(videos) if videos else None
+    return (
+        ids,
+        ids * (ids < START),
+        torch.tensor(images) if images else None,
+        torch.tensor(videos) if videos else None,
+    )
 
 
 def of_videos(parts, seconds):
@@ -103,7 +124,9 @@ def of_videos(parts, seconds):
 def fits(parts, seconds, rate):
     """Whether the time of each video stays below its rows or columns, so that text goes on after those."""
     grids = [part for part in parts if not isinstance(part, int)]
-    return all(int((g[0] - 1) * s * rate) < max(g[1:]) // 2 for g, s in zip(grids, seconds, strict=True))
+    return all(
+        int((g[0] - 1) * s * rate) < max(g[1:]) // 2 for g, s in zip(grids, seconds, strict=True)
+    )
 
 
 def expect_same(ours, theirs):
@@ -130,7 +153,9 @@ def test_mrope_is_what_qwen2_5_vl_counts(rate, rng):
         if fits(parts, seconds, rate):
             ids, kinds, images, videos = tokens_of(parts)
             theirs = model.get_rope_index(ids, kinds, images, videos, of_videos(parts, seconds))
-            expect_same(mrope_positions(parts, tokens_per_second=rate, second_per_grid=seconds), theirs)
+            expect_same(
+                mrope_positions(parts, tokens_per_second=rate, second_per_grid=seconds), theirs
+            )
             compared += 1
     assert compared > 50
 
@@ -139,7 +164,11 @@ def test_text_after_a_long_video():
     """The Qwen2.5-VL of transformers goes on after the rows, on numbers that the video has had; Omni does as we do."""
     parts, options = [3, (4, 4, 4), 3], {"tokens_per_second": 2, "second_per_grid": 1.0}
     ids, kinds, images, videos = tokens_of(parts)
-    theirs = model_of("qwen2_5_vl", 2).get_rope_index(ids, kinds, images, videos, torch.tensor([1.0]))[0][:, 0].T.numpy()
+    theirs = (
+        model_of("qwen2_5_vl", 2)
+        .get_rope_index(ids, kinds, images, videos, torch.tensor([1.0]))[0][:, 0]
+        .T.numpy()
+    )
     ours = mrope_positions(parts, **options)
     assert (ours[:-3] == theirs[:-3]).all() and ours[:-3].max() == 3 + 3 * 2
     assert theirs[-3:, 0].tolist() == [5, 6, 7] and ours[-3:, 0].tolist() == [10, 11, 12]
@@ -151,7 +180,9 @@ def test_mrope_is_what_qwen2_5_omni_counts(rate, rng):
     model = model_of("qwen2_5_omni", rate)
     for parts, seconds in (random_parts(rng, longest=40) for _ in range(100)):
         ids, _, images, videos = tokens_of(parts)
-        theirs = model.get_rope_index(ids, images, videos, second_per_grids=of_videos(parts, seconds))
+        theirs = model.get_rope_index(
+            ids, images, videos, second_per_grids=of_videos(parts, seconds)
+        )
         expect_same(mrope_positions(parts, tokens_per_second=rate, second_per_grid=seconds), theirs)
 
 
@@ -164,7 +195,9 @@ def test_mrope_is_what_qwen3_vl_counts(rng):
         parts = [texts[0], *(part for text in texts[:frames] for part in (grid, text))]
         ids, kinds, _, _ = tokens_of(parts)
         videos = torch.tensor([(frames, *grid[1:])])
-        expect_same(mrope_positions(parts), model.get_rope_index(ids, 2 * kinds, video_grid_thw=videos))
+        expect_same(
+            mrope_positions(parts), model.get_rope_index(ids, 2 * kinds, video_grid_thw=videos)
+        )
 
 
 def test_mrope_delta_continues_a_prompt():
@@ -176,18 +209,38 @@ def test_mrope_delta_continues_a_prompt():
     assert mrope_delta(mrope_positions([7])) == mrope_delta(mrope_positions([])) == 0
 
 
-@pytest.mark.parametrize("call", [lambda: grid_positions((1, 3, 4), 2), lambda: mrope_positions([2, (1, 4, 5)])])
+@pytest.mark.parametrize(
+    "call", [lambda: grid_positions((1, 3, 4), 2), lambda: mrope_positions([2, (1, 4, 5)])]
+)
 def test_a_grid_that_does_not_merge(call):
-    with pytest.raises(ValueError, match=r"grid: got \(1, .*\), expected \(frames, rows, columns\), .* multiples of merge=2"):
+    with pytest.raises(
+        ValueError,
+        match=r"grid: got \(1, .*\), expected \(frames, rows, columns\), .* multiples of merge=2",
+    ):
         call()
 
 
 BAD_TIMES = {
-    "an interval for each grid": ({"second_per_grid": [1.0, 1.0]}, "got 2 intervals for 1 grids, expected one number for all"),
-    "back in time": ({"second_per_grid": -1.0}, "got second_per_grid=-1.0 .* expected times from 0"),
-    "nan": ({"tokens_per_second": float("nan")}, "tokens_per_second=nan for 3 frames, expected times from 0"),
-    "infinite": ({"second_per_grid": float("inf")}, "got second_per_grid=inf .* expected times from 0"),
-    "beyond int32": ({"tokens_per_second": 2e9}, "tokens_per_second=2000000000.0 for 3 frames, .* what int32 holds"),
+    "an interval for each grid": (
+        {"second_per_grid": [1.0, 1.0]},
+        "got 2 intervals for 1 grids, expected one number for all",
+    ),
+    "back in time": (
+        {"second_per_grid": -1.0},
+        "got second_per_grid=-1.0 .* expected times from 0",
+    ),
+    "nan": (
+        {"tokens_per_second": float("nan")},
+        "tokens_per_second=nan for 3 frames, expected times from 0",
+    ),
+    "infinite": (
+        {"second_per_grid": float("inf")},
+        "got second_per_grid=inf .* expected times from 0",
+    ),
+    "beyond int32": (
+        {"tokens_per_second": 2e9},
+        "tokens_per_second=2000000000.0 for 3 frames, .* what int32 holds",
+    ),
 }
 
 

@@ -8,7 +8,11 @@ from parity_tests.published import expected_specs, published_models
 from rope_spec import layer_labels, specs_from_config
 
 MODELS = {model["name"]: model for model in published_models()}
-TOWERS = {"vision", "audio", "indexer"}  # labels beside the text model, of which not every one is in the table
+TOWERS = {
+    "vision",
+    "audio",
+    "indexer",
+}  # labels beside the text model, of which not every one is in the table
 
 
 def test_there_are_enough():

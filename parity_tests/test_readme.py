@@ -34,7 +34,10 @@ def test_the_number_of_model_types_is_what_the_command_prints():
     output = CliRunner().invoke(rope_parity.command.app, ["types"]).output
     described, without, refused = re.findall(r"\d+", output)[:3]
     said = " ".join(README.split())
-    assert f"{described} model types are described, {without} have no rotary embedding, and {refused} are refused" in said
+    assert (
+        f"{described} model types are described, {without} have no rotary embedding, and {refused} are refused"
+        in said
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -42,10 +45,17 @@ def test_a_command_is_understood(command):
     """Targets that make knows, arguments that the commands take; what they do is tested where they are."""
     program, *arguments = shlex.split(command)
     if program == "make":
-        subprocess.run(["make", "--dry-run", *arguments], check=True, capture_output=True, cwd=Path(__file__).parent.parent)
+        subprocess.run(
+            ["make", "--dry-run", *arguments],
+            check=True,
+            capture_output=True,
+            cwd=Path(__file__).parent.parent,
+        )
     elif program == "pip":
         extra = re.fullmatch(r"\.\[(\w+)\]", arguments[1])
-        project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+        project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())[
+            "project"
+        ]
         assert extra and arguments[0] == "install" and extra[1] in project["optional-dependencies"]
     elif program == "rope-parity":
         group = typer.main.get_command(rope_parity.command.app)

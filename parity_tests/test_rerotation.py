@@ -27,7 +27,9 @@ def case(spec, dtype, rng):
 def both(function, *arguments, **options):
     """The result of either branch, which is the same to the byte."""
     ours = getattr(rope_jax, function)(*map(jnp.asarray, arguments[:-1]), arguments[-1], **options)
-    theirs = getattr(rope_torch, function)(*map(tensor, arguments[:-1]), arguments[-1], heads_axis=-2, **options)
+    theirs = getattr(rope_torch, function)(
+        *map(tensor, arguments[:-1]), arguments[-1], heads_axis=-2, **options
+    )
     assert compare(np.asarray(ours), array(theirs), 1.0, 0.0).ok
     return np.asarray(ours)
 
@@ -42,11 +44,16 @@ def is_near(got, expected, spec, factor, dtype, roundings):
     one = float(bounds.rotation(bounds.exact_table(factor) / factor, DTYPES[dtype], Arithmetic()))
     pairs = [a.astype(np.float64)[..., channels_of(spec)] for a in (got, expected)]
     length = np.sqrt((pairs[1] ** 2).sum(-2))
-    return (np.abs(pairs[0] - pairs[1]).max(-2) <= roundings * one * length + eps_of(DTYPES[dtype]) * 1e-3).all()
+    return (
+        np.abs(pairs[0] - pairs[1]).max(-2)
+        <= roundings * one * length + eps_of(DTYPES[dtype]) * 1e-3
+    ).all()
 
 
 def channels_of(spec):
-    return np.array([oracle.channels(spec, j, spec.write or spec.read) for j in range(len(spec.pairs))]).T
+    return np.array(
+        [oracle.channels(spec, j, spec.write or spec.read) for j in range(len(spec.pairs))]
+    ).T
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -64,7 +71,9 @@ def test_unrotate_is_the_inverse(spec, rng):
     x, positions, _ = case(spec, "float32", rng)
     back = both("unrotate", fresh(x, positions, spec), positions, spec)
     unturned = replace(spec, write=None)
-    assert is_near(back, x, unturned, inverse_frequencies(spec).attention_factor, "float32", roundings=2)
+    assert is_near(
+        back, x, unturned, inverse_frequencies(spec).attention_factor, "float32", roundings=2
+    )
 
 
 @pytest.mark.parametrize("name", ["longrope", "dynamic"])
@@ -72,8 +81,12 @@ def test_to_the_frequencies_of_another_length(name, rng):
     """The switch of LongRoPE, and dynamic NTK as it grows."""
     spec = SPECS[name]
     x, old, new = case(spec, "float32", rng)
-    moved = both("rerotate", fresh(x, old, spec, 1000), old, new, spec, seq_len=1000, to_seq_len=9000)
-    factors = [inverse_frequencies(spec, spec.effective_length(n)).attention_factor for n in (1000, 9000)]
+    moved = both(
+        "rerotate", fresh(x, old, spec, 1000), old, new, spec, seq_len=1000, to_seq_len=9000
+    )
+    factors = [
+        inverse_frequencies(spec, spec.effective_length(n)).attention_factor for n in (1000, 9000)
+    ]
     assert is_near(moved, fresh(x, new, spec, 9000), spec, max(factors), "float32", roundings=3)
 
 
@@ -87,5 +100,8 @@ def test_to_another_base(rng):
 @pytest.mark.parametrize("branch", [rope_jax, rope_torch])
 def test_other_channels_are_refused(branch):
     message = "rerotate: got RopeSpec(head_dim=64"
-    with pytest.raises(ValueError, match=re.escape(message) + ".* expected the same channels and axes, and integer positions"):
+    with pytest.raises(
+        ValueError,
+        match=re.escape(message) + ".* expected the same channels and axes, and integer positions",
+    ):
         branch.rerotate(None, None, None, SPECS["half"], to_spec=SPECS["interleaved"])

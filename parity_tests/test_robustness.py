@@ -24,19 +24,78 @@ from rope_parity.reference import Reference
 from rope_spec import DynamicNTK, Llama3, inverse_frequencies, specs_from_config
 
 PUBLISHED = [json.loads(path.read_text()) for path in sorted(CONFIGS.glob("*.json"))]
-ROPE_KEYS = ["rope_type", "type", "factor", "rope_theta", "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow"]
-ROPE_KEYS += ["mscale", "mscale_all_dim", "attention_factor", "truncate", "original_max_position_embeddings", "mrope_section"]
-KEYS = ["model_type", "head_dim", "hidden_size", "num_attention_heads", "rope_theta", "rope_scaling", "rope_parameters"]
-KEYS += ["partial_rotary_factor", "rotary_pct", "rope_local_base_freq", "qk_rope_head_dim", "max_position_embeddings"]
-TYPES = ["default", "linear", "dynamic", "yarn", "llama3", "longrope", "proportional", "mrope", "ntk"]
+ROPE_KEYS = [
+    "rope_type",
+    "type",
+    "factor",
+    "rope_theta",
+    "low_freq_factor",
+    "high_freq_factor",
+    "beta_fast",
+    "beta_slow",
+]
+ROPE_KEYS += [
+    "mscale",
+    "mscale_all_dim",
+    "attention_factor",
+    "truncate",
+    "original_max_position_embeddings",
+    "mrope_section",
+]
+KEYS = [
+    "model_type",
+    "head_dim",
+    "hidden_size",
+    "num_attention_heads",
+    "rope_theta",
+    "rope_scaling",
+    "rope_parameters",
+]
+KEYS += [
+    "partial_rotary_factor",
+    "rotary_pct",
+    "rope_local_base_freq",
+    "qk_rope_head_dim",
+    "max_position_embeddings",
+]
+TYPES = [
+    "default",
+    "linear",
+    "dynamic",
+    "yarn",
+    "llama3",
+    "longrope",
+    "proportional",
+    "mrope",
+    "ntk",
+]
 VALUES = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-2, 300),
-    st.sampled_from([0.25, 0.5, 0.999, 1.0, 4.0, 8.0, 32.0, 1e4, 5e5, 8192, 131072, float("inf"), float("nan"), 10**400]),
+    st.sampled_from(
+        [
+            0.25,
+            0.5,
+            0.999,
+            1.0,
+            4.0,
+            8.0,
+            32.0,
+            1e4,
+            5e5,
+            8192,
+            131072,
+            float("inf"),
+            float("nan"),
+            10**400,
+        ]
+    ),
     st.sampled_from(TYPES + ["llama", "qwen2", "phi3", "gemma3_text", "nonsense"]),
     st.lists(st.integers(0, 40), max_size=4),
-    st.dictionaries(st.sampled_from(ROPE_KEYS), st.sampled_from([*TYPES, 1.0, 4.0, 64, None, True]), max_size=4),
+    st.dictionaries(
+        st.sampled_from(ROPE_KEYS), st.sampled_from([*TYPES, 1.0, 4.0, 64, None, True]), max_size=4
+    ),
 )
 
 
@@ -68,7 +127,9 @@ def theirs(config, spec, label):
         return None
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 @given(mutated())
 def test_a_mutated_configuration_is_right_or_refused(config):
     try:
@@ -81,7 +142,10 @@ def test_a_mutated_configuration_is_right_or_refused(config):
             seq_len = 4096 if spec.depends_on_length else None
             ours = inverse_frequencies(spec, seq_len).inv_freq_float32
             if expected is not None:
-                assert compare(ours, expected, np.abs(expected), amplified_ulps(spec.rule)).ok, (label, spec)
+                assert compare(ours, expected, np.abs(expected), amplified_ulps(spec.rule)).ok, (
+                    label,
+                    spec,
+                )
 
 
 def amplified_ulps(rule) -> float:
@@ -91,7 +155,9 @@ def amplified_ulps(rule) -> float:
     """
     amplification = 2.0 if isinstance(rule, DynamicNTK) else 1.0
     if isinstance(rule, Llama3):
-        amplification += rule.factor * rule.high_freq_factor / (rule.high_freq_factor - rule.low_freq_factor)
+        amplification += (
+            rule.factor * rule.high_freq_factor / (rule.high_freq_factor - rule.low_freq_factor)
+        )
     return (3 + amplification) * 2.0**-23
 
 
@@ -129,7 +195,9 @@ def test_shapes_and_dtypes_in_torch_and_numpy(shape, dtype, rng):
     y = rope_torch.rotate(torch.tensor(x).to(getattr(torch, dtype)), *table, SPEC, heads_axis=-2)
     eps = torch.finfo(getattr(torch, dtype)).eps
     assert y.shape == x.shape and y.dtype == getattr(torch, dtype)
-    assert (np.abs(y.double().numpy() - expected) <= 3 * max(eps, 2.0**-53) * np.abs(x).max(initial=0)).all()
+    assert (
+        np.abs(y.double().numpy() - expected) <= 3 * max(eps, 2.0**-53) * np.abs(x).max(initial=0)
+    ).all()
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -137,7 +205,9 @@ def test_shapes_in_jax_are_those_of_torch(shape, rng):
     x = rng.standard_normal((*shape, 64)).astype(np.float32)
     positions = rng.integers(-(2**31), 2**31, shape[:-1]).astype(np.int32)
     ours = rope_jax.rotate(jnp.asarray(x), *rope_jax.cos_sin(SPEC, positions), SPEC)
-    theirs = rope_torch.rotate(tensor(x), *rope_torch.cos_sin(SPEC, tensor(positions)), SPEC, heads_axis=-2)
+    theirs = rope_torch.rotate(
+        tensor(x), *rope_torch.cos_sin(SPEC, tensor(positions)), SPEC, heads_axis=-2
+    )
     assert ours.shape == x.shape
     if x.size:
         assert compare(np.asarray(ours), array(theirs), 1.0, 0.0).ok
@@ -166,7 +236,9 @@ def test_x64():
     command = [sys.executable, "-c", X64]
     environment = {"JAX_ENABLE_X64": "1", "PATH": "", "JAX_PLATFORMS": "cpu"}
     root = Path(__file__).parent.parent
-    out = subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment, check=False)
+    out = subprocess.run(
+        command, capture_output=True, text=True, cwd=root, env=environment, check=False
+    )
     assert out.stdout == "all equal\n", out.stderr
 
 

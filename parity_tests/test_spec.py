@@ -24,7 +24,10 @@ def spec(**changes):
 
 
 BAD = {
-    "layout": (lambda: spec(read="halves"), r"read: got 'halves', expected one of 'half', 'interleaved', 'half_per_axis'"),
+    "layout": (
+        lambda: spec(read="halves"),
+        r"read: got 'halves', expected one of 'half', 'interleaved', 'half_per_axis'",
+    ),
     "theta": (lambda: spec(theta=0.0), r"theta: got 0.0, expected a finite number above 0"),
     "infinite theta": (lambda: spec(theta=float("inf")), r"theta: got inf"),
     "sign": (lambda: spec(sign=2), r"sign: got 2, expected 1 or -1"),
@@ -46,15 +49,33 @@ BAD = {
         lambda: Pairs.strided((2, 4, 2)),
         r"strided: got sections \(2, 4, 2\), expected the first of 3 to be the longest",
     ),
-    "spatial first": (lambda: Pairs.spatial_first((3, 2, 4)), r"expected as many for height as for width"),
+    "spatial first": (
+        lambda: Pairs.spatial_first((3, 2, 4)),
+        r"expected as many for height as for width",
+    ),
     "linear": (lambda: Linear(0.0), r"Linear.factor: got 0.0, expected a finite number above 0"),
-    "llama3": (lambda: Llama3(8.0, 4.0, 1.0, 8192), r"low_freq_factor=4.0 and high_freq_factor=1.0"),
-    "yarn": (lambda: Yarn(4.0, 4096, beta_fast=1.0, beta_slow=32.0), r"beta_fast=1.0 below beta_slow=32.0"),
-    "yarn theta": (lambda: spec(theta=1.0, rule=Yarn(4.0, 4096)), r"Yarn: got theta=1.0, expected another"),
+    "llama3": (
+        lambda: Llama3(8.0, 4.0, 1.0, 8192),
+        r"low_freq_factor=4.0 and high_freq_factor=1.0",
+    ),
+    "yarn": (
+        lambda: Yarn(4.0, 4096, beta_fast=1.0, beta_slow=32.0),
+        r"beta_fast=1.0 below beta_slow=32.0",
+    ),
+    "yarn theta": (
+        lambda: spec(theta=1.0, rule=Yarn(4.0, 4096)),
+        r"Yarn: got theta=1.0, expected another",
+    ),
     "no axes": (lambda: Pairs.axial(8, 0), r"got rotary_dim=8 for 0 axes"),
     "yarn length": (lambda: Yarn(4.0, 0), r"Yarn.original_max_position_embeddings: got 0"),
-    "longrope": (lambda: LongRope((1.0, -1.0), (1.0, 1.0), 4096, 4.0), r"LongRope.short_factor: got -1.0"),
-    "longrope length": (lambda: LongRope((1.0,), (1.0,), 1, 4.0), r"got less than 2, expected a context length"),
+    "longrope": (
+        lambda: LongRope((1.0, -1.0), (1.0, 1.0), 4096, 4.0),
+        r"LongRope.short_factor: got -1.0",
+    ),
+    "longrope length": (
+        lambda: LongRope((1.0,), (1.0,), 1, 4.0),
+        r"got less than 2, expected a context length",
+    ),
     "longrope rungs": (
         lambda: spec(rule=LongRope((1.0,), (1.0,), 4096, 4.0)),
         r"LongRope: got 1 short and 1 long factors, expected one for each of the 4 rungs",
@@ -66,9 +87,18 @@ BAD = {
     "explicit rungs": (lambda: spec(rule=Explicit((1.0,))), r"Explicit: got 1 inverse frequencies"),
     "explicit": (lambda: Explicit((float("nan"),)), r"got a number that is not finite"),
     "proportional": (lambda: Proportional(8, 0.0), r"Proportional.factor: got 0.0"),
-    "fewer than no rungs": (lambda: Proportional(-8), r"Proportional.rotated: got -8, expected a number of rungs, 0 or more"),
-    "dynamic": (lambda: spec(pairs=Pairs.single(2), rule=DynamicNTK(2.0, 64)), r"ladder_dim of 2 or less"),
-    "angles": (lambda: Arithmetic(angles="float64"), r"Arithmetic.angles: got 'float64', expected one of 'exact', 'float32'"),
+    "fewer than no rungs": (
+        lambda: Proportional(-8),
+        r"Proportional.rotated: got -8, expected a number of rungs, 0 or more",
+    ),
+    "dynamic": (
+        lambda: spec(pairs=Pairs.single(2), rule=DynamicNTK(2.0, 64)),
+        r"ladder_dim of 2 or less",
+    ),
+    "angles": (
+        lambda: Arithmetic(angles="float64"),
+        r"Arithmetic.angles: got 'float64', expected one of 'exact', 'float32'",
+    ),
     "rotate_in": (lambda: Arithmetic(rotate_in="x"), r"Arithmetic.rotate_in: got 'x'"),
 }
 
@@ -84,7 +114,10 @@ WRONG_KIND = {
         lambda: spec(rule={"rope_type": "linear"}),
         r"rule={'rope_type': 'linear'}, expected .* a rule such as Linear\(4.0\)",
     ),
-    "head_dim": (lambda: spec(head_dim=8.5), r"got head_dim=8.5 and rule=None, expected a whole number"),
+    "head_dim": (
+        lambda: spec(head_dim=8.5),
+        r"got head_dim=8.5 and rule=None, expected a whole number",
+    ),
     "pairs": (lambda: Pairs([0], [0], 2), r"got axis=\[0\] and rung=\[0\], expected tuples"),
 }
 

@@ -21,22 +21,42 @@ SIZES = {
 }
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 LLAMA3 |= {"original_max_position_embeddings": 64, "rope_theta": 10000.0}
-MLA = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "head_dim": 8, "v_head_dim": 16}
+MLA = {
+    "q_lora_rank": 16,
+    "kv_lora_rank": 16,
+    "qk_nope_head_dim": 16,
+    "qk_rope_head_dim": 8,
+    "head_dim": 8,
+    "v_head_dim": 16,
+}
 KINDS = ["sliding_attention", "full_attention"]
 MROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 2, 2]}}
 EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1}
-GPTJ = {"n_embd": 64, "n_head": 4, "n_layer": 2, "rotary_dim": 8, "vocab_size": 64, "pad_token_id": 0}
+GPTJ = {
+    "n_embd": 64,
+    "n_head": 4,
+    "n_layer": 2,
+    "rotary_dim": 8,
+    "vocab_size": 64,
+    "pad_token_id": 0,
+}
 MODELS = {
     "llama, llama3": ("llama", SIZES | {"rope_parameters": LLAMA3, "max_position_embeddings": 512}),
     "cohere, neighbours in the table": ("cohere", SIZES),
     "glm, neighbours in x alone": ("glm", SIZES | {"partial_rotary_factor": 0.5}),
-    "deepseek_v3, de-interleave": ("deepseek_v3", SIZES | MLA | {"first_k_dense_replace": 2, "num_key_value_heads": 4}),
+    "deepseek_v3, de-interleave": (
+        "deepseek_v3",
+        SIZES | MLA | {"first_k_dense_replace": 2, "num_key_value_heads": 4},
+    ),
     "gemma3_text, two kinds of layers": ("gemma3_text", SIZES | {"layer_types": KINDS}),
     "gemma3_text, one of its kinds alone": ("gemma3_text", SIZES),
     "olmo3, one of its kinds alone": ("olmo3", SIZES | {"num_hidden_layers": 3}),
     "olmo3, two kinds of layers": ("olmo3", SIZES | {"num_hidden_layers": 4}),
     "smollm3, layers without": ("smollm3", SIZES | {"num_hidden_layers": 4}),
-    "gpt_neox, a quarter": ("gpt_neox", {k: v for k, v in SIZES.items() if k not in ("head_dim", "num_key_value_heads")}),
+    "gpt_neox, a quarter": (
+        "gpt_neox",
+        {k: v for k, v in SIZES.items() if k not in ("head_dim", "num_key_value_heads")},
+    ),
     "gpt_oss, a column for each pair": ("gpt_oss", SIZES | EXPERTS),
     "gptj, sine first": ("gptj", GPTJ),
     "qwen2_vl_text, M-RoPE": ("qwen2_vl_text", SIZES | MROPE),
@@ -57,7 +77,9 @@ def outputs(model, count=48):
     """What it makes of some tokens; with M-RoPE each axis has positions of its own, as around an image."""
     tokens, options = torch.arange(count)[None] % 64, {}
     if "mrope_section" in (getattr(model.config, "rope_parameters", None) or {}):
-        options["position_ids"] = torch.stack([torch.arange(count), torch.arange(count) // 7, torch.arange(count) % 7])[:, None]
+        options["position_ids"] = torch.stack(
+            [torch.arange(count), torch.arange(count) // 7, torch.arange(count) % 7]
+        )[:, None]
     with torch.inference_mode():
         found = model(tokens, **options)
     return found.logits if "logits" in found else found.last_hidden_state
@@ -68,7 +90,9 @@ def swapped(model):
 
 
 DTYPES = [(name, dtype) for name in MODELS for dtype in (torch.float32, torch.bfloat16)]
-DTYPES.remove(("gptj, sine first", torch.bfloat16))  # built in bfloat16 its frequencies are bfloat16, which is a fault
+DTYPES.remove(
+    ("gptj, sine first", torch.bfloat16)
+)  # built in bfloat16 its frequencies are bfloat16, which is a fault
 
 
 @pytest.mark.parametrize("name, dtype", DTYPES)
@@ -85,7 +109,14 @@ def test_outputs_stay_to_the_bit_and_come_back(name, dtype):
 
 def test_a_vision_tower_is_taken_too():
     """Qwen2-VL with both its towers: two rotary modules, and the tables of the second by row and column."""
-    vision = {"embed_dim": 32, "hidden_size": 64, "num_heads": 2, "depth": 1, "patch_size": 2, "spatial_merge_size": 1}
+    vision = {
+        "embed_dim": 32,
+        "hidden_size": 64,
+        "num_heads": 2,
+        "depth": 1,
+        "patch_size": 2,
+        "spatial_merge_size": 1,
+    }
     config = AutoConfig.for_model("qwen2_vl", text_config=SIZES | MROPE, vision_config=vision)
     model = AutoModel.from_config(config).eval()
     grid = torch.tensor([[1, 4, 6]])
@@ -107,9 +138,13 @@ def test_exact_tables_are_within_the_bound_of_float32_angles():
     ours = model.model.rotary_emb(x, positions)
     spec = spec_from_config(model.config)
     error = inv_freq - inverse_frequencies(spec).inv_freq
-    bound = bounds.float32_table(positions[0, :, None].numpy(), inv_freq, error, 1.0) + bounds.exact_table(1.0)
+    bound = bounds.float32_table(
+        positions[0, :, None].numpy(), inv_freq, error, 1.0
+    ) + bounds.exact_table(1.0)
     for a, b in zip(ours, theirs, strict=True):
-        assert (np.abs((a - b)[0].double().numpy()) <= np.tile(bound, 2)).all() and not torch.equal(a, b)
+        assert (np.abs((a - b)[0].double().numpy()) <= np.tile(bound, 2)).all() and not torch.equal(
+            a, b
+        )
 
 
 NOT_TAKEN = {
@@ -125,10 +160,19 @@ NOT_TAKEN = {
     ),
     "wav2vec2-conformer, no positions": (
         "wav2vec2-conformer",
-        {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1, "position_embeddings_type": "rotary"},
+        {
+            "hidden_size": 32,
+            "num_attention_heads": 2,
+            "num_hidden_layers": 1,
+            "position_embeddings_type": "rotary",
+        },
         "Wav2Vec2ConformerRotaryPositionalEmbedding: .* takes 2 positional arguments but 3 were given. Expected one that",
     ),
-    "gpt2, none": ("gpt2", {"n_embd": 32, "n_head": 2, "n_layer": 1}, "GPT2Model, expected a model with modules named"),
+    "gpt2, none": (
+        "gpt2",
+        {"n_embd": 32, "n_head": 2, "n_layer": 1},
+        "GPT2Model, expected a model with modules named",
+    ),
 }
 
 
@@ -145,7 +189,9 @@ def _faster(model):
     model.model.rotary_emb.inv_freq *= 1.5
 
 
-@pytest.mark.parametrize("fault", [_faster, lambda model: model.model.rotary_emb.bfloat16()], ids=["faster", "bfloat16"])
+@pytest.mark.parametrize(
+    "fault", [_faster, lambda model: model.model.rotary_emb.bfloat16()], ids=["faster", "bfloat16"]
+)
 def test_a_fault_in_the_frequencies_is_taken_away(fault):
     """Planted, swapped: the outputs are again those of the model without it."""
     torch.manual_seed(0)

@@ -26,7 +26,10 @@ SOURCES = {
 
 def scores(spec, x, q_weight, k_weight, heads, bias=None):
     """`(B, S, S)` of each head: rotated q times rotated k."""
-    q, k = (jnp.asarray(x @ weight.T + (0 if bias is None else bias[i])) for i, weight in enumerate((q_weight, k_weight)))
+    q, k = (
+        jnp.asarray(x @ weight.T + (0 if bias is None else bias[i]))
+        for i, weight in enumerate((q_weight, k_weight))
+    )
     positions = jnp.arange(x.shape[1])[None]
     if spec.pairs.axes > 1:
         positions = jnp.stack([positions * (axis + 1) for axis in range(spec.pairs.axes)], axis=-1)
@@ -53,10 +56,16 @@ def test_converted_weights_give_the_same_scores(spec, to, rng):
 
 @pytest.mark.parametrize("spec, to", SOURCES.values(), ids=SOURCES)
 def test_back_again_is_the_identity(spec, to, rng):
-    for axis, shape in ((0, (3 * spec.head_dim, 5)), (-1, (5, 3 * spec.head_dim)), (0, (spec.head_dim,))):
+    for axis, shape in (
+        (0, (3 * spec.head_dim, 5)),
+        (-1, (5, 3 * spec.head_dim)),
+        (0, (spec.head_dim,)),
+    ):
         weight = rng.standard_normal(shape)
         there = convert_projection(weight, spec, to, axis=axis)
-        assert np.array_equal(convert_projection(there, replace(spec, read=to), spec.read, axis=axis), weight)
+        assert np.array_equal(
+            convert_projection(there, replace(spec, read=to), spec.read, axis=axis), weight
+        )
     assert sorted(channel_order(spec, to)) == list(range(spec.head_dim))
 
 
@@ -64,9 +73,13 @@ def test_weights_stay_arrays_of_their_framework(rng):
     """A parameter of torch in bfloat16 that requires grad, and an array of JAX: the entries of the NumPy ones."""
     weight = rng.integers(-100, 100, (5, 2 * HALF.head_dim)).astype(np.float32)  # exact in bfloat16
     expected = convert_projection(weight, HALF, "interleaved", axis=-1)
-    of_torch = convert_projection(torch.nn.Parameter(torch.tensor(weight).bfloat16()), HALF, "interleaved", axis=1)
+    of_torch = convert_projection(
+        torch.nn.Parameter(torch.tensor(weight).bfloat16()), HALF, "interleaved", axis=1
+    )
     of_jax = convert_projection(jnp.asarray(weight, jnp.bfloat16), HALF, "interleaved", axis=1)
-    assert of_torch.dtype == torch.bfloat16 and np.array_equal(of_torch.detach().float().numpy(), expected)
+    assert of_torch.dtype == torch.bfloat16 and np.array_equal(
+        of_torch.detach().float().numpy(), expected
+    )
     assert of_jax.dtype == jnp.bfloat16 and np.array_equal(of_jax.astype(jnp.float32), expected)
 
 
@@ -93,14 +106,22 @@ def test_fused_weights_are_the_parts(grouped, rng):
 
 def test_bad_input():
     with pytest.raises(
-        ValueError, match=re.escape("got 100 channels at axis 0 of (100, 3), expected a multiple of head_dim=64")
+        ValueError,
+        match=re.escape(
+            "got 100 channels at axis 0 of (100, 3), expected a multiple of head_dim=64"
+        ),
     ):
         convert_projection(np.ones((100, 3)), HALF, "interleaved")
     with pytest.raises(
-        ValueError, match=re.escape("got 128 channels at axis 0 of (128, 3), expected (4 + 2 * 2) * head_dim=64")
+        ValueError,
+        match=re.escape(
+            "got 128 channels at axis 0 of (128, 3), expected (4 + 2 * 2) * head_dim=64"
+        ),
     ):
         convert_fused_projection(np.ones((128, 3)), HALF, "interleaved", heads=4, kv_heads=2)
     with pytest.raises(ValueError, match="to: got 'halves', expected one of 'half', 'interleaved'"):
         channel_order(HALF, "halves")
     with pytest.raises(ValueError, match="expected one block of equal length for each axis"):
-        channel_order(RopeSpec(head_dim=64, theta=1e4, pairs=Pairs.sections((8, 12, 12))), "half_per_axis")
+        channel_order(
+            RopeSpec(head_dim=64, theta=1e4, pairs=Pairs.sections((8, 12, 12))), "half_per_axis"
+        )

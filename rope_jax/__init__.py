@@ -8,5 +8,9 @@ from .cache import (
     init_cache as init_cache,
     lookup as lookup,
 )
-from .functional import apply_rotary_pos_emb as apply_rotary_pos_emb, cos_sin as cos_sin, rotate as rotate
+from .functional import (
+    apply_rotary_pos_emb as apply_rotary_pos_emb,
+    cos_sin as cos_sin,
+    rotate as rotate,
+)
 from .rerotation import rerotate as rerotate, unrotate as unrotate

@@ -40,7 +40,9 @@ def _jvp(primals, tangents, *, start, read, write, rotate_in):
         terms.append(rotated(dx, cos, sin))
     if not (isinstance(dcos, ad.Zero) and isinstance(dsin, ad.Zero)):
         tangents = ad.instantiate_zeros(dcos), ad.instantiate_zeros(dsin)
-        terms.append(_jvp_of_tables(x, *tangents, start=start, read=read, write=write, rotate_in=rotate_in))
+        terms.append(
+            _jvp_of_tables(x, *tangents, start=start, read=read, write=write, rotate_in=rotate_in)
+        )
     return rotated(x, cos, sin), sum(terms[1:], terms[0])
 
 
@@ -55,13 +57,20 @@ def _jvp_of_tables(x, dcos, dsin, *, start, read, write, rotate_in):
 
 def _transpose(ct, x, cos, sin, *, start, read, write, rotate_in):
     """Rotation by the negative angle, from the written layout back to the one that was read."""
-    return rotate_p.bind(ct, cos, -sin, start=start, read=write, write=read, rotate_in=rotate_in), None, None
+    return (
+        rotate_p.bind(ct, cos, -sin, start=start, read=write, write=read, rotate_in=rotate_in),
+        None,
+        None,
+    )
 
 
 def _batch(operands, axes, **params):
     """The mapped axis in front; cos and sin broadcast over it where they have none, x is repeated."""
     size = next(x.shape[axis] for x, axis in zip(operands, axes, strict=True) if axis is not None)
-    front = [x[None] if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in zip(operands, axes, strict=True)]
+    front = [
+        x[None] if axis is None else jnp.moveaxis(x, axis, 0)
+        for x, axis in zip(operands, axes, strict=True)
+    ]
     x = jnp.broadcast_to(front[0], (size, *front[0].shape[1:]))
     return rotate_p.bind(x, *front[1:], **params), 0
 
@@ -71,4 +80,6 @@ ad.primitive_jvps[rotate_p] = _jvp
 ad.primitive_transposes[rotate_p] = _transpose
 batching.primitive_batchers[rotate_p] = _batch
 mlir.register_lowering(rotate_p, mlir.lower_fun(rotate_pairs, multiple_results=False))
-mlir.register_lowering(rotate_p, mlir.lower_fun(xla_cpu.rotate_pairs, multiple_results=False), platform="cpu")
+mlir.register_lowering(
+    rotate_p, mlir.lower_fun(xla_cpu.rotate_pairs, multiple_results=False), platform="cpu"
+)

@@ -31,8 +31,12 @@ class RopeCache:
 
     spec: RopeSpec = field(metadata={"static": True})
     strategy: Strategy = field(metadata={"static": True})
-    capacity: int = field(metadata={"static": True})  # positions from 0 up to here are served; 0 for table_free: all are
-    tables: tuple[Array, ...] = ()  # cos, sin (L, P); for split_table those of ROW * h without factor, then those below ROW
+    capacity: int = field(
+        metadata={"static": True}
+    )  # positions from 0 up to here are served; 0 for table_free: all are
+    tables: tuple[
+        Array, ...
+    ] = ()  # cos, sin (L, P); for split_table those of ROW * h without factor, then those below ROW
 
 
 def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: int = 0) -> RopeCache:
@@ -55,7 +59,9 @@ def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: int = 
         (16, (1, 9, 2))
     """
     capacity = first_capacity(spec, strategy, length)
-    return RopeCache(spec, strategy, capacity, tuple(map(_on_device, _on_host(spec, strategy, 0, capacity))))
+    return RopeCache(
+        spec, strategy, capacity, tuple(map(_on_device, _on_host(spec, strategy, 0, capacity)))
+    )
 
 
 def grow_cache(cache: RopeCache, length: int) -> RopeCache:
@@ -67,13 +73,23 @@ def grow_cache(cache: RopeCache, length: int) -> RopeCache:
     capacity = grown_capacity(cache.strategy, cache.capacity, length)
     if capacity == cache.capacity:
         return cache
-    numpy = jnp if isinstance(cache.tables[0], Tracer) else np  # on the host nothing has to be compiled
+    numpy = (
+        jnp if isinstance(cache.tables[0], Tracer) else np
+    )  # on the host nothing has to be compiled
     more = _on_host(cache.spec, cache.strategy, cache.capacity, capacity)
-    tables = tuple(_on_device(numpy.concatenate(rows)) for rows in zip(cache.tables, more, strict=True))
+    tables = tuple(
+        _on_device(numpy.concatenate(rows)) for rows in zip(cache.tables, more, strict=True)
+    )
     return replace(cache, capacity=capacity, tables=tables)
 
 
-def lookup(cache: RopeCache, positions: Positions, *, seq_len: Length = None, out_of_range: OutOfRange = "nan") -> Table:
+def lookup(
+    cache: RopeCache,
+    positions: Positions,
+    *,
+    seq_len: Length = None,
+    out_of_range: OutOfRange = "nan",
+) -> Table:
     """cos and sin at the positions, `(..., S, P)` float32, with the same arguments for every strategy.
 
     Args:
@@ -104,8 +120,13 @@ def _lookup(cache: RopeCache, positions: Array, out_of_range: OutOfRange) -> Tab
     inside = jnp.clip(per_pair, 0, cache.capacity - 1)
     is_inside = inside == per_pair
     if out_of_range == "raise":
-        checkify.check(jnp.all(is_inside), f"lookup: a position is outside the {cache.capacity} rows of the table")
-    cos, sin = (_split_rows if cache.strategy == "split_table" else _rows)(cache.tables, inside, pairs.axes)
+        checkify.check(
+            jnp.all(is_inside),
+            f"lookup: a position is outside the {cache.capacity} rows of the table",
+        )
+    cos, sin = (_split_rows if cache.strategy == "split_table" else _rows)(
+        cache.tables, inside, pairs.axes
+    )
     if out_of_range == "clamp":
         return cos, sin
     is_inside = is_inside[..., None] if pairs.axes == 1 else is_inside
@@ -113,7 +134,12 @@ def _lookup(cache: RopeCache, positions: Array, out_of_range: OutOfRange) -> Tab
 
 
 def cached_cos_sin(
-    cache: RopeCache, positions: Positions, length: int, *, seq_len: Length = None, out_of_range: OutOfRange = "nan"
+    cache: RopeCache,
+    positions: Positions,
+    length: int,
+    *,
+    seq_len: Length = None,
+    out_of_range: OutOfRange = "nan",
 ) -> tuple[Table, RopeCache]:
     """`grow_cache` and `lookup` in one call: `((cos, sin), cache)`; `length` is what the positions stay below."""
     cache = grow_cache(cache, length)
@@ -125,13 +151,17 @@ def _on_host(spec: RopeSpec, strategy: Strategy, start: int, stop: int) -> tuple
     if strategy == "table_free":
         return ()
     if strategy == "split_table":
-        return *table_rows(spec, range(0, stop, ROW), with_factor=False), *table_rows(spec, range(ROW))
+        return *table_rows(spec, range(0, stop, ROW), with_factor=False), *table_rows(
+            spec, range(ROW)
+        )
     return table_rows(spec, range(start, stop))
 
 
 def _on_device(rows: np.ndarray | Array) -> Array:
     """The rows on the device; replicated where a mesh has explicit axes, which want every array to say how it is sharded."""
-    return jax.device_put(rows, PartitionSpec() if jax.sharding.get_abstract_mesh().explicit_axes else None)
+    return jax.device_put(
+        rows, PartitionSpec() if jax.sharding.get_abstract_mesh().explicit_axes else None
+    )
 
 
 def _rows(tables: tuple[Array, ...], index: Array, axes: int) -> Table:
@@ -139,7 +169,10 @@ def _rows(tables: tuple[Array, ...], index: Array, axes: int) -> Table:
     column = () if axes == 1 else (jnp.arange(tables[0].shape[-1]),)
     sharding = jax.typeof(index).sharding
     out = None if sharding.mesh.empty else PartitionSpec(*sharding.spec, *[None] * (axes == 1))
-    cos, sin = (table.at[(index, *column)].get(mode="promise_in_bounds", out_sharding=out) for table in tables)
+    cos, sin = (
+        table.at[(index, *column)].get(mode="promise_in_bounds", out_sharding=out)
+        for table in tables
+    )
     return cos, sin
 
 

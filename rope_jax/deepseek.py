@@ -65,7 +65,10 @@ def forward(
         seq_len = x.shape[-2] if position_ids is None else _length(position_ids)
     if seq_len > state.max_seq_len_cached:
         state = _tables(state.inv_freq, seq_len, x.dtype)
-    return (state.cos_cached[:seq_len].astype(x.dtype), state.sin_cached[:seq_len].astype(x.dtype)), state
+    return (
+        state.cos_cached[:seq_len].astype(x.dtype),
+        state.sin_cached[:seq_len].astype(x.dtype),
+    ), state
 
 
 def _tables(inv_freq: Array, seq_len: int, dtype: jnp.dtype) -> DeepseekState:

@@ -8,7 +8,13 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, inverse_frequencies
-from rope_spec.checks import check_full_width, check_int32, check_length, check_positions, check_rotation
+from rope_spec.checks import (
+    check_full_width,
+    check_int32,
+    check_length,
+    check_positions,
+    check_rotation,
+)
 
 from .autodiff import bind
 from .phase import inv_freq_at, limbs, limbs_at, phase_cos_sin, phase_of
@@ -22,7 +28,9 @@ Heads = Float[Array, "*batch_heads_seq head_dim"]
 Length = int | Integer[Array, "*batch"] | None
 
 
-def cos_sin(spec: RopeSpec, positions: Positions, *, seq_len: Length = None, arithmetic: Arithmetic = EXACT) -> Table:
+def cos_sin(
+    spec: RopeSpec, positions: Positions, *, seq_len: Length = None, arithmetic: Arithmetic = EXACT
+) -> Table:
     """`attention_factor * (cos, sin)(position[axis_j] * inv_freq_j)` for each pair j.
 
     Args:
@@ -48,7 +56,9 @@ def cos_sin(spec: RopeSpec, positions: Positions, *, seq_len: Length = None, ari
     """
     check(spec, positions)
     with jax.numpy_rank_promotion("allow"):  # whatever the caller's own code is held to
-        if spec.depends_on_length and not (seq_len is None or isinstance(seq_len, (int, np.integer))):
+        if spec.depends_on_length and not (
+            seq_len is None or isinstance(seq_len, (int, np.integer))
+        ):
             length = jnp.asarray(seq_len)
             check_length(length.dtype.name, jnp.issubdtype(length.dtype, jnp.integer))
             length = length.astype(jnp.int32) if length.dtype.itemsize < 4 else length
@@ -61,7 +71,11 @@ def check(spec: RopeSpec, positions: Positions) -> None:
     """What `rope_spec.checks.check_positions` asks of an array."""
     dtype = jnp.result_type(positions)
     check_positions(spec, np.shape(positions), dtype.name, jnp.issubdtype(dtype, jnp.integer))
-    if isinstance(positions, np.ndarray) and positions.size and dtype.itemsize < positions.dtype.itemsize:
+    if (
+        isinstance(positions, np.ndarray)
+        and positions.size
+        and dtype.itemsize < positions.dtype.itemsize
+    ):
         check_int32(int(positions.min()), int(positions.max()))
 
 
@@ -89,7 +103,13 @@ def _float32_cos_sin(spec: RopeSpec, positions: Array, inv_freq: Array | np.ndar
 
 
 def rotate(
-    x: Heads, cos: Half, sin: Half, spec: RopeSpec, *, heads_axis: int | None = -2, arithmetic: Arithmetic = EXACT
+    x: Heads,
+    cos: Half,
+    sin: Half,
+    spec: RopeSpec,
+    *,
+    heads_axis: int | None = -2,
+    arithmetic: Arithmetic = EXACT,
 ) -> Heads:
     """Rotate each pair of channels: `y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin`.
 
@@ -116,7 +136,15 @@ def rotate(
         >>> tuple(y.shape), str(y.dtype)
         ((1, 3, 2, 4), 'bfloat16')
     """
-    check_rotation(spec, x.shape, x.dtype.name, jnp.issubdtype(x.dtype, jnp.floating), cos.shape, sin.shape, heads_axis)
+    check_rotation(
+        spec,
+        x.shape,
+        x.dtype.name,
+        jnp.issubdtype(x.dtype, jnp.floating),
+        cos.shape,
+        sin.shape,
+        heads_axis,
+    )
     return _rotate(x, cos, sin, spec, heads_axis, arithmetic.rotate_in)
 
 
@@ -126,12 +154,21 @@ def _rotate(x, cos, sin, spec, heads_axis, rotate_in):
     cos, sin = jnp.expand_dims(cos, missing), jnp.expand_dims(sin, missing)
     if heads_axis is not None:
         cos, sin = jnp.expand_dims(cos, heads_axis), jnp.expand_dims(sin, heads_axis)
-    layout = {"start": spec.start, "read": spec.blocks(spec.read), "write": spec.blocks(spec.write or spec.read)}
+    layout = {
+        "start": spec.start,
+        "read": spec.blocks(spec.read),
+        "write": spec.blocks(spec.write or spec.read),
+    }
     return bind(x, cos, sin if spec.sign == 1 else -sin, rotate_in=rotate_in, **layout)
 
 
 def apply_rotary_pos_emb(
-    q: Heads, k: Heads, cos: Full, sin: Full, position_ids: Positions | None = None, unsqueeze_dim: int = 1
+    q: Heads,
+    k: Heads,
+    cos: Full,
+    sin: Full,
+    position_ids: Positions | None = None,
+    unsqueeze_dim: int = 1,
 ) -> tuple[Heads, Heads]:
     """The function of the lesson and of transformers, on full-width tables: `q * cos + rotate_half(q) * sin`.
 
@@ -147,8 +184,12 @@ def apply_rotary_pos_emb(
         The rotated q and k, in the dtype that the operands promote to.
     """
     if position_ids is not None:
-        cos, sin = (table.at[position_ids].get(mode="fill", fill_value=jnp.nan) for table in (cos, sin))
-    cos, sin = (jnp.expand_dims(t[None] if t.ndim + 1 < q.ndim else t, unsqueeze_dim) for t in (cos, sin))
+        cos, sin = (
+            table.at[position_ids].get(mode="fill", fill_value=jnp.nan) for table in (cos, sin)
+        )
+    cos, sin = (
+        jnp.expand_dims(t[None] if t.ndim + 1 < q.ndim else t, unsqueeze_dim) for t in (cos, sin)
+    )
     return _rotate_halves(q, cos, sin), _rotate_halves(k, cos, sin)
 
 
@@ -157,6 +198,16 @@ def _rotate_halves(x: Array, cos: Array, sin: Array) -> Array:
     check_full_width(x.shape, cos.shape)
     pairs, missing = x.shape[-1] // 2, tuple(range(x.ndim - cos.ndim))
     cos, sin = jnp.expand_dims(cos, missing), jnp.expand_dims(sin, missing)
-    with jax.numpy_dtype_promotion("standard"):  # this function promotes, as the lesson's does, whatever the user's setting
+    with jax.numpy_dtype_promotion(
+        "standard"
+    ):  # this function promotes, as the lesson's does, whatever the user's setting
         dtype = jnp.promote_types(x.dtype, cos.dtype)
-    return bind(x.astype(dtype), cos[..., :pairs], sin[..., :pairs], start=0, read=1, write=1, rotate_in="input")
+    return bind(
+        x.astype(dtype),
+        cos[..., :pairs],
+        sin[..., :pairs],
+        start=0,
+        read=1,
+        write=1,
+        rotate_in="input",
+    )

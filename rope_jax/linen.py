@@ -53,10 +53,14 @@ class RotaryEmbedding(linen.Module):
         check_options(self.strategy, self.arithmetic, self.out_of_range)
         if self.strategy == "table_free":
             return cos_sin(self.spec, positions, seq_len=seq_len, arithmetic=self.arithmetic)
-        cache = self.variable("rope", "table", init_cache, self.spec, self.strategy, self.length).value
+        cache = self.variable(
+            "rope", "table", init_cache, self.spec, self.strategy, self.length
+        ).value
         return lookup(cache, positions, out_of_range=self.out_of_range)
 
     def __call__(self, x: Heads, positions: Positions, *, seq_len: Length = None) -> Heads:
         """x rotated by its positions, in its shape and dtype."""
         cos, sin = self.cos_sin(positions, seq_len=seq_len)
-        return rotate(x, cos, sin, self.spec, heads_axis=self.heads_axis, arithmetic=self.arithmetic)
+        return rotate(
+            x, cos, sin, self.spec, heads_axis=self.heads_axis, arithmetic=self.arithmetic
+        )

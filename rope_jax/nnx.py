@@ -72,7 +72,9 @@ class RotaryEmbedding(nnx.Module):
     def __call__(self, x: Heads, positions: Positions, *, seq_len: Length = None) -> Heads:
         """x rotated by its positions, in its shape and dtype."""
         cos, sin = self.cos_sin(positions, seq_len=seq_len)
-        return rotate(x, cos, sin, self.spec, heads_axis=self.heads_axis, arithmetic=self.arithmetic)
+        return rotate(
+            x, cos, sin, self.spec, heads_axis=self.heads_axis, arithmetic=self.arithmetic
+        )
 
     def grow(self, length: int) -> None:
         """Make the table serve `length` positions; without a table there is nothing to do."""
@@ -91,9 +93,13 @@ class RotaryAttention(nnx.Module):
         attention_fn: what attends after the rotation.
     """
 
-    def __init__(self, rope: RotaryEmbedding, attention_fn: Callable[..., Array] = nnx.dot_product_attention):
+    def __init__(
+        self, rope: RotaryEmbedding, attention_fn: Callable[..., Array] = nnx.dot_product_attention
+    ):
         if rope.spec.depends_on_length:
-            raise ValueError("RotaryAttention: got frequencies that change with the length, expected others. Rotate before it.")
+            raise ValueError(
+                "RotaryAttention: got frequencies that change with the length, expected others. Rotate before it."
+            )
         self.rope, self.attention_fn = rope, attention_fn
         self.positions = RopePositions(None)
 
@@ -121,7 +127,9 @@ class RotaryAttention(nnx.Module):
         return self.attention_fn(query, key, value, mask=mask, **options)
 
 
-def _row_of_query(table: Float[Array, "#batch keys pairs"], mask: Array | None) -> Float[Array, "batch 1 pairs"]:
+def _row_of_query(
+    table: Float[Array, "#batch keys pairs"], mask: Array | None
+) -> Float[Array, "batch 1 pairs"]:
     """The row of the last key that each query may see."""
     if mask is None or mask.shape[-2] != 1:
         raise ValueError(
@@ -130,4 +138,6 @@ def _row_of_query(table: Float[Array, "#batch keys pairs"], mask: Array | None) 
         )
     keys = mask.shape[-1]
     last = keys - 1 - jnp.argmax(mask[:, 0, :, ::-1], axis=-1)
-    return jnp.take_along_axis(jnp.broadcast_to(table, (mask.shape[0], *table.shape[1:])), last[..., None], axis=1)
+    return jnp.take_along_axis(
+        jnp.broadcast_to(table, (mask.shape[0], *table.shape[1:])), last[..., None], axis=1
+    )

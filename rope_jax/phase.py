@@ -64,7 +64,10 @@ def phase_cos_sin(
     either in both would be computed four times for two results; choosing the coefficients takes two.
     """
     multiplier, scale = fixed_point(attention_factor)
-    cos, sin = (_cos(turned, multiplier).astype(jnp.float32) * np.float32(scale) for turned in (phase, phase - 2**30))
+    cos, sin = (
+        _cos(turned, multiplier).astype(jnp.float32) * np.float32(scale)
+        for turned in (phase, phase - 2**30)
+    )
     return cos, sin
 
 
@@ -95,17 +98,25 @@ def _scaled(value: UInt32[Array, "..."], multiplier: int) -> UInt32[Array, "..."
 
 def limbs_at(spec: RopeSpec, seq_len: Integer[Array, "*batch"]) -> tuple[Array, Array]:
     """The turns of LongRoPE at each length, as the limbs that `phase_of` takes: `(*batch, 1, P)`."""
-    return _chosen(spec, seq_len, lambda f: limbs(f.turns)[0]), _chosen(spec, seq_len, lambda f: limbs(f.turns)[1])
+    return _chosen(spec, seq_len, lambda f: limbs(f.turns)[0]), _chosen(
+        spec, seq_len, lambda f: limbs(f.turns)[1]
+    )
 
 
-def inv_freq_at(spec: RopeSpec, seq_len: Integer[Array, "*batch"]) -> Float32[Array, "*batch 1 pairs"]:
+def inv_freq_at(
+    spec: RopeSpec, seq_len: Integer[Array, "*batch"]
+) -> Float32[Array, "*batch 1 pairs"]:
     """float32 inverse frequencies at each length, of either rule."""
     if not isinstance(spec.rule, DynamicNTK):
         return _chosen(spec, seq_len, lambda f: f.inv_freq_float32)
     longest, factor = spec.rule.max_position_embeddings, spec.rule.factor
     dim, rung = spec.pairs.ladder_dim, np.array(spec.pairs.rung, np.float32)
-    stretch = factor * (jnp.maximum(seq_len[..., None, None], longest).astype(jnp.float32) / longest) - (factor - 1)
-    return jnp.asarray(inverse_frequencies(spec).inv_freq_float32) * stretch ** (-2 * rung / (dim - 2))
+    stretch = factor * (
+        jnp.maximum(seq_len[..., None, None], longest).astype(jnp.float32) / longest
+    ) - (factor - 1)
+    return jnp.asarray(inverse_frequencies(spec).inv_freq_float32) * stretch ** (
+        -2 * rung / (dim - 2)
+    )
 
 
 def _chosen(spec: RopeSpec, seq_len: Array, of: Callable[[Frequencies], np.ndarray]) -> Array:

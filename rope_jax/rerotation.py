@@ -53,7 +53,12 @@ def rerotate(
 
 
 def unrotate(
-    x: Heads, positions: Positions, spec: RopeSpec, *, seq_len: int | None = None, heads_axis: int | None = -2
+    x: Heads,
+    positions: Positions,
+    spec: RopeSpec,
+    *,
+    seq_len: int | None = None,
+    heads_axis: int | None = -2,
 ) -> Heads:
     """The inverse of `rotate`: keys as they were before it, in the layout that it read.
 
@@ -76,7 +81,9 @@ def unrotate(
     return rotate(x, *table, back, heads_axis=heads_axis)
 
 
-def _phase(spec: RopeSpec, positions: Positions, seq_len: int | None) -> Int32[Array, "*batch pairs"]:
+def _phase(
+    spec: RopeSpec, positions: Positions, seq_len: int | None
+) -> Int32[Array, "*batch pairs"]:
     check(spec, positions)
     turns = inverse_frequencies(spec, spec.effective_length(seq_len)).turns
     with jax.numpy_rank_promotion("allow"):

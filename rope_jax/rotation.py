@@ -11,7 +11,9 @@ Heads = Float[Array, "*batch head_dim"]
 Half = Float[Array, "*#batch pairs"]  # cos or sin, with as many axes as x
 
 
-def rotate_pairs(x: Heads, cos: Half, sin: Half, *, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
+def rotate_pairs(
+    x: Heads, cos: Half, sin: Half, *, start: int, read: int, write: int, rotate_in: RotateIn
+) -> Heads:
     """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for the pairs from channel `start` on.
 
     The other channels stay. A pair lies across axis -2 of `(..., blocks, 2, m)`, where `read` and

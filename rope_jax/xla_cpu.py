@@ -26,7 +26,9 @@ from .rotation import Half, Heads
 from .rounding import arithmetic_of, bits_of, narrowed, widened
 
 
-def rotate_pairs(x: Heads, cos: Half, sin: Half, *, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
+def rotate_pairs(
+    x: Heads, cos: Half, sin: Half, *, start: int, read: int, write: int, rotate_in: RotateIn
+) -> Heads:
     """`rotation.rotate_pairs`, by index where the rotated width divides the head, or by a shift."""
     if rotate_in == "input":
         cos, sin = cos.astype(x.dtype), sin.astype(x.dtype)

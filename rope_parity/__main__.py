@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from . import INSTALL
 
-EXTRA = {"jax", "jinja2", "matplotlib", "ml_dtypes", "mpmath", "rich", "torch", "transformers", "typer"}
+EXTRA = {
+    "jax",
+    "jinja2",
+    "matplotlib",
+    "ml_dtypes",
+    "mpmath",
+    "rich",
+    "torch",
+    "transformers",
+    "typer",
+}
 
 
 def main() -> None:

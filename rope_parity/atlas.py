@@ -26,32 +26,45 @@ WAYS = ("exact", "float32 angles", "bfloat16 inv_freq", "float16 table")
 
 def error_over_position(case: Case, count: int = 33) -> dict[str, list[float]]:
     """Largest error of cos over all pairs, as a fraction of the attention factor, at positions from 0 to 10 ** 8."""
-    positions = np.unique(np.concatenate([[0, 4096, 131072], np.logspace(0, 8, count).astype(np.int64)]))
+    positions = np.unique(
+        np.concatenate([[0, 4096, 131072], np.logspace(0, 8, count).astype(np.int64)])
+    )
     frequencies = inverse_frequencies(case.spec)
     exact, factor = oracle.cos_sin(case.spec, positions[None])[0][0], frequencies.attention_factor
     inv32 = frequencies.inv_freq_float32
-    angles = lambda inv_freq: np.cos(positions[:, None].astype(np.float32) * inv_freq) * np.float32(factor)
+    angles = lambda inv_freq: (
+        np.cos(positions[:, None].astype(np.float32) * inv_freq) * np.float32(factor)
+    )
     ways = {
         "exact": cos_sin(case.spec, positions[None])[0][0],
         "float32 angles": angles(inv32),
         "bfloat16 inv_freq": angles(inv32.astype(DTYPES["bfloat16"]).astype(np.float32)),
         "float16 table": angles(inv32).astype(np.float16),
     }
-    errors = {name: (np.abs(cos.astype(np.float64) - exact).max(-1) / factor).tolist() for name, cos in ways.items()}
+    errors = {
+        name: (np.abs(cos.astype(np.float64) - exact).max(-1) / factor).tolist()
+        for name, cos in ways.items()
+    }
     return {"position": positions.tolist(), **errors}
 
 
 def inverse_frequency_ulps(head_dim: int, theta: float = 10000.0) -> dict[str, int]:
     """How many ULP the plain ladder `1 / theta ** (2 k / d)` is off in float32, by who computes it."""
-    exact = np.array([theta ** (-2 * k / head_dim) for k in range(head_dim // 2)], np.float64).astype(np.float32)
+    exact = np.array(
+        [theta ** (-2 * k / head_dim) for k in range(head_dim // 2)], np.float64
+    ).astype(np.float32)
     jaxs = lambda: 1.0 / theta ** (jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
     ways = {
         "torch": (1.0 / theta ** (torch.arange(0, head_dim, 2).float() / head_dim)).numpy(),
-        "NumPy": 1 / np.float32(theta) ** (np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)),
+        "NumPy": 1
+        / np.float32(theta) ** (np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)),
         "JAX, eager": np.asarray(jaxs()),
         "JAX, jitted": np.asarray(jax.jit(jaxs)()),
     }
-    return {name: int(np.abs(inv.view(np.int32).astype(np.int64) - exact.view(np.int32)).max()) for name, inv in ways.items()}
+    return {
+        name: int(np.abs(inv.view(np.int32).astype(np.int64) - exact.view(np.int32)).max())
+        for name, inv in ways.items()
+    }
 
 
 def measure(console: Console) -> dict:
@@ -66,32 +79,57 @@ def measure(console: Console) -> dict:
             largest, share = chapter.program()
             source = textwrap.dedent(inspect.getsource(chapter.program))
             entry = {"name": chapter.name, "size": largest, "unit": chapter.unit, "share": share}
-            found["differences"].append(entry | {"program": source, "remedy": " ".join(chapter.remedy.split())})
-    found["inv_freq_ulps"] = {str(dim): inverse_frequency_ulps(dim) for dim in (64, 80, 96, 128, 256)}
+            found["differences"].append(
+                entry | {"program": source, "remedy": " ".join(chapter.remedy.split())}
+            )
+    found["inv_freq_ulps"] = {
+        str(dim): inverse_frequency_ulps(dim) for dim in (64, 80, 96, 128, 256)
+    }
     return found
 
 
 def show(found: dict, console: Console) -> None:
     """Three tables."""
-    errors = Table(title="Largest error of cos at a position, as a fraction of the attention factor", title_justify="left")
+    errors = Table(
+        title="Largest error of cos at a position, as a fraction of the attention factor",
+        title_justify="left",
+    )
     for name in ("model", "position", *WAYS):
         errors.add_column(name, justify="right")
     for model, curve in found["error_over_position"].items():
         for position in (4096, 131072, 10**6, 10**8):
             index = int(np.argmin(np.abs(np.array(curve["position"]) - position)))
-            errors.add_row(model, f"{curve['position'][index]:,}", *(f"{curve[way][index]:.1e}" for way in WAYS))
-    ulps = Table("head_dim", *found["inv_freq_ulps"]["64"], title="ULP by which float32 inv_freq is off", title_justify="left")
+            errors.add_row(
+                model,
+                f"{curve['position'][index]:,}",
+                *(f"{curve[way][index]:.1e}" for way in WAYS),
+            )
+    ulps = Table(
+        "head_dim",
+        *found["inv_freq_ulps"]["64"],
+        title="ULP by which float32 inv_freq is off",
+        title_justify="left",
+    )
     for dim, by_whom in found["inv_freq_ulps"].items():
         ulps.add_row(dim, *map(str, by_whom.values()))
-    causes = Table("cause", "size", "share", "remedy", title="Causes of other bits", title_justify="left")
+    causes = Table(
+        "cause", "size", "share", "remedy", title="Causes of other bits", title_justify="left"
+    )
     for entry in found["differences"]:
-        causes.add_row(entry["name"], f"{entry['size']:.3g} {entry['unit']}", f"{entry['share']:.1%}", entry["remedy"])
+        causes.add_row(
+            entry["name"],
+            f"{entry['size']:.3g} {entry['unit']}",
+            f"{entry['share']:.1%}",
+            entry["remedy"],
+        )
     console.print(errors, ulps, causes)
 
 
 def write_json(path: Path, environment: dict, found: dict) -> None:
     """`{"environment": ..., "error_over_position": ..., "inv_freq_ulps": ..., "differences": [...]}`."""
-    path.write_text(json.dumps({"environment": environment, **found}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps({"environment": environment, **found}, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def plot(folder: Path, found: dict) -> list[Path]:
@@ -103,11 +141,19 @@ def plot(folder: Path, found: dict) -> list[Path]:
 
     folder.mkdir(parents=True, exist_ok=True)
     curves = found["error_over_position"]
-    figure, axes = pyplot.subplots(1, len(curves), figsize=(4 * len(curves), 4), sharey=True, layout="constrained")
+    figure, axes = pyplot.subplots(
+        1, len(curves), figsize=(4 * len(curves), 4), sharey=True, layout="constrained"
+    )
     for axis, (model, curve) in zip(axes, curves.items(), strict=True):
         for index, way in enumerate(WAYS):
             values = np.maximum(curve[way], 1e-10)
-            axis.plot(curve["position"], values, label=way, color=f"C{index}", linestyle=["-", "--", "-.", ":"][index])
+            axis.plot(
+                curve["position"],
+                values,
+                label=way,
+                color=f"C{index}",
+                linestyle=["-", "--", "-.", ":"][index],
+            )
         axis.set(title=model, xlabel="position", xscale="symlog", yscale="log")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("largest error of cos")

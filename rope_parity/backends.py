@@ -23,11 +23,17 @@ class Backend(Protocol):
     name: str
     mode: str
 
-    def cos_sin(self, spec: RopeSpec, positions: np.ndarray, seq_len: int | None, arithmetic: Arithmetic) -> Table: ...
+    def cos_sin(
+        self, spec: RopeSpec, positions: np.ndarray, seq_len: int | None, arithmetic: Arithmetic
+    ) -> Table: ...
 
-    def rotate(self, x: np.ndarray, table: Table, spec: RopeSpec, arithmetic: Arithmetic) -> np.ndarray: ...
+    def rotate(
+        self, x: np.ndarray, table: Table, spec: RopeSpec, arithmetic: Arithmetic
+    ) -> np.ndarray: ...
 
-    def gradient(self, x: np.ndarray, ct: np.ndarray, table: Table, spec: RopeSpec, arithmetic: Arithmetic) -> np.ndarray: ...
+    def gradient(
+        self, x: np.ndarray, ct: np.ndarray, table: Table, spec: RopeSpec, arithmetic: Arithmetic
+    ) -> np.ndarray: ...
 
 
 class Jax:
@@ -40,15 +46,20 @@ class Jax:
 
     def cos_sin(self, spec, positions, seq_len, arithmetic):
         return self._run(
-            lambda p: rope_jax.cos_sin(spec, p, seq_len=seq_len, arithmetic=arithmetic), positions.astype(np.int32)
+            lambda p: rope_jax.cos_sin(spec, p, seq_len=seq_len, arithmetic=arithmetic),
+            positions.astype(np.int32),
         )
 
     def rotate(self, x, table, spec, arithmetic):
-        return self._run(lambda x, c, s: rope_jax.rotate(x, c, s, spec, arithmetic=arithmetic), x, *table)
+        return self._run(
+            lambda x, c, s: rope_jax.rotate(x, c, s, spec, arithmetic=arithmetic), x, *table
+        )
 
     def gradient(self, x, ct, table, spec, arithmetic):
         def pullback(x, ct, cos, sin):
-            return jax.vjp(lambda x: rope_jax.rotate(x, cos, sin, spec, arithmetic=arithmetic), x)[1](ct)[0]
+            return jax.vjp(lambda x: rope_jax.rotate(x, cos, sin, spec, arithmetic=arithmetic), x)[
+                1
+            ](ct)[0]
 
         return self._run(pullback, x, ct, *table)
 
@@ -69,7 +80,9 @@ class Torch:
         self.device = "cuda" if device == "gpu" else device
 
     def cos_sin(self, spec, positions, seq_len, arithmetic):
-        table = rope_torch.cos_sin(spec, self.tensor(positions), seq_len=seq_len, arithmetic=arithmetic)
+        table = rope_torch.cos_sin(
+            spec, self.tensor(positions), seq_len=seq_len, arithmetic=arithmetic
+        )
         return array(table[0]), array(table[1])
 
     def rotate(self, x, table, spec, arithmetic):
@@ -98,10 +111,16 @@ def tensor(values: np.ndarray) -> torch.Tensor:
 def array(values: torch.Tensor) -> np.ndarray:
     """A NumPy array with the bits of a tensor, bfloat16 included."""
     values = values.detach().cpu().contiguous()
-    return values.view(torch.int16).numpy().view(DTYPES["bfloat16"]) if values.dtype == torch.bfloat16 else values.numpy()
+    return (
+        values.view(torch.int16).numpy().view(DTYPES["bfloat16"])
+        if values.dtype == torch.bfloat16
+        else values.numpy()
+    )
 
 
 def devices() -> list[str]:
     """The kinds of device that both frameworks see."""
-    has_gpu = torch.cuda.is_available() and any(device.platform == "gpu" for device in jax.devices())
+    has_gpu = torch.cuda.is_available() and any(
+        device.platform == "gpu" for device in jax.devices()
+    )
     return ["cpu", "gpu"] if has_gpu else ["cpu"]

@@ -18,11 +18,19 @@ from .measure import eps_of
 U = 2.0**-24
 TORCH_POWER = 2 * U  # 1 ULP, which torch's power keeps (SLEEF's powf with its bound of 1.0 ULP)
 ROUNDED_POWER = U  # half an ULP, as `rope_spec.frequencies` rounds it from float64
-ATTENTION_FACTOR = 14 * 2.0**-53  # `0.1 m ln(s) + 1` is 6 roundings, a quotient of two 13, ours is 1
+ATTENTION_FACTOR = (
+    14 * 2.0**-53
+)  # `0.1 m ln(s) + 1` is 6 roundings, a quotient of two 13, ours is 1
 NO_WIDTH = 1e-290  # of a step
 SECOND_ORDER = 1 + 1e-5  # products of the errors above are below 1e-6 of them
 
-EQUAL, ULP, TABLE, ROTATION, ANGLE = "equal bytes", "1 ULP", "exact table", "one rounding", "float32 angle"
+EQUAL, ULP, TABLE, ROTATION, ANGLE = (
+    "equal bytes",
+    "1 ULP",
+    "exact table",
+    "one rounding",
+    "float32 angle",
+)
 LADDER, FACTOR = "float32 ladder", "float64 factor"
 DERIVATIONS = {
     EQUAL: "both sides do the same operations on the same numbers, so every byte is the same",
@@ -40,7 +48,9 @@ def exact_table(factor: float) -> float:
     return 3.2e-8 * factor + (float(np.spacing(np.float32(factor))) / 2 if factor != 1 else 0.0)
 
 
-def float32_table(positions: np.ndarray, inv_freq: np.ndarray, error: np.ndarray, factor: float) -> np.ndarray:
+def float32_table(
+    positions: np.ndarray, inv_freq: np.ndarray, error: np.ndarray, factor: float
+) -> np.ndarray:
     """Their cos and sin, as fractions of the factor.
 
     `|p| error` for the frequency, u |angle| for the product, and once more where the position is
@@ -51,7 +61,9 @@ def float32_table(positions: np.ndarray, inv_freq: np.ndarray, error: np.ndarray
     return np.minimum(angle_error + 2 * U + (2 * U if factor != 1 else 0.0), 2.0)
 
 
-def rotation(table: np.ndarray | float, dtype: np.dtype, arithmetic: Arithmetic) -> np.ndarray | float:
+def rotation(
+    table: np.ndarray | float, dtype: np.dtype, arithmetic: Arithmetic
+) -> np.ndarray | float:
     """A rotated pair, with cos and sin that are off by `table`.
 
     float32 inside: u for the products (|x_a c| + |x_b s| <= |pair|), u for the sum, half an ULP of the dtype for the cast.
@@ -63,7 +75,9 @@ def rotation(table: np.ndarray | float, dtype: np.dtype, arithmetic: Arithmetic)
     return (math.sqrt(2) * table + 2 * U + (half if half > U else 0.0)) * SECOND_ORDER
 
 
-def float32_ladder(spec: RopeSpec, seq_len: int | None = None, power: float = TORCH_POWER) -> np.ndarray:
+def float32_ladder(
+    spec: RopeSpec, seq_len: int | None = None, power: float = TORCH_POWER
+) -> np.ndarray:
     """How far a float32 inverse frequency may be from the exact one, as a fraction of it, `(P,)`.
 
     The errors of transformers' operations (modeling_rope_utils.py), each carried to the result to

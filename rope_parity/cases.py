@@ -26,7 +26,16 @@ from rope_spec.config import Config
 CONFIGS = Path(str(files("rope_parity").joinpath("configs")))
 HEADS = 2
 UNSAID, LONGEST = 4096, 2**31 - 1
-BEYOND = (-1, -2, -4097, -(2**31), 2**31 - 1, 2**31 - 2, 10**9 + 7, 2**24 + 1)  # int32, outside every context
+BEYOND = (
+    -1,
+    -2,
+    -4097,
+    -(2**31),
+    2**31 - 1,
+    2**31 - 2,
+    10**9 + 7,
+    2**24 + 1,
+)  # int32, outside every context
 
 
 @dataclass(frozen=True)
@@ -60,12 +69,18 @@ class Case:
         """
         rng = np.random.default_rng(0)
         powers = 2 ** np.arange(1, self.length.bit_length())
-        inside = np.concatenate([[0, 1, 2, 3, self.length - 1], powers - 1, powers, rng.integers(0, self.length, 24)])
-        positions = np.concatenate([np.unique(inside[inside < self.length]), BEYOND if beyond else []]).astype(np.int64)
+        inside = np.concatenate(
+            [[0, 1, 2, 3, self.length - 1], powers - 1, powers, rng.integers(0, self.length, 24)]
+        )
+        positions = np.concatenate(
+            [np.unique(inside[inside < self.length]), BEYOND if beyond else []]
+        ).astype(np.int64)
         axes = self.spec.pairs.axes
         if axes == 1:
             return positions[None]
-        shuffled = np.stack([positions, *(rng.permutation(positions) for _ in range(axes - 1))], axis=-1)
+        shuffled = np.stack(
+            [positions, *(rng.permutation(positions) for _ in range(axes - 1))], axis=-1
+        )
         images = mrope_positions([4, (1, 12, 8), 3, (2, 4, 6), 5]) if axes == 3 else shuffled[:0]
         return np.concatenate([shuffled, images])[None]
 
@@ -83,7 +98,9 @@ class Case:
         return x.astype(dtype)
 
 
-def cases_of(name: str, config: Config, model_type: str | None = None, ignore: Iterable[str] = ()) -> list[Case]:
+def cases_of(
+    name: str, config: Config, model_type: str | None = None, ignore: Iterable[str] = ()
+) -> list[Case]:
     """The cases of a config.json: one for each label, two where the frequencies depend on the length.
 
     Args:
@@ -94,7 +111,11 @@ def cases_of(name: str, config: Config, model_type: str | None = None, ignore: I
     """
     values = dict(read_config(config)) | ({"model_type": model_type} if model_type else {})
     ignore = tuple(ignore)
-    specs = {label: spec for label, spec in specs_from_config(values, ignore=ignore).items() if spec is not None}
+    specs = {
+        label: spec
+        for label, spec in specs_from_config(values, ignore=ignore).items()
+        if spec is not None
+    }
     cases = []
     for label, spec in specs.items():
         title = name if len(specs) == 1 else f"{name}, {label}"

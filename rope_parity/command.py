@@ -19,10 +19,14 @@ app = typer.Typer(
     help="Measure whether RoPE implementations are the same.",
 )
 
-Configs = Annotated[list[str] | None, typer.Argument(help="config.json files, or model types of transformers.")]
+Configs = Annotated[
+    list[str] | None, typer.Argument(help="config.json files, or model types of transformers.")
+]
 Config = Annotated[str, typer.Argument(help="A config.json, or a model type of transformers.")]
 ModelType = Annotated[str | None, typer.Option(help="Read the configurations as this model type.")]
-Ignore = Annotated[list[str] | None, typer.Option(help="A key that nothing reads and that changes nothing.")]
+Ignore = Annotated[
+    list[str] | None, typer.Option(help="A key that nothing reads and that changes nothing.")
+]
 Json = Annotated[Path | None, typer.Option(help="Write every figure to this file.")]
 Device = Annotated[str | None, typer.Option(help="cpu or gpu; without it every one that is found.")]
 Html = Annotated[Path | None, typer.Option(help="Write the report as one page to this file.")]
@@ -58,7 +62,9 @@ def _print_version(asked_for: bool) -> None:
         raise typer.Exit()
 
 
-_VERSION = typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+_VERSION = typer.Option(
+    "--version", callback=_print_version, is_eager=True, help="Print the version."
+)
 
 
 @app.callback(invoke_without_command=True)
@@ -93,7 +99,9 @@ def report(
         expected = f"expected one that both jax and torch see: {', '.join(devices())}"
         raise typer.BadParameter(f"got {device!r}, {expected}")
     console = _console()
-    cases, without = build(_read(configs), model_type, ignore or ()) if configs else (published(), [])
+    cases, without = (
+        build(_read(configs), model_type, ignore or ()) if configs else (published(), [])
+    )
     outcome = run(cases, console, [device] if device else None)
     outcome.not_measured.extend(without)
     console.print(reporting.summary(outcome.records), reporting.legend(outcome.records), sep="\n")
@@ -114,9 +122,14 @@ def types() -> None:
     """Count the model types that are read, and name those that are refused, with the reason."""
     from rope_spec.config.family import data, families, refusals
 
-    described, without = len(families()) + len(data()["outer"]) + len(data()["alias"]), data()["without"]["model_types"]
+    described, without = (
+        len(families()) + len(data()["outer"]) + len(data()["alias"]),
+        data()["without"]["model_types"],
+    )
     console = _console()
-    console.print(f"{described} model types are described, {len(without)} have no rotary embedding.")
+    console.print(
+        f"{described} model types are described, {len(without)} have no rotary embedding."
+    )
     console.print(f"{len(refusals())} are refused:")
     for entry in [*data()["refused"], *data()["later"]]:
         console.print(f"- {', '.join(entry['model_types'])}: {entry['why']}")
@@ -124,7 +137,11 @@ def types() -> None:
 
 @app.command()
 def growth(
-    config: Config = LLAMA, json: Json = None, plot: Plot = None, model_type: ModelType = None, ignore: Ignore = None
+    config: Config = LLAMA,
+    json: Json = None,
+    plot: Plot = None,
+    model_type: ModelType = None,
+    ignore: Ignore = None,
 ) -> None:
     """Play traces through every way to keep a table: compilations, bytes, time, and what PyTorch does beside it."""
     from . import growth as ledger
@@ -137,7 +154,9 @@ def growth(
         raise typer.BadParameter(f"{without[0].case}: {without[0].why}")
     case, console = cases[0], _console()
     if case.spec.depends_on_length or case.spec.real or case.spec.pairs.axes > 1:
-        raise typer.BadParameter(f"got {case.name}, expected one coordinate, and frequencies that no length changes")
+        raise typer.BadParameter(
+            f"got {case.name}, expected one coordinate, and frequencies that no length changes"
+        )
     found = ledger.ledger(case.spec, console=console)
     for table in ledger.summary(found):
         console.print(table)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from rope_spec import DynamicNTK, Explicit, Linear, Llama3, LongRope, Pairs, Proportional, RopeSpec, Yarn
+from rope_spec import (
+    DynamicNTK,
+    Explicit,
+    Linear,
+    Llama3,
+    LongRope,
+    Pairs,
+    Proportional,
+    RopeSpec,
+    Yarn,
+)
 
 P64 = Pairs.single(64)
 FACTORS = tuple(1.0 + k / 4 for k in range(32))
@@ -14,7 +24,9 @@ RULES = {
     "yarn": Yarn(40.0, 4096, mscale=1.0, mscale_all_dim=1.0, scales_softmax=True),
     "yarn, two mscales": Yarn(40.0, 4096, mscale=1.0, mscale_all_dim=0.7),
     "yarn, not truncated": Yarn(32.0, 4096, truncate=False),
-    "yarn, own attention factor": Yarn(8.0, 2048, beta_fast=24.0, beta_slow=2.0, attention_factor=0.9),
+    "yarn, own attention factor": Yarn(
+        8.0, 2048, beta_fast=24.0, beta_slow=2.0, attention_factor=0.9
+    ),
     "longrope": LongRope(FACTORS, tuple(2 * f for f in FACTORS), 4096, 32.0),
     "llama3": Llama3(8.0, 1.0, 4.0, 8192),
     "llama3, a step": Llama3(16.0, 1.0, 1.0, 8192),
@@ -25,23 +37,36 @@ RULES = {
 LAYOUTS = {
     "half": RopeSpec(head_dim=64, theta=10000.0, pairs=P64),
     "interleaved": RopeSpec(head_dim=64, theta=10000.0, pairs=P64, read="interleaved"),
-    "de-interleave": RopeSpec(head_dim=64, theta=10000.0, pairs=P64, read="interleaved", write="half"),
+    "de-interleave": RopeSpec(
+        head_dim=64, theta=10000.0, pairs=P64, read="interleaved", write="half"
+    ),
     "interleave": RopeSpec(head_dim=64, theta=10000.0, pairs=P64, read="half", write="interleaved"),
     "first quarter": RopeSpec(head_dim=80, theta=10000.0, pairs=Pairs.single(20)),
     "three quarters": RopeSpec(head_dim=64, theta=10000.0, pairs=Pairs.single(48)),
-    "last half, interleaved": RopeSpec(head_dim=48, theta=100.0, pairs=Pairs.single(24), read="interleaved", start=24),
+    "last half, interleaved": RopeSpec(
+        head_dim=48, theta=100.0, pairs=Pairs.single(24), read="interleaved", start=24
+    ),
     "odd": RopeSpec(head_dim=40, theta=10000.0, pairs=Pairs.single(25)),
     "negative sign": RopeSpec(head_dim=64, theta=10000.0, pairs=P64, sign=-1),
-    "half per axis": RopeSpec(head_dim=64, theta=100.0, pairs=Pairs.axial(64), read="half_per_axis"),
+    "half per axis": RopeSpec(
+        head_dim=64, theta=100.0, pairs=Pairs.axial(64), read="half_per_axis"
+    ),
     "sections": RopeSpec(head_dim=64, theta=1e6, pairs=Pairs.sections((8, 12, 12))),
     "strided": RopeSpec(head_dim=64, theta=5e6, pairs=Pairs.strided((12, 10, 10))),
-    "spatial first": RopeSpec(head_dim=64, theta=5e5, pairs=Pairs.spatial_first((11, 11, 10)), read="interleaved"),
+    "spatial first": RopeSpec(
+        head_dim=64, theta=5e5, pairs=Pairs.spatial_first((11, 11, 10)), read="interleaved"
+    ),
     "alternating": RopeSpec(head_dim=64, theta=10000.0, pairs=Pairs.alternating(32)),
     "axial": RopeSpec(head_dim=72, theta=10000.0, pairs=Pairs.axial(72)),
     "axial, shared ladder": RopeSpec(head_dim=64, theta=10000.0, pairs=Pairs.axial_shared(64)),
-    "axial, alternating": RopeSpec(head_dim=64, theta=10000.0, pairs=Pairs.axial_alternating(64), read="interleaved"),
+    "axial, alternating": RopeSpec(
+        head_dim=64, theta=10000.0, pairs=Pairs.axial_alternating(64), read="interleaved"
+    ),
     "video": RopeSpec(head_dim=80, theta=10000.0, pairs=Pairs.axial(78, 3)),
     "one pair": RopeSpec(head_dim=2, theta=10000.0, pairs=Pairs.single(2)),
 }
 
-SPECS = LAYOUTS | {name: RopeSpec(head_dim=64, theta=500000.0, pairs=P64, rule=rule) for name, rule in RULES.items()}
+SPECS = LAYOUTS | {
+    name: RopeSpec(head_dim=64, theta=500000.0, pairs=P64, rule=rule)
+    for name, rule in RULES.items()
+}

@@ -18,7 +18,9 @@ class Difference:
     """A cause of other bits."""
 
     name: str
-    program: Callable[[], tuple[float, float]]  # the largest difference, and the share of elements that differ
+    program: Callable[
+        [], tuple[float, float]
+    ]  # the largest difference, and the share of elements that differ
     unit: str
     remedy: str
 

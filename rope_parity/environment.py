@@ -19,7 +19,13 @@ def environment() -> dict:
     missing = [f"package {name}: {INSTALL}" for name, found in packages.items() if found is None]
     missing += [] if "gpu" in devices() else ["a GPU that both jax and torch see"]
     machine = {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()}
-    return {"python": platform.python_version(), "packages": packages, "devices": devices(), "missing": missing, **machine}
+    return {
+        "python": platform.python_version(),
+        "packages": packages,
+        "devices": devices(),
+        "missing": missing,
+        **machine,
+    }
 
 
 def _version(package: str) -> str | None:

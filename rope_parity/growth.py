@@ -57,7 +57,12 @@ def prefills(count: int = 10) -> Trace:
     lengths = np.random.default_rng(1).choice([96, 200, 333, 512, 900, 1500, 2048, 3000], count)
     calls = [np.arange(n)[None] for n in lengths]
     decodes = [[np.array([[n + i]]) for i in range(3)] for n in lengths]
-    return Trace("mixed prefills", 256, 4096, tuple(c for n, d in zip(calls, decodes, strict=True) for c in (n, *d)))
+    return Trace(
+        "mixed prefills",
+        256,
+        4096,
+        tuple(c for n, d in zip(calls, decodes, strict=True) for c in (n, *d)),
+    )
 
 
 def server(steps: int = 12) -> Trace:
@@ -79,7 +84,9 @@ class Account:
 
     compilations: int = 0
     cache_compilations: int = 0  # beyond those of `table_free` on the same trace
-    cache_compilations_in_step: int = 0  # the same where the table is an argument of the jitted step, as most people write it
+    cache_compilations_in_step: int = (
+        0  # the same where the table is an argument of the jitted step, as most people write it
+    )
     growths: int = 0
     peak_bytes: int = 0
     final_bytes: int = 0
@@ -89,7 +96,9 @@ class Account:
     max_error: float = 0.0  # of cos and sin against the oracle, over the largest positions served
     torch_rebuilds: int = 0
     torch_recompiles: int = 0
-    steps: list[dict[str, int]] = field(default_factory=list)  # bytes and compilations after each call
+    steps: list[dict[str, int]] = field(
+        default_factory=list
+    )  # bytes and compilations after each call
 
 
 class Compilations:
@@ -106,13 +115,17 @@ class Compilations:
 COMPILATIONS = Compilations()
 
 
-def ledger(spec: RopeSpec, traces: tuple[Callable[[], Trace], ...] = TRACES, console=None) -> dict[str, dict[str, Account]]:
+def ledger(
+    spec: RopeSpec, traces: tuple[Callable[[], Trace], ...] = TRACES, console=None
+) -> dict[str, dict[str, Account]]:
     """`{trace: {strategy: Account}}`, with a progress bar."""
     jobs = [(make(), strategy) for make in traces for strategy in get_args(Strategy)]
     found: dict[str, dict[str, Account]] = {}
     for trace, strategy in track(jobs, description="playing", console=console, transient=True):
         account = play_jax(spec, trace, strategy, lookup_before)
-        account.cache_compilations_in_step = play_jax(spec, trace, strategy, lookup_inside).compilations
+        account.cache_compilations_in_step = play_jax(
+            spec, trace, strategy, lookup_inside
+        ).compilations
         account.torch_rebuilds, account.torch_recompiles = play_torch(spec, trace, strategy)
         found.setdefault(trace.name, {})[strategy] = account
     for accounts in found.values():
@@ -135,8 +148,12 @@ def lookup_before(spec: RopeSpec) -> Step:
 
     @jax.jit
     def step(x: jax.Array, blocks: list[tuple[jax.Array, jax.Array]]) -> jax.Array:
-        cos, sin = (jnp.concatenate(rows)[: x.shape[0] * x.shape[1]] for rows in zip(*blocks, strict=True))
-        return rope_jax.rotate(x, cos.reshape(*x.shape[:2], -1), sin.reshape(*x.shape[:2], -1), spec)
+        cos, sin = (
+            jnp.concatenate(rows)[: x.shape[0] * x.shape[1]] for rows in zip(*blocks, strict=True)
+        )
+        return rope_jax.rotate(
+            x, cos.reshape(*x.shape[:2], -1), sin.reshape(*x.shape[:2], -1), spec
+        )
 
     def call(cache: rope_jax.RopeCache, x: np.ndarray, positions: np.ndarray) -> jax.Array:
         padded = np.pad(positions.ravel(), (0, -positions.size % BLOCK))
@@ -147,17 +164,29 @@ def lookup_before(spec: RopeSpec) -> Step:
 
 def lookup_inside(spec: RopeSpec) -> Step:
     """The table is an argument of the jitted step."""
-    return jax.jit(lambda cache, x, positions: rope_jax.rotate(x, *rope_jax.lookup(cache, positions), spec))
+    return jax.jit(
+        lambda cache, x, positions: rope_jax.rotate(x, *rope_jax.lookup(cache, positions), spec)
+    )
 
 
-def play_jax(spec: RopeSpec, trace: Trace, strategy: Strategy, road: Callable[[RopeSpec], Step]) -> Account:
+def play_jax(
+    spec: RopeSpec, trace: Trace, strategy: Strategy, road: Callable[[RopeSpec], Step]
+) -> Account:
     """Every call of the trace through a step; caches grow outside."""
     jax.clear_caches()
-    account, times, step = Account(max_position=max(int(call.max()) for call in trace.calls)), [], road(spec)
+    account, times, step = (
+        Account(max_position=max(int(call.max()) for call in trace.calls)),
+        [],
+        road(spec),
+    )
     start, compiled = time.perf_counter(), COMPILATIONS.count
-    cache = rope_jax.init_cache(spec, strategy, trace.first if strategy in ("lazy", "doubling") else trace.longest)
+    cache = rope_jax.init_cache(
+        spec, strategy, trace.first if strategy in ("lazy", "doubling") else trace.longest
+    )
     for call in trace.calls:
-        x = np.zeros((*call.shape, HEADS, spec.head_dim), np.float32)  # NumPy arrays: nothing of their own to compile
+        x = np.zeros(
+            (*call.shape, HEADS, spec.head_dim), np.float32
+        )  # NumPy arrays: nothing of their own to compile
         before = cache
         cache = rope_jax.grow_cache(cache, int(call.max()) + 1)
         step(cache, x, call.astype(np.int32)).block_until_ready()
@@ -165,7 +194,9 @@ def play_jax(spec: RopeSpec, trace: Trace, strategy: Strategy, road: Callable[[R
         account.growths += cache is not before
         both = 0 if cache is before else _bytes(before)
         account.peak_bytes = max(account.peak_bytes, both + _bytes(cache))
-        account.steps.append({"bytes": _bytes(cache), "compilations": COMPILATIONS.count - compiled})
+        account.steps.append(
+            {"bytes": _bytes(cache), "compilations": COMPILATIONS.count - compiled}
+        )
         start = time.perf_counter()
     account.compilations, account.final_bytes = COMPILATIONS.count - compiled, _bytes(cache)
     account.first_call_ms, account.steady_call_ms = times[0] * 1e3, float(np.median(times)) * 1e3
@@ -182,21 +213,32 @@ def play_torch(spec: RopeSpec, trace: Trace, strategy: Strategy) -> tuple[int, i
         return graph.forward
 
     torch._dynamo.reset()
-    step = torch.compile(lambda cache, x, p: rope_torch.rotate(x, *rope_torch.lookup(cache, p), spec), backend=backend)
-    cache = rope_torch.init_cache(spec, strategy, trace.first if strategy in ("lazy", "doubling") else trace.longest)
+    step = torch.compile(
+        lambda cache, x, p: rope_torch.rotate(x, *rope_torch.lookup(cache, p), spec),
+        backend=backend,
+    )
+    cache = rope_torch.init_cache(
+        spec, strategy, trace.first if strategy in ("lazy", "doubling") else trace.longest
+    )
     rebuilds = int(bool(cache.tables))
     with torch._dynamo.config.patch(recompile_limit=1000):
         for call in trace.calls:
             before, cache = cache, rope_torch.grow_cache(cache, int(call.max()) + 1)
             rebuilds += cache is not before
-            step(cache, torch.zeros(call.shape[0], HEADS, call.shape[1], spec.head_dim), torch.tensor(call))
+            step(
+                cache,
+                torch.zeros(call.shape[0], HEADS, call.shape[1], spec.head_dim),
+                torch.tensor(call),
+            )
     return rebuilds, len(graphs) - 1
 
 
 def _error(spec: RopeSpec, cache: rope_jax.RopeCache, last: int) -> float:
     positions = np.arange(max(0, last - 63), last + 1)[None]
     ours, exact = rope_jax.lookup(cache, positions), oracle.cos_sin(spec, positions)
-    return max(compare(np.asarray(a), b, 1.0, 1.0).max_abs for a, b in zip(ours, exact, strict=True))
+    return max(
+        compare(np.asarray(a), b, 1.0, 1.0).max_abs for a, b in zip(ours, exact, strict=True)
+    )
 
 
 def _bytes(cache: rope_jax.RopeCache) -> int:
@@ -232,8 +274,14 @@ ROWS: dict[str, Callable[[Account], str]] = {
 
 def write_json(path: Path, environment: dict, found: dict[str, dict[str, Account]]) -> None:
     """`{"environment": ..., "traces": {trace: {strategy: {...}}}}`."""
-    traces = {name: {strategy: asdict(a) for strategy, a in accounts.items()} for name, accounts in found.items()}
-    path.write_text(json.dumps({"environment": environment, "traces": traces}, indent=1) + "\n", encoding="utf-8")
+    traces = {
+        name: {strategy: asdict(a) for strategy, a in accounts.items()}
+        for name, accounts in found.items()
+    }
+    path.write_text(
+        json.dumps({"environment": environment, "traces": traces}, indent=1) + "\n",
+        encoding="utf-8",
+    )
 
 
 def plot(path: Path | BinaryIO, found: dict[str, dict[str, Account]]) -> None:
@@ -244,7 +292,9 @@ def plot(path: Path | BinaryIO, found: dict[str, dict[str, Account]]) -> None:
     from matplotlib import pyplot
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = pyplot.subplots(2, len(found), figsize=(4.6 * len(found), 6.4), sharex="col", squeeze=False)
+    figure, axes = pyplot.subplots(
+        2, len(found), figsize=(4.6 * len(found), 6.4), sharex="col", squeeze=False
+    )
     for column, (name, accounts) in zip(axes.T, found.items(), strict=True):
         for index, (strategy, account) in enumerate(accounts.items()):
             style: dict = {"color": f"C{index}", "label": strategy, "drawstyle": "steps-post"}

@@ -56,7 +56,9 @@ def apply_function(parts: Parts, config_class: type, spec: RopeSpec) -> Callable
     found = modeling.apply_functions(parts)
     if len(found) > 1:
         interleaves = spec.write not in (None, spec.read)
-        found = {name: f for name, f in found.items() if name.endswith("_interleave") == interleaves}
+        found = {
+            name: f for name, f in found.items() if name.endswith("_interleave") == interleaves
+        }
     if len(found) != 1:
         raise absence(f"{', '.join(found) or 'no function'} to rotate by", config_class)
     return next(iter(found.values()))

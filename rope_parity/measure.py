@@ -7,7 +7,11 @@ from typing import NamedTuple
 import ml_dtypes
 import numpy as np
 
-DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16), "float16": np.dtype(np.float16)}
+DTYPES = {
+    "float32": np.dtype(np.float32),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "float16": np.dtype(np.float16),
+}
 
 
 class Measurement(NamedTuple):
@@ -15,7 +19,9 @@ class Measurement(NamedTuple):
 
     max_abs: float  # largest |left - right|
     max_eps: float  # largest |left - right| / (eps |pair|)
-    bit_equal: float  # share of equal bytes; against float64 that is rounded to the dtype of the left
+    bit_equal: (
+        float  # share of equal bytes; against float64 that is rounded to the dtype of the left
+    )
     worst: tuple[int, ...]  # index of the element that is closest to its bound, or furthest beyond
     bound: float  # what is allowed there, in the units of max_eps
     of_bound: float  # how much of its bound the worst element uses; above 1 it is broken
@@ -27,7 +33,9 @@ def eps_of(dtype: np.dtype) -> float:
     return float(ml_dtypes.finfo(dtype).eps)
 
 
-def compare(left: np.ndarray, right: np.ndarray, pair: np.ndarray | float, bound: np.ndarray | float) -> Measurement:
+def compare(
+    left: np.ndarray, right: np.ndarray, pair: np.ndarray | float, bound: np.ndarray | float
+) -> Measurement:
     """Measure `left` against `right`.
 
     Args:
@@ -37,7 +45,9 @@ def compare(left: np.ndarray, right: np.ndarray, pair: np.ndarray | float, bound
         bound: the allowed `|left - right| / |pair|` of each element, broadcast against it; 0 asks for equal bytes.
     """
     if left.shape != right.shape:
-        raise ValueError(f"compare: got shapes {left.shape} and {right.shape}, expected them equal.")
+        raise ValueError(
+            f"compare: got shapes {left.shape} and {right.shape}, expected them equal."
+        )
     with np.errstate(invalid="ignore", divide="ignore"):
         equal = _bytes(left) == _bytes(right.astype(left.dtype))
         a, b = left.astype(np.float64), right.astype(np.float64)
@@ -48,7 +58,9 @@ def compare(left: np.ndarray, right: np.ndarray, pair: np.ndarray | float, bound
     eps, allowed = eps_of(left.dtype), np.broadcast_to(bound, used.shape)[worst]
     ok = bool(used[worst] <= 1 and (np.any(bound) or equal.all()))
     largest = float(difference.max()), float(relative.max()) / eps, float(equal.mean())
-    return Measurement(*largest, tuple(map(int, worst)), float(allowed) / eps, float(used[worst]), ok)
+    return Measurement(
+        *largest, tuple(map(int, worst)), float(allowed) / eps, float(used[worst]), ok
+    )
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:

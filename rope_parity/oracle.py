@@ -21,14 +21,21 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> list[Real
     return [ladder[k] for k in spec.pairs.rung]
 
 
-def cos_sin(spec: RopeSpec, positions: np.ndarray, seq_len: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def cos_sin(
+    spec: RopeSpec, positions: np.ndarray, seq_len: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """cos and sin times the attention factor, float64 `(..., S, P)`; positions as for `rope_spec.cos_sin`."""
     inv_freq, axes = inverse_frequencies(spec, seq_len), spec.pairs.axes
     per_axis = np.asarray(positions)[..., None] if axes == 1 else np.asarray(positions)
     rows = per_axis.reshape(-1, axes).tolist()
     factor = attention_factor(spec)
-    angles = [[row[axis] * inv for axis, inv in zip(spec.pairs.axis, inv_freq, strict=True)] for row in rows]
-    tables = [[[float(factor * f(angle)) for angle in row] for row in angles] for f in (mp.cos, mp.sin)]
+    angles = [
+        [row[axis] * inv for axis, inv in zip(spec.pairs.axis, inv_freq, strict=True)]
+        for row in rows
+    ]
+    tables = [
+        [[float(factor * f(angle)) for angle in row] for row in angles] for f in (mp.cos, mp.sin)
+    ]
     cos, sin = (np.array(table).reshape(*per_axis.shape[:-1], len(inv_freq)) for table in tables)
     return cos, sin
 
@@ -38,7 +45,10 @@ def rotate(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, spec: RopeSpec) -> n
     x = np.asarray(x, np.float64)
     y = x.copy()
     for j in range(len(spec.pairs)):
-        (a, b), (to_a, to_b) = channels(spec, j, spec.read), channels(spec, j, spec.write or spec.read)
+        (a, b), (to_a, to_b) = (
+            channels(spec, j, spec.read),
+            channels(spec, j, spec.write or spec.read),
+        )
         c, s = cos[..., j], spec.sign * sin[..., j]
         y[..., to_a] = x[..., a] * c - x[..., b] * s
         y[..., to_b] = x[..., b] * c + x[..., a] * s
@@ -65,7 +75,9 @@ def attention_factor(spec: RopeSpec) -> Real:
     if rule.attention_factor is not None:
         return mpf(rule.attention_factor)
     if kind == "LongRope":
-        return mp.sqrt(1 + mp.log(max(rule.factor, 1)) / mp.log(rule.original_max_position_embeddings))
+        return mp.sqrt(
+            1 + mp.log(max(rule.factor, 1)) / mp.log(rule.original_max_position_embeddings)
+        )
     if rule.mscale and rule.mscale_all_dim:
         return yarn_mscale(rule.factor, rule.mscale) / yarn_mscale(rule.factor, rule.mscale_all_dim)
     return yarn_mscale(rule.factor, 1)
@@ -97,7 +109,9 @@ def _rung(spec: RopeSpec, k: int, seq_len: int | None) -> Real:
         case "Linear":
             return plain / mpf(rule.factor)
         case "DynamicNTK":
-            length = mpf(max(seq_len or 0, rule.max_position_embeddings)) / rule.max_position_embeddings
+            length = (
+                mpf(max(seq_len or 0, rule.max_position_embeddings)) / rule.max_position_embeddings
+            )
             alpha = rule.factor * length - (rule.factor - 1)
             return plain * alpha ** (-mpf(2 * k) / (dim - 2))
         case "Llama3":
@@ -135,7 +149,11 @@ def yarn_range(rule, dim: int, theta: Real) -> tuple[Real, Real]:
     """The rungs, as real numbers, that turn beta_fast and beta_slow times within the original context."""
 
     def rung_that_turns(times: float) -> Real:
-        return mpf(dim) / 2 * mp.log(rule.original_max_position_embeddings / (2 * mp.pi * times), theta)
+        return (
+            mpf(dim)
+            / 2
+            * mp.log(rule.original_max_position_embeddings / (2 * mp.pi * times), theta)
+        )
 
     start, end = rung_that_turns(rule.beta_fast), rung_that_turns(rule.beta_slow)
     if rule.truncate:

@@ -51,19 +51,25 @@ class Chart(NamedTuple):
     lines: list[tuple[str, str]]  # name, and points of an SVG polyline
 
 
-def write(path: Path, cases: Sequence[Case], outcome: Outcome, environment: dict, console: Console) -> None:
+def write(
+    path: Path, cases: Sequence[Case], outcome: Outcome, environment: dict, console: Console
+) -> None:
     """Write the page."""
     records = outcome.records
     by_case = {name: list(group) for name, group in groupby(sorted(records, key=_case), _case)}
     cases = [case for case in cases if case.name in by_case]
     drawn = track(cases, "drawing", console=console, transient=True)
     loader = PackageLoader("rope_parity", "templates")
-    jinja = Environment(loader=loader, autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True)
+    jinja = Environment(
+        loader=loader, autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True
+    )
     text = jinja.get_template("page.html").render(
         columns=list(COLUMNS),
         rows={case.name: [_cell(title, by_case[case.name]) for title in COLUMNS] for case in cases},
         records=by_case,
-        charts={case.name: _charts(case, _is_against_transformers(by_case[case.name])) for case in drawn},
+        charts={
+            case.name: _charts(case, _is_against_transformers(by_case[case.name])) for case in drawn
+        },
         broken=[record for record in records if not record.ok],
         count=len(records),
         equal=[r for r in records if r.right == "rope_torch" and r.bit_equal == 1],
@@ -76,7 +82,9 @@ def write(path: Path, cases: Sequence[Case], outcome: Outcome, environment: dict
 
 
 def _is_against_transformers(records: Sequence[Record]) -> bool:
-    return any(record.quantity == "cos_sin" and record.right == "transformers" for record in records)
+    return any(
+        record.quantity == "cos_sin" and record.right == "transformers" for record in records
+    )
 
 
 def _case(record: Record) -> str:
@@ -90,10 +98,20 @@ def _cell(title: str, records: Sequence[Record]) -> Cell:
         return Cell(title, "–", "absent", "not measured")
     worst = max(group, key=lambda r: (not r.ok, r.of_bound))
     if not worst.ok:
-        return Cell(title, "✗", "broken", f"broken: {worst.at_worst:.3g} of {worst.bound:.3g} eps |pair|, {worst.dtype}")
+        return Cell(
+            title,
+            "✗",
+            "broken",
+            f"broken: {worst.at_worst:.3g} of {worst.bound:.3g} eps |pair|, {worst.dtype}",
+        )
     if all(r.bit_equal == 1 for r in group):
         return Cell(title, "=", "equal", f"equal bytes in {len(group)} comparisons")
-    return Cell(title, f"{worst.of_bound:.0%}", "ok", f"{worst.of_bound:.0%} of the bound, {worst.at_worst:.3g} eps |pair|")
+    return Cell(
+        title,
+        f"{worst.of_bound:.0%}",
+        "ok",
+        f"{worst.of_bound:.0%} of the bound, {worst.at_worst:.3g} eps |pair|",
+    )
 
 
 def _charts(case: Case, with_transformers: bool) -> list[Chart]:
@@ -101,7 +119,12 @@ def _charts(case: Case, with_transformers: bool) -> list[Chart]:
     by_position = [(p.name, positions, p.over_position) for p in found]
     by_pair = [(p.name, np.arange(len(p.by_pair)), p.by_pair) for p in found]
     return [
-        _chart("error of cos and sin over position", by_position, lambda x: np.log2(1 + np.maximum(x, 0)), _positions),
+        _chart(
+            "error of cos and sin over position",
+            by_position,
+            lambda x: np.log2(1 + np.maximum(x, 0)),
+            _positions,
+        ),
         _chart("error of cos and sin by pair, fast to slow", by_pair, lambda x: x, _pairs),
     ]
 
@@ -109,13 +132,18 @@ def _charts(case: Case, with_transformers: bool) -> list[Chart]:
 def _chart(title, lines, scale, ticks) -> Chart:
     longest = float(max(scale(x).max() for _, x, _ in lines)) or 1.0
     exponents = range(-9, 1)
-    y_of = lambda y: 48 - 46 * (np.log10(np.maximum(y, FLOOR)) - exponents[0]) / (exponents[-1] - exponents[0])
+    y_of = lambda y: (
+        48 - 46 * (np.log10(np.maximum(y, FLOOR)) - exponents[0]) / (exponents[-1] - exponents[0])
+    )
     drawn = []
     for name, x, y in lines:
         order = np.argsort(x, kind="stable")
         points = zip(98 * scale(x)[order] / longest + 1, y_of(y)[order], strict=True)
         drawn.append((name, " ".join(f"{a:.2f},{b:.2f}" for a, b in points)))
-    x_ticks = [(1 + 98 * float(scale(np.array(value))) / longest, text) for value, text in ticks(lines[0][1])]
+    x_ticks = [
+        (1 + 98 * float(scale(np.array(value))) / longest, text)
+        for value, text in ticks(lines[0][1])
+    ]
     return Chart(title, x_ticks, [(float(y_of(10.0**e)), f"1e{e}") for e in exponents[::2]], drawn)
 
 

@@ -27,7 +27,11 @@ def profiles(case: Case, with_transformers: bool = True) -> tuple[np.ndarray, li
     """The sampled positions `(S,)`, of the first axis, and a profile of ours and of transformers' tables."""
     positions = case.positions()
     exact = np.stack(oracle.cos_sin(case.spec, positions, case.seq_len))
-    tables = {"rope_jax = rope_torch": np.stack(Torch().cos_sin(case.spec, positions, case.seq_len, EXACT))}
+    tables = {
+        "rope_jax = rope_torch": np.stack(
+            Torch().cos_sin(case.spec, positions, case.seq_len, EXACT)
+        )
+    }
     if with_transformers:
         reference = Reference(case.config, case.spec, case.label)
         tables["transformers"] = np.stack(reference.cos_sin(positions, np.dtype(np.float32)))

@@ -72,12 +72,38 @@ class Referee:
         bound = bounds.exact_table(self.factor)
         for backend in (self.eager, self.jit):
             table = np.stack(backend.cos_sin(self.spec, positions, self.case.seq_len, EXACT))
-            yield self.record("cos_sin", backend, "rope_torch", "float32", table, ours, 1.0, 0.0, EQUAL)
+            yield self.record(
+                "cos_sin", backend, "rope_torch", "float32", table, ours, 1.0, 0.0, EQUAL
+            )
             if self.device != "cpu":
-                on_cpu = np.stack(Torch("cpu").cos_sin(self.spec, positions, self.case.seq_len, EXACT))
-                yield self.record("cos_sin, cpu", backend, "rope_torch", "float32", table, on_cpu, 1.0, 0.0, EQUAL)
-            yield self.record("cos_sin", backend, "oracle", "float32", table, exact, self.factor, bound / self.factor, TABLE)
-        yield self.record("cos_sin", self.torch, "oracle", "float32", ours, exact, self.factor, bound / self.factor, TABLE)
+                on_cpu = np.stack(
+                    Torch("cpu").cos_sin(self.spec, positions, self.case.seq_len, EXACT)
+                )
+                yield self.record(
+                    "cos_sin, cpu", backend, "rope_torch", "float32", table, on_cpu, 1.0, 0.0, EQUAL
+                )
+            yield self.record(
+                "cos_sin",
+                backend,
+                "oracle",
+                "float32",
+                table,
+                exact,
+                self.factor,
+                bound / self.factor,
+                TABLE,
+            )
+        yield self.record(
+            "cos_sin",
+            self.torch,
+            "oracle",
+            "float32",
+            ours,
+            exact,
+            self.factor,
+            bound / self.factor,
+            TABLE,
+        )
 
     def rotations(self, dtype: str) -> Iterator[Record]:
         """The rotation and its derivative, in the default arithmetic."""
@@ -90,34 +116,56 @@ class Referee:
             yield self.record("rotate", backend, "rope_torch", dtype, ours, y, 1.0, 0.0, EQUAL)
             if self.device != "cpu":
                 on_cpu = Torch("cpu").rotate(x, table, self.spec, EXACT)
-                yield self.record("rotate, cpu", backend, "rope_torch", dtype, ours, on_cpu, 1.0, 0.0, EQUAL)
+                yield self.record(
+                    "rotate, cpu", backend, "rope_torch", dtype, ours, on_cpu, 1.0, 0.0, EQUAL
+                )
             yield self._rotation_against_oracle(backend, dtype, x, ours)
             grad = backend.gradient(x, ct, table, self.spec, EXACT)
             yield self.record("gradient", backend, "rope_torch", dtype, grad, dx, 1.0, 0.0, EQUAL)
         yield self._rotation_against_oracle(self.torch, dtype, x, y)
 
-    def _rotation_against_oracle(self, backend: Backend, dtype: str, x: np.ndarray, y: np.ndarray) -> Record:
+    def _rotation_against_oracle(
+        self, backend: Backend, dtype: str, x: np.ndarray, y: np.ndarray
+    ) -> Record:
         cos, sin = oracle.cos_sin(self.spec, self.case.positions(), self.case.seq_len)
         exact = oracle.rotate(x[:1], cos[:, :, None], sin[:, :, None], self.spec)
         bound = bounds.rotation(bounds.exact_table(self.factor) / self.factor, x.dtype, EXACT)
-        return self.record("rotate", backend, "oracle", dtype, y[:1], exact, self.pair(x[:1]), bound, ROTATION)
+        return self.record(
+            "rotate", backend, "oracle", dtype, y[:1], exact, self.pair(x[:1]), bound, ROTATION
+        )
 
     def pair(self, x: np.ndarray) -> np.ndarray:
         """The length that the pair of each written channel has after the rotation."""
         read = [oracle.channels(self.spec, j, self.spec.read) for j in range(len(self.spec.pairs))]
         return (
-            self.per_channel(np.hypot(*(x.astype(np.float64)[..., list(ab)] for ab in zip(*read, strict=True)))) * self.factor
+            self.per_channel(
+                np.hypot(*(x.astype(np.float64)[..., list(ab)] for ab in zip(*read, strict=True)))
+            )
+            * self.factor
         )
 
     def per_channel(self, per_pair: np.ndarray) -> np.ndarray:
         """`(..., P)` spread to the channels that the pairs are written to, 0 elsewhere."""
         channels = np.zeros((*per_pair.shape[:-1], self.spec.head_dim))
         for j in range(len(self.spec.pairs)):
-            channels[..., list(oracle.channels(self.spec, j, self.spec.write or self.spec.read))] = per_pair[..., j, None]
+            channels[
+                ..., list(oracle.channels(self.spec, j, self.spec.write or self.spec.read))
+            ] = per_pair[..., j, None]
         return channels
 
-    def record(self, quantity, backend, right, dtype, a, b, pair, bound, why, arithmetic="exact") -> Record:
+    def record(
+        self, quantity, backend, right, dtype, a, b, pair, bound, why, arithmetic="exact"
+    ) -> Record:
         """`a` of a backend measured against `b`, as `measure.compare` does."""
         measured = compare(a, b, pair, bound)
-        names = (self.case.name, quantity, backend.name, right, backend.mode, arithmetic, dtype, self.device)
+        names = (
+            self.case.name,
+            quantity,
+            backend.name,
+            right,
+            backend.mode,
+            arithmetic,
+            dtype,
+            self.device,
+        )
         return Record(*names, **measured._asdict(), why=why)

@@ -91,7 +91,9 @@ class Reference:
         tables = self._tables(positions, x.dtype)
         tables["position_ids"] = tensor(positions)[..., None].flatten(2)
         rows = {name: self._rows(table, rotated.shape) for name, table in tables.items()}
-        rotated.copy_(self._apply(rotated.reshape(-1, 1, 1, rotated.shape[-1]), rows).view_as(rotated))
+        rotated.copy_(
+            self._apply(rotated.reshape(-1, 1, 1, rotated.shape[-1]), rows).view_as(rotated)
+        )
         return array(y)
 
     def _rows(self, table: torch.Tensor, shape: torch.Size) -> torch.Tensor:
@@ -116,7 +118,9 @@ class Reference:
         if isinstance(tables, torch.Tensor):
             return {"freqs_cis": tables}
         arguments = inspect.signature(self.apply).parameters  # GPT-J: sin before cos
-        return dict(zip((name for name in arguments if name in ("cos", "sin")), tables, strict=True))
+        return dict(
+            zip((name for name in arguments if name in ("cos", "sin")), tables, strict=True)
+        )
 
     def _as_theirs(self, positions: np.ndarray) -> torch.Tensor:
         """`(B, S)`, and with A axes `(A, B, S)` for text, `(S, A)` for vision."""

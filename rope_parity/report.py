@@ -32,7 +32,13 @@ def _table(case: str, records: Iterable[Record]) -> Table:
     table = Table(title=f"[bold]{case}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
     for name, width in (("quantity", 22), ("left : right", 25)):
         table.add_column(name, no_wrap=True, width=width)
-    for name, width in (("|d|/(eps |pair|)", 16), ("max abs", 7), ("equal bytes", 11), ("its bound", 9), ("used", 4)):
+    for name, width in (
+        ("|d|/(eps |pair|)", 16),
+        ("max abs", 7),
+        ("equal bytes", 11),
+        ("its bound", 9),
+        ("used", 4),
+    ):
         table.add_column(name, justify="right", no_wrap=True, width=width)
     table.add_column("verdict", no_wrap=True)
     for _, group in groupby(records, _order):
@@ -43,7 +49,11 @@ def _table(case: str, records: Iterable[Record]) -> Table:
 def legend(records: Iterable[Record]) -> str:
     """The derivation of each bound that the summary names."""
     names = {record.why for record in records}
-    return "\n".join(f"[bold]{_letter(name)}[/bold]  {name}: {why}" for name, why in DERIVATIONS.items() if name in names)
+    return "\n".join(
+        f"[bold]{_letter(name)}[/bold]  {name}: {why}"
+        for name, why in DERIVATIONS.items()
+        if name in names
+    )
 
 
 def _letter(why: str) -> str:
@@ -58,10 +68,27 @@ def _order(record: Record) -> tuple:
 def _row(group: list[Record]) -> list[str]:
     worst = max(group, key=lambda record: (not record.ok, record.of_bound, record.max_eps))
     equal = min(record.bit_equal for record in group)
-    figures = f"{worst.at_worst:.3g}", f"{worst.max_abs:.1e}", f"{equal:.2%}" if equal < 1 else "all"
-    verdict = "[green]ok" if all(record.ok for record in group) else f"[bold red]BROKEN[/] {worst.dtype} {worst.worst}"
-    names = worst.quantity, f"{worst.left} : {worst.right}" + (" on gpu" if worst.device == "gpu" else "")
-    return [*names, *figures, f"{worst.bound:.3g} {_letter(worst.why)}", f"{worst.of_bound:.0%}", verdict]
+    figures = (
+        f"{worst.at_worst:.3g}",
+        f"{worst.max_abs:.1e}",
+        f"{equal:.2%}" if equal < 1 else "all",
+    )
+    verdict = (
+        "[green]ok"
+        if all(record.ok for record in group)
+        else f"[bold red]BROKEN[/] {worst.dtype} {worst.worst}"
+    )
+    names = (
+        worst.quantity,
+        f"{worst.left} : {worst.right}" + (" on gpu" if worst.device == "gpu" else ""),
+    )
+    return [
+        *names,
+        *figures,
+        f"{worst.bound:.3g} {_letter(worst.why)}",
+        f"{worst.of_bound:.0%}",
+        verdict,
+    ]
 
 
 def absences(not_measured: Iterable[NotMeasured]) -> list[str]:
@@ -87,7 +114,9 @@ def verdict(outcome: Outcome) -> str:
         f"All {len(records)} comparisons over {cases} configurations keep their bound; rope_jax and rope_torch "
         f"are equal to the last byte in all {len(branches)} of theirs."
     )
-    return f"[bold red]{failed} could not be measured. [/]{kept}" if failed else f"[bold green]{kept}"
+    return (
+        f"[bold red]{failed} could not be measured. [/]{kept}" if failed else f"[bold green]{kept}"
+    )
 
 
 def write_json(path: Path, outcome: Outcome) -> None:

@@ -29,7 +29,13 @@ from .rules import (
     Rule as Rule,
     Yarn as Yarn,
 )
-from .spec import Angles as Angles, Arithmetic as Arithmetic, Layout as Layout, RopeSpec as RopeSpec, RotateIn as RotateIn
+from .spec import (
+    Angles as Angles,
+    Arithmetic as Arithmetic,
+    Layout as Layout,
+    RopeSpec as RopeSpec,
+    RotateIn as RotateIn,
+)
 from .strategies import OutOfRange as OutOfRange, Strategy as Strategy
 from .weights import (
     channel_order as channel_order,

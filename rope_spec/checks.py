@@ -8,7 +8,9 @@ Shape = tuple[int, ...]
 def check_positions(spec: RopeSpec, shape: Shape, dtype: str, is_integer: bool) -> None:
     """Raise TypeError for positions that are no integers, ValueError for a shape without the A coordinates last."""
     if not is_integer and not (spec.real and dtype.startswith("float")):
-        raise TypeError(f"positions: got {dtype}, expected integers. Cast them to int32 where they are whole numbers.")
+        raise TypeError(
+            f"positions: got {dtype}, expected integers. Cast them to int32 where they are whole numbers."
+        )
     axes, last = spec.pairs.axes, "" if spec.pairs.axes == 1 else f", {spec.pairs.axes}"
     if not shape or axes > 1 and (len(shape) < 2 or shape[-1] != axes):
         raise ValueError(
@@ -29,11 +31,19 @@ def check_int32(smallest: int, largest: int) -> None:
 def check_length(dtype: str, is_integer: bool) -> None:
     """Raise TypeError for a current length in an array that is not of integers."""
     if not is_integer:
-        raise TypeError(f"seq_len: got {dtype}, expected integers: one length, or one for each row of the batch.")
+        raise TypeError(
+            f"seq_len: got {dtype}, expected integers: one length, or one for each row of the batch."
+        )
 
 
 def check_rotation(
-    spec: RopeSpec, x: Shape, dtype: str, is_floating: bool, cos: Shape, sin: Shape, heads_axis: int | None
+    spec: RopeSpec,
+    x: Shape,
+    dtype: str,
+    is_floating: bool,
+    cos: Shape,
+    sin: Shape,
+    heads_axis: int | None,
 ) -> None:
     """Raise TypeError for an x that is not floating, ValueError for shapes of x, cos and sin that do not fit together."""
     if not is_floating:

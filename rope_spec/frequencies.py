@@ -24,7 +24,9 @@ class Frequencies(NamedTuple):
     """What `inverse_frequencies` returns; the arrays are read-only."""
 
     inv_freq: np.ndarray  # (P,) float64, radians per position, correctly rounded
-    inv_freq_float32: np.ndarray  # (P,) float32, as transformers computes them, each power rounded correctly
+    inv_freq_float32: (
+        np.ndarray
+    )  # (P,) float32, as transformers computes them, each power rounded correctly
     turns: np.ndarray  # (P,) int64, turns per position in units of 2 ** -64, modulo one turn
     attention_factor: float  # multiplies cos and sin
     softmax_scale_factor: float  # multiplies the scale of the attention
@@ -42,7 +44,9 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> Frequenci
         `Frequencies`, a pure function of the arguments and therefore remembered.
     """
     if seq_len is not None and seq_len < 1:
-        raise ValueError(f"inverse_frequencies: got seq_len={seq_len}, expected at least 1, or None.")
+        raise ValueError(
+            f"inverse_frequencies: got seq_len={seq_len}, expected at least 1, or None."
+        )
     rungs = list(spec.pairs.rung)
     with localcontext(prec=DIGITS):
         exact = _scaled_ladder(spec, seq_len, Decimal)[rungs]
@@ -54,7 +58,11 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> Frequenci
             "expected finite numbers above 0. They follow from factor, mscale and mscale_all_dim, or attention_factor."
         )
     rounded = _scaled_ladder(spec, seq_len, float)[rungs]
-    arrays = exact.astype(np.float64), rounded.astype(np.float32), np.array(turns, np.uint64).view(np.int64)
+    arrays = (
+        exact.astype(np.float64),
+        rounded.astype(np.float32),
+        np.array(turns, np.uint64).view(np.int64),
+    )
     for array in arrays:
         array.setflags(write=False)
     return Frequencies(*arrays, *factors)
@@ -101,8 +109,17 @@ def _ntk_theta(theta: Any, rule: DynamicNTK, seq_len: int | None, dim: int, numb
         return theta
     power = number(dim) / (dim - 2)
     if number is Decimal:
-        return theta * (number(rule.factor) * seq_len / rule.max_position_embeddings - (number(rule.factor) - 1)) ** power
-    stretch = np.float32(rule.factor) * np.float32(seq_len) / np.float32(rule.max_position_embeddings)
+        return (
+            theta
+            * (
+                number(rule.factor) * seq_len / rule.max_position_embeddings
+                - (number(rule.factor) - 1)
+            )
+            ** power
+        )
+    stretch = (
+        np.float32(rule.factor) * np.float32(seq_len) / np.float32(rule.max_position_embeddings)
+    )
     return np.float32(theta) * _float32_power(stretch - np.float32(rule.factor - 1), power)
 
 
@@ -116,11 +133,19 @@ def _longrope(w: np.ndarray, rule: LongRope, seq_len: int | None, number: Number
 def _llama3(w: np.ndarray, rule: Llama3, number: Number) -> np.ndarray:
     """Wavelengths above L0 / low are stretched, below L0 / high kept; between, a blend linear in L0 / wavelength."""
     inv_freq, length = 1 / w, number(rule.original_max_position_embeddings)
-    factor, low, high = number(rule.factor), number(rule.low_freq_factor), number(rule.high_freq_factor)
+    factor, low, high = (
+        number(rule.factor),
+        number(rule.low_freq_factor),
+        number(rule.high_freq_factor),
+    )
     wavelength = 2 * _pi(number) / inv_freq
     smooth = (length / wavelength - low) / (high - low) if low != high else 1
     blend = (1 - smooth) * inv_freq / factor + smooth * inv_freq
-    return np.where(wavelength > length / low, inv_freq / factor, np.where(wavelength < length / high, inv_freq, blend))
+    return np.where(
+        wavelength > length / low,
+        inv_freq / factor,
+        np.where(wavelength < length / high, inv_freq, blend),
+    )
 
 
 def _yarn(w: np.ndarray, rule: Yarn, theta: Any, dim: int, number: Number) -> np.ndarray:
@@ -157,7 +182,11 @@ def _mscale(factor: Decimal, mscale: float = 1.0) -> Decimal:
 
 def _attention_factor(rule: object) -> Decimal:
     match rule:
-        case Yarn(attention_factor=given) | LongRope(attention_factor=given) | Explicit(attention_factor=given) if given:
+        case (
+            Yarn(attention_factor=given)
+            | LongRope(attention_factor=given)
+            | Explicit(attention_factor=given)
+        ) if given:
             return Decimal(given)
         case Yarn(factor=factor, mscale=mscale, mscale_all_dim=all_dim) if mscale and all_dim:
             return _mscale(Decimal(factor), mscale) / _mscale(Decimal(factor), all_dim)

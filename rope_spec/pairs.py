@@ -81,7 +81,10 @@ class Pairs:
             pairs: P, where the sections need not sum to it: axis 0 has the rest, as in transformers.
         """
         axes = len(sections)
-        turns = [j % axes if j < axes * sections[j % axes] else 0 for j in range(sum(sections) if pairs is None else pairs)]
+        turns = [
+            j % axes if j < axes * sections[j % axes] else 0
+            for j in range(sum(sections) if pairs is None else pairs)
+        ]
         if pairs is None and tuple(turns.count(axis) for axis in range(axes)) != tuple(sections):
             raise ValueError(
                 f"Pairs.strided: got sections {sections}, expected the first of {axes} to be the longest. Build Pairs itself."
@@ -107,7 +110,11 @@ class Pairs:
     def axial(cls, rotary_dim: int, axes: int = 2) -> Pairs:
         """A ladder of its own for each axis, one block of pairs after the other: vision towers, arXiv:2104.09864 in 2-D."""
         rungs = _block(rotary_dim, axes)
-        return cls(tuple(a for a in range(axes) for _ in range(rungs)), tuple(range(rungs)) * axes, rotary_dim // axes)
+        return cls(
+            tuple(a for a in range(axes) for _ in range(rungs)),
+            tuple(range(rungs)) * axes,
+            rotary_dim // axes,
+        )
 
     @classmethod
     def axial_shared(cls, rotary_dim: int, axes: int = 2) -> Pairs:
@@ -120,7 +127,11 @@ class Pairs:
     def axial_alternating(cls, rotary_dim: int, axes: int = 2) -> Pairs:
         """Every rung once for each axis, which take turns: Kimi's vision tower."""
         rungs = _block(rotary_dim, axes)
-        return cls(tuple(range(axes)) * rungs, tuple(k for k in range(rungs) for _ in range(axes)), rotary_dim // axes)
+        return cls(
+            tuple(range(axes)) * rungs,
+            tuple(k for k in range(rungs) for _ in range(axes)),
+            rotary_dim // axes,
+        )
 
     @classmethod
     def _shared(cls, axis: list[int], ladder_dim: int | None = None) -> Pairs:
@@ -129,12 +140,16 @@ class Pairs:
 
 def _at_least_1(size: int) -> int:
     if size < 1:
-        raise ValueError(f"Pairs: got a size of {size}, expected at least 1. Rotate some channels, or give no spec.")
+        raise ValueError(
+            f"Pairs: got a size of {size}, expected at least 1. Rotate some channels, or give no spec."
+        )
     return size
 
 
 def _block(rotary_dim: int, axes: int) -> int:
     """The pairs of each axis."""
     if axes < 1 or rotary_dim < 1 or rotary_dim % (2 * axes):
-        raise ValueError(f"Pairs: got rotary_dim={rotary_dim} for {axes} axes, expected a multiple of {2 * axes}. Round it.")
+        raise ValueError(
+            f"Pairs: got rotary_dim={rotary_dim} for {axes} axes, expected a multiple of {2 * axes}. Round it."
+        )
     return rotary_dim // (2 * axes)

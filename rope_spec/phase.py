@@ -24,7 +24,9 @@ COS = (1324675878, 136187728, 5599974, 121701)
 SIN = (3373259426, 693598667, 42784630, 1256618, 21234)
 
 
-def cos_sin(spec: RopeSpec, positions: np.ndarray, seq_len: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def cos_sin(
+    spec: RopeSpec, positions: np.ndarray, seq_len: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Exact cos and sin in NumPy, times the attention factor.
 
     Args:
@@ -39,13 +41,18 @@ def cos_sin(spec: RopeSpec, positions: np.ndarray, seq_len: int | None = None) -
     frequencies = inverse_frequencies(spec, seq_len)
     per_pair = pair_positions(spec, np.asarray(positions))
     if spec.real:
-        angle, factor = per_pair.astype(np.float32) * frequencies.inv_freq_float32, np.float32(frequencies.attention_factor)
+        angle, factor = (
+            per_pair.astype(np.float32) * frequencies.inv_freq_float32,
+            np.float32(frequencies.attention_factor),
+        )
         return np.cos(angle) * factor, np.sin(angle) * factor
     phase = (per_pair.astype(np.int64) * frequencies.turns + 2**31) >> 32
     return phase_cos_sin(phase, frequencies.attention_factor)
 
 
-def table_rows(spec: RopeSpec, positions: range, with_factor: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def table_rows(
+    spec: RopeSpec, positions: range, with_factor: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows of a cos/sin table: row p holds what coordinate p gives to each pair, whatever its axis; float32 `(L, P)`."""
     frequencies = inverse_frequencies(spec)
     phase = (np.array(positions, np.int64)[:, None] * frequencies.turns + 2**31) >> 32
@@ -54,11 +61,15 @@ def table_rows(spec: RopeSpec, positions: range, with_factor: bool = True) -> tu
 
 def pair_positions(spec: RopeSpec, positions: np.ndarray) -> np.ndarray:
     """The coordinate of each pair: `(..., S) -> (..., S, 1)`, `(..., S, A) -> (..., S, P)`."""
-    check_positions(spec, positions.shape, positions.dtype.name, np.issubdtype(positions.dtype, np.integer))
+    check_positions(
+        spec, positions.shape, positions.dtype.name, np.issubdtype(positions.dtype, np.integer)
+    )
     return spec.pairs.coordinates(positions)
 
 
-def phase_cos_sin(phase: np.ndarray, attention_factor: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def phase_cos_sin(
+    phase: np.ndarray, attention_factor: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """float32 cos and sin of a phase: int64, in units of 2 ** -32 turns, any number of turns."""
     cos, sin, scale = integer_cos_sin(phase, attention_factor)
     return cos.astype(np.float32) * np.float32(scale), sin.astype(np.float32) * np.float32(scale)

@@ -35,7 +35,9 @@ def positions_from_segments(segment_ids: np.ndarray, padding: int = 0) -> np.nda
     """
     segment_ids = np.asarray(segment_ids)
     index = np.arange(segment_ids.shape[-1])
-    starts = np.concatenate([segment_ids[..., :1] == segment_ids[..., :1], np.diff(segment_ids) != 0], axis=-1)
+    starts = np.concatenate(
+        [segment_ids[..., :1] == segment_ids[..., :1], np.diff(segment_ids) != 0], axis=-1
+    )
     start = np.maximum.accumulate(np.where(starts, index, 0), axis=-1)
     return np.where(segment_ids == padding, 0, index - start).astype(np.int32)
 
@@ -55,7 +57,9 @@ def grid_positions(grid: Grid, merge: int = 1) -> np.ndarray:
     """
     frames, rows, columns = _checked(grid, merge)
     row, column = np.divmod(np.arange(rows * columns), columns)
-    squares = np.stack([row, column], axis=-1).reshape(rows // merge, merge, columns // merge, merge, 2)
+    squares = np.stack([row, column], axis=-1).reshape(
+        rows // merge, merge, columns // merge, merge, 2
+    )
     return np.tile(squares.swapaxes(1, 2).reshape(-1, 2), (frames, 1)).astype(np.int32)
 
 
@@ -124,7 +128,9 @@ def _text_tokens(count: int | np.integer) -> np.ndarray:
     return np.repeat(np.arange(count)[:, None], 3, axis=1)
 
 
-def _one_per_grid(second_per_grid: float | Sequence[float], parts: Sequence[int | Grid]) -> list[float]:
+def _one_per_grid(
+    second_per_grid: float | Sequence[float], parts: Sequence[int | Grid]
+) -> list[float]:
     grids = sum(not isinstance(part, TEXT) for part in parts)
     if isinstance(second_per_grid, (int, float, np.number)):
         return [float(second_per_grid)] * grids
@@ -149,7 +155,9 @@ def _grid_tokens(grid: Grid, merge: int, interval: float, tokens_per_second: flo
             f"mrope_positions: got second_per_grid={interval} and tokens_per_second={tokens_per_second} "
             f"for {frames} frames, expected times from 0 to what int32 holds. Give both in seconds, above 0."
         )
-    times = np.arange(frames, dtype=np.float32) * np.float32(interval) * np.float32(tokens_per_second)
+    times = (
+        np.arange(frames, dtype=np.float32) * np.float32(interval) * np.float32(tokens_per_second)
+    )
     axes = np.indices((frames, rows // merge, columns // merge)).reshape(3, -1).T
     axes[:, 0] = times.astype(np.int64)[axes[:, 0]]
     return axes
@@ -157,5 +165,7 @@ def _grid_tokens(grid: Grid, merge: int, interval: float, tokens_per_second: flo
 
 def _checked(grid: Grid, merge: int) -> Grid:
     if merge < 1 or len(grid) != 3 or min(grid) < 1 or grid[1] % merge or grid[2] % merge:
-        raise ValueError(f"grid: got {grid}, expected (frames, rows, columns), rows and columns multiples of merge={merge}.")
+        raise ValueError(
+            f"grid: got {grid}, expected (frames, rows, columns), rows and columns multiples of merge={merge}."
+        )
     return grid

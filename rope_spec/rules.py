@@ -70,10 +70,19 @@ class Yarn:
     scales_softmax: bool = False
 
     def __post_init__(self):
-        _positive(self, "factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "attention_factor")
+        _positive(
+            self,
+            "factor",
+            "original_max_position_embeddings",
+            "beta_fast",
+            "beta_slow",
+            "attention_factor",
+        )
         for name in ("mscale", "mscale_all_dim"):
             if not abs(getattr(self, name) or 0) <= MOST:
-                raise ValueError(f"Yarn.{name}: got {getattr(self, name)!r}, expected at most {MOST}. Correct it.")
+                raise ValueError(
+                    f"Yarn.{name}: got {getattr(self, name)!r}, expected at most {MOST}. Correct it."
+                )
         if self.beta_fast < self.beta_slow:
             raise ValueError(
                 f"Yarn: got beta_fast={self.beta_fast} below beta_slow={self.beta_slow}, expected the reverse. Exchange them."
@@ -138,7 +147,9 @@ class Proportional:
     def __post_init__(self):
         _positive(self, "factor")
         if self.rotated < 0:
-            raise ValueError(f"Proportional.rotated: got {self.rotated!r}, expected a number of rungs, 0 or more. Correct it.")
+            raise ValueError(
+                f"Proportional.rotated: got {self.rotated!r}, expected a number of rungs, 0 or more. Correct it."
+            )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ def one_of(name: str, value: object, allowed: object) -> None:
     """Raise ValueError unless `value` is one of the choices of the Literal `allowed`."""
     choices = get_args(allowed)
     if value not in choices:
-        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(map(repr, choices))}. Name one of them.")
+        raise ValueError(
+            f"{name}: got {value!r}, expected one of {', '.join(map(repr, choices))}. Name one of them."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,9 @@ class RopeSpec:
                 "have 10000.0."
             )
         if self.sign not in (1, -1):
-            raise ValueError(f"RopeSpec.sign: got {self.sign!r}, expected 1 or -1. Leave it out for 1.")
+            raise ValueError(
+                f"RopeSpec.sign: got {self.sign!r}, expected 1 or -1. Leave it out for 1."
+            )
         if self.start < 0 or self.start + self.rotary_dim > self.head_dim:
             raise ValueError(
                 f"RopeSpec: got {len(self.pairs)} pairs, which are {self.rotary_dim} channels, from channel {self.start} on, "
@@ -94,15 +98,23 @@ class RopeSpec:
     def effective_length(self, seq_len: int | None) -> int | None:
         """The length that decides the frequencies: None in the original context, one for all beyond it in LongRoPE."""
         match self.rule:
-            case DynamicNTK(max_position_embeddings=original) if seq_len is not None and seq_len > original:
+            case DynamicNTK(max_position_embeddings=original) if (
+                seq_len is not None and seq_len > original
+            ):
                 return int(seq_len)
-            case LongRope(original_max_position_embeddings=original) if seq_len is not None and seq_len > original:
+            case LongRope(original_max_position_embeddings=original) if (
+                seq_len is not None and seq_len > original
+            ):
                 return original + 1
         return None
 
     def _check_blocks(self):
         per_axis = "half_per_axis" in (self.read, self.write)
-        if per_axis and self.pairs.axis != tuple(sorted(self.pairs.axis)) or len(self.pairs) % self.pairs.axes * per_axis:
+        if (
+            per_axis
+            and self.pairs.axis != tuple(sorted(self.pairs.axis))
+            or len(self.pairs) % self.pairs.axes * per_axis
+        ):
             raise ValueError(
                 f"RopeSpec: got layout half_per_axis with axes {self.pairs.axis}, expected one block of equal length for "
                 "each axis. Use Pairs.axial, or the layout 'half'."
@@ -111,12 +123,16 @@ class RopeSpec:
     def _check_rule(self):
         rungs = self.pairs.rungs
         match self.rule:
-            case LongRope(short_factor=short, long_factor=long) if not len(short) == len(long) == rungs:
+            case LongRope(short_factor=short, long_factor=long) if (
+                not len(short) == len(long) == rungs
+            ):
                 got = f"{len(short)} short and {len(long)} long factors"
             case Explicit(inv_freq=inv_freq) if len(inv_freq) != rungs:
                 got = f"{len(inv_freq)} inverse frequencies"
             case Yarn() if self.theta == 1:
-                raise ValueError("Yarn: got theta=1.0, expected another: the ramp divides by its logarithm. Correct it.")
+                raise ValueError(
+                    "Yarn: got theta=1.0, expected another: the ramp divides by its logarithm. Correct it."
+                )
             case DynamicNTK() if self.pairs.ladder_dim <= 2:
                 raise ValueError(
                     "DynamicNTK: got a ladder_dim of 2 or less, expected more: its exponent is d / (d - 2). "
@@ -124,7 +140,9 @@ class RopeSpec:
                 )
             case _:
                 return
-        raise ValueError(f"{type(self.rule).__name__}: got {got}, expected one for each of the {rungs} rungs. Give that many.")
+        raise ValueError(
+            f"{type(self.rule).__name__}: got {got}, expected one for each of the {rungs} rungs. Give that many."
+        )
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,9 @@ def first_capacity(spec: RopeSpec, strategy: Strategy, length: int) -> int:
             "expected 'table_free': a row of a table belongs to one position for good."
         )
     if length < 1:
-        raise ValueError(f"length: got {length} for strategy {strategy!r}, expected the number of positions, 1 or more.")
+        raise ValueError(
+            f"length: got {length} for strategy {strategy!r}, expected the number of positions, 1 or more."
+        )
     return -(-int(length) // ROW) * ROW if strategy == "split_table" else int(length)
 
 

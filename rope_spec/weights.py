@@ -53,7 +53,14 @@ def convert_projection(weight: Weight, spec: RopeSpec, to: Layout, *, axis: int 
 
 
 def convert_fused_projection(
-    weight: Weight, spec: RopeSpec, to: Layout, *, heads: int, kv_heads: int, grouped: bool = False, axis: int = 0
+    weight: Weight,
+    spec: RopeSpec,
+    to: Layout,
+    *,
+    heads: int,
+    kv_heads: int,
+    grouped: bool = False,
+    axis: int = 0,
 ) -> Weight:
     """The same for q, k and v in one weight: q and k are permuted, v stays.
 

@@ -9,7 +9,11 @@ from .cache import (
 )
 from .deepseek import DeepseekV3RotaryEmbedding as DeepseekV3RotaryEmbedding
 from .full_tables import FullTables as FullTables, TableForm as TableForm
-from .functional import apply_rotary_pos_emb as apply_rotary_pos_emb, cos_sin as cos_sin, rotate as rotate
+from .functional import (
+    apply_rotary_pos_emb as apply_rotary_pos_emb,
+    cos_sin as cos_sin,
+    rotate as rotate,
+)
 from .module import RotaryEmbedding as RotaryEmbedding
 from .rerotation import rerotate as rerotate, unrotate as unrotate
 from .swap import swap_rotary as swap_rotary

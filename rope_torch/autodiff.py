@@ -12,7 +12,9 @@ from .eager import rotate_pairs_in_chunks
 from .rotation import Half, Heads, channels, inside, rotate_pairs
 
 
-def apply(x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
+def apply(
+    x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn
+) -> Heads:
     """`rotate_pairs`, as an autograd function for a gradient, or if chunks gain more than it costs."""
     if x.ndim > cos.ndim:
         cos, sin = (t[(None,) * (x.ndim - t.ndim)] for t in (cos, sin))
@@ -53,7 +55,11 @@ class Rotate(torch.autograd.Function):
         """Rotation by the negative angle, from the written layout back to the one that was read."""
         x, cos, sin = ctx.saved_tensors
         start, read, write, rotate_in = ctx.layout
-        dx = apply(grads[0], cos, -sin, start, write, read, rotate_in) if ctx.needs_input_grad[0] else None
+        dx = (
+            apply(grads[0], cos, -sin, start, write, read, rotate_in)
+            if ctx.needs_input_grad[0]
+            else None
+        )
         if x is None:
             return dx, None, None, None
         rotated, dtype = slice(start, start + 2 * cos.shape[-1]), inside(x.dtype, rotate_in)
@@ -102,4 +108,6 @@ def _or_zeros(tangent: Tensor | None, t: Tensor) -> Tensor:
     return torch.zeros_like(t) if tangent is None else tangent
 
 
-Rotate.forward.__signature__ = signature(Rotate.forward)  # torch asks for it in each call; to make it takes 16 us
+Rotate.forward.__signature__ = signature(
+    Rotate.forward
+)  # torch asks for it in each call; to make it takes 16 us

@@ -24,10 +24,14 @@ class RopeCache:
     spec: RopeSpec
     strategy: Strategy
     capacity: int  # positions from 0 up to here are served; 0 for table_free: all are
-    tables: tuple[Tensor, ...] = ()  # cos, sin (L, P); for split_table those of ROW * h without factor, then those below ROW
+    tables: tuple[
+        Tensor, ...
+    ] = ()  # cos, sin (L, P); for split_table those of ROW * h without factor, then those below ROW
 
 
-def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: int = 0, device=None) -> RopeCache:
+def init_cache(
+    spec: RopeSpec, strategy: Strategy = "table_free", length: int = 0, device=None
+) -> RopeCache:
     """A cache that serves positions from 0 up to `length`.
 
     Args:
@@ -65,7 +69,13 @@ def grow_cache(cache: RopeCache, length: int) -> RopeCache:
     return replace(cache, capacity=capacity, tables=tables)
 
 
-def lookup(cache: RopeCache, positions: Positions, *, seq_len: Length = None, out_of_range: OutOfRange = "nan") -> Table:
+def lookup(
+    cache: RopeCache,
+    positions: Positions,
+    *,
+    seq_len: Length = None,
+    out_of_range: OutOfRange = "nan",
+) -> Table:
     """cos and sin at the positions, `(..., S, P)` float32, with the same arguments for every strategy.
 
     Args:
@@ -80,11 +90,18 @@ def lookup(cache: RopeCache, positions: Positions, *, seq_len: Length = None, ou
     """
     one_of("out_of_range", out_of_range, OutOfRange)
     if out_of_range == "raise":
-        raise ValueError("out_of_range: got 'raise', expected 'nan' or 'clamp': positions on the CPU raise by themselves.")
+        raise ValueError(
+            "out_of_range: got 'raise', expected 'nan' or 'clamp': positions on the CPU raise by themselves."
+        )
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)
     positions = checked(cache.spec, positions)
-    if out_of_range != "clamp" and positions.device.type == "cpu" and not torch.compiler.is_compiling() and positions.numel():
+    if (
+        out_of_range != "clamp"
+        and positions.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and positions.numel()
+    ):
         with suppress(RuntimeError):  # under torch.vmap no value can be read
             smallest, largest = map(int, positions.long().aminmax())
             check_on_host(smallest, largest, cache.capacity)
@@ -92,7 +109,12 @@ def lookup(cache: RopeCache, positions: Positions, *, seq_len: Length = None, ou
 
 
 def cached_cos_sin(
-    cache: RopeCache, positions: Positions, length: int, *, seq_len: Length = None, out_of_range: OutOfRange = "nan"
+    cache: RopeCache,
+    positions: Positions,
+    length: int,
+    *,
+    seq_len: Length = None,
+    out_of_range: OutOfRange = "nan",
 ) -> tuple[Table, RopeCache]:
     """`grow_cache` and `lookup` in one call: `((cos, sin), cache)`; `length` is what the positions stay below."""
     cache = grow_cache(cache, length)
@@ -103,14 +125,18 @@ def _lookup(cache: RopeCache, positions: Tensor, out_of_range: OutOfRange) -> Ta
     pairs = cache.spec.pairs
     per_pair = (positions if pairs.axes == 1 else pairs.coordinates(positions)).long()
     inside = per_pair.clamp(0, cache.capacity - 1)
-    cos, sin = (_split_rows if cache.strategy == "split_table" else _rows)(cache.tables, inside, pairs.axes)
+    cos, sin = (_split_rows if cache.strategy == "split_table" else _rows)(
+        cache.tables, inside, pairs.axes
+    )
     if out_of_range == "clamp":
         return cos, sin
     is_outside = inside != per_pair if pairs.axes > 1 else (inside != per_pair)[..., None]
     return cos.masked_fill(is_outside, torch.nan), sin.masked_fill(is_outside, torch.nan)
 
 
-def _tables(spec: RopeSpec, strategy: Strategy, start: int, stop: int, device) -> tuple[Tensor, ...]:
+def _tables(
+    spec: RopeSpec, strategy: Strategy, start: int, stop: int, device
+) -> tuple[Tensor, ...]:
     """The rows of positions from `start` to `stop`, with the same integers as without a table."""
     if strategy == "table_free":
         return ()

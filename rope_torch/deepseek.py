@@ -23,12 +23,16 @@ class DeepseekV3RotaryEmbedding(nn.Module):
     cos_cached: Tensor  # (max_seq_len_cached, dim)
     sin_cached: Tensor  # (max_seq_len_cached, dim)
 
-    def __init__(self, dim: int, max_position_embeddings: int = 2048, base: float = 10000, device=None):
+    def __init__(
+        self, dim: int, max_position_embeddings: int = 2048, base: float = 10000, device=None
+    ):
         super().__init__()
         self.dim, self.max_position_embeddings, self.base = dim, max_position_embeddings, base
         exponent = torch.arange(0, dim, 2).float().to(device) / dim
         self.register_buffer("inv_freq", 1.0 / base**exponent, persistent=False)
-        self._set_cos_sin_cache(max_position_embeddings, self.inv_freq.device, torch.get_default_dtype())
+        self._set_cos_sin_cache(
+            max_position_embeddings, self.inv_freq.device, torch.get_default_dtype()
+        )
 
     def _set_cos_sin_cache(self, seq_len: int, device: torch.device, dtype: torch.dtype) -> None:
         self.max_seq_len_cached = seq_len
@@ -39,7 +43,10 @@ class DeepseekV3RotaryEmbedding(nn.Module):
         self.register_buffer("sin_cached", angles.sin().to(dtype), persistent=False)
 
     def forward(
-        self, x: Float[Tensor, "*batch seq dim"], seq_len: int | None = None, position_ids: Integer[Tensor, "..."] | None = None
+        self,
+        x: Float[Tensor, "*batch seq dim"],
+        seq_len: int | None = None,
+        position_ids: Integer[Tensor, "..."] | None = None,
     ) -> tuple[Float[Tensor, "length dim"], Float[Tensor, "length dim"]]:
         """The first rows of the tables, in the dtype of x; grows them when they are too short.
 

@@ -16,7 +16,9 @@ NO_SCRATCH_CHUNK = 2**25  # bytes, where there are no temporaries: what a trial 
 Form = Callable[..., bool]  # of y, x, cos, sin, read, write
 
 
-def rotate_pairs_in_chunks(x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
+def rotate_pairs_in_chunks(
+    x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn
+) -> Heads:
     """`rope_torch.rotation.rotate_pairs` in its fastest form; cos and sin have all axes of x."""
     dtype, rotated = inside(x.dtype, rotate_in), slice(start, start + 2 * cos.shape[-1])
     x = (x if x.stride(-1) == 1 and 0 not in x.stride() else x.contiguous()).resolve_neg()

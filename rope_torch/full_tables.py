@@ -64,11 +64,18 @@ class FullTables(nn.Module):
         form: how the tables are laid out.
     """
 
-    def __init__(self, specs: Mapping[str, RopeSpec], arithmetic: Arithmetic = EXACT, form: TableForm = TableForm()):
+    def __init__(
+        self,
+        specs: Mapping[str, RopeSpec],
+        arithmetic: Arithmetic = EXACT,
+        form: TableForm = TableForm(),
+    ):
         super().__init__()
         self.specs, self.arithmetic, self.form = dict(specs), arithmetic, form
 
-    def forward(self, x: Tensor, position_ids: Tensor, layer_type: str | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, position_ids: Tensor, layer_type: str | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Both tables, `(B, S, 2 P)`.
 
         `position_ids` are `(B, S)`; with A axes `(A, B, S)` or `(..., S, A)`, as the form has it.

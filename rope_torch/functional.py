@@ -20,7 +20,11 @@ Length = int | Integer[Tensor, "*batch"] | None
 
 
 def cos_sin(
-    spec: RopeSpec, positions: Integer[Tensor, "*batch seq"], *, seq_len: Length = None, arithmetic: Arithmetic = EXACT
+    spec: RopeSpec,
+    positions: Integer[Tensor, "*batch seq"],
+    *,
+    seq_len: Length = None,
+    arithmetic: Arithmetic = EXACT,
 ) -> Table:
     """`attention_factor * (cos, sin)(position[axis_j] * inv_freq_j)` for each pair j.
 
@@ -55,13 +59,23 @@ def cos_sin(
 def _cos_sin(spec: RopeSpec, positions: Tensor, seq_len: int | None, angles: Angles) -> Table:
     turns, inv_freq, factor = constants(spec, seq_len)
     if angles == "exact" and not spec.real:
-        return phase_cos_sin(phase_of(spec.pairs.coordinates(positions), torch.tensor(turns, device=positions.device)), factor)
-    return _float32_cos_sin(spec, positions, torch.tensor(inv_freq, dtype=torch.float32, device=positions.device))
+        return phase_cos_sin(
+            phase_of(
+                spec.pairs.coordinates(positions), torch.tensor(turns, device=positions.device)
+            ),
+            factor,
+        )
+    return _float32_cos_sin(
+        spec, positions, torch.tensor(inv_freq, dtype=torch.float32, device=positions.device)
+    )
 
 
 def _cos_sin_at(spec: RopeSpec, positions: Tensor, seq_len: Tensor, angles: Angles) -> Table:
     if angles == "exact" and isinstance(spec.rule, LongRope):
-        return phase_cos_sin(phase_of(spec.pairs.coordinates(positions), turns_at(spec, seq_len)), constants(spec, None)[2])
+        return phase_cos_sin(
+            phase_of(spec.pairs.coordinates(positions), turns_at(spec, seq_len)),
+            constants(spec, None)[2],
+        )
     return _float32_cos_sin(spec, positions, inv_freq_at(spec, seq_len))
 
 
@@ -79,7 +93,13 @@ def checked(spec: RopeSpec, positions: Positions) -> Tensor:
 
 
 def rotate(
-    x: Heads, cos: Half, sin: Half, spec: RopeSpec, *, heads_axis: int | None = -3, arithmetic: Arithmetic = EXACT
+    x: Heads,
+    cos: Half,
+    sin: Half,
+    spec: RopeSpec,
+    *,
+    heads_axis: int | None = -3,
+    arithmetic: Arithmetic = EXACT,
 ) -> Heads:
     """Rotate each pair of channels: `y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin`.
 
@@ -107,15 +127,29 @@ def rotate(
         ((1, 2, 3, 4), 'torch.bfloat16')
     """
     shapes = tuple(cos.shape), tuple(sin.shape)
-    check_rotation(spec, tuple(x.shape), str(x.dtype).removeprefix("torch."), x.is_floating_point(), *shapes, heads_axis)
-    if heads_axis is not None and -heads_axis <= cos.ndim:  # further left it is an axis to broadcast over
+    check_rotation(
+        spec,
+        tuple(x.shape),
+        str(x.dtype).removeprefix("torch."),
+        x.is_floating_point(),
+        *shapes,
+        heads_axis,
+    )
+    if (
+        heads_axis is not None and -heads_axis <= cos.ndim
+    ):  # further left it is an axis to broadcast over
         cos, sin = cos.unsqueeze(heads_axis), sin.unsqueeze(heads_axis)
     layout = spec.start, spec.blocks(spec.read), spec.blocks(spec.write or spec.read)
     return apply(x, cos, sin if spec.sign == 1 else -sin, *layout, arithmetic.rotate_in)
 
 
 def apply_rotary_pos_emb(
-    q: Heads, k: Heads, cos: Full, sin: Full, position_ids: Positions | None = None, unsqueeze_dim: int = 1
+    q: Heads,
+    k: Heads,
+    cos: Full,
+    sin: Full,
+    position_ids: Positions | None = None,
+    unsqueeze_dim: int = 1,
 ) -> tuple[Heads, Heads]:
     """The function of the lesson and of transformers, on full-width tables: `q * cos + rotate_half(q) * sin`.
 
@@ -132,7 +166,9 @@ def apply_rotary_pos_emb(
     """
     if position_ids is not None:
         cos, sin = cos[position_ids], sin[position_ids]
-    cos, sin = ((t[None] if t.ndim + 1 < q.ndim else t).unsqueeze(unsqueeze_dim) for t in (cos, sin))
+    cos, sin = (
+        (t[None] if t.ndim + 1 < q.ndim else t).unsqueeze(unsqueeze_dim) for t in (cos, sin)
+    )
     return _rotate_halves(q, cos, sin), _rotate_halves(k, cos, sin)
 
 

@@ -69,7 +69,9 @@ class RotaryEmbedding(nn.Module):
     def forward(self, x: Heads, positions: Positions, *, seq_len: Length = None) -> Heads:
         """x rotated by its positions, in its shape and dtype."""
         cos, sin = self.cos_sin(positions, seq_len=seq_len)
-        return rotate(x, cos, sin, self.spec, heads_axis=self.heads_axis, arithmetic=self.arithmetic)
+        return rotate(
+            x, cos, sin, self.spec, heads_axis=self.heads_axis, arithmetic=self.arithmetic
+        )
 
     def grow(self, length: int) -> None:
         """Make the table serve `length` positions; without a table there is nothing to do."""
@@ -79,7 +81,9 @@ class RotaryEmbedding(nn.Module):
         """What every move and cast of a module goes through: follow to another device, and let no cast at the table."""
         super()._apply(fn, recurse)
         if self.cache.tables:
-            device = fn(torch.empty(0, dtype=torch.int64, device=self.cache.tables[0].device)).device
+            device = fn(
+                torch.empty(0, dtype=torch.int64, device=self.cache.tables[0].device)
+            ).device
             if device != self.cache.tables[0].device:
                 self.cache = init_cache(self.spec, self.cache.strategy, self.cache.capacity, device)
         return self

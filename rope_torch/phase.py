@@ -19,10 +19,16 @@ from rope_spec.phase import integer_cos_sin
 def constants(spec: RopeSpec, seq_len: int | None) -> tuple[list[int], list[float], float]:
     """Turns, float32 inverse frequencies, and the attention factor, at a length."""
     frequencies = inverse_frequencies(spec, seq_len)
-    return frequencies.turns.tolist(), frequencies.inv_freq_float32.tolist(), frequencies.attention_factor
+    return (
+        frequencies.turns.tolist(),
+        frequencies.inv_freq_float32.tolist(),
+        frequencies.attention_factor,
+    )
 
 
-def phase_of(positions: Integer[Tensor, "*batch pairs"], turns: Int64[Tensor, " pairs"]) -> Int64[Tensor, "*batch pairs"]:
+def phase_of(
+    positions: Integer[Tensor, "*batch pairs"], turns: Int64[Tensor, " pairs"]
+) -> Int64[Tensor, "*batch pairs"]:
     """The phase `round(position * turns / 2 ** 32)`, modulo a turn, in units of 2 ** -32 turns; int64 products wrap."""
     return (positions.long() * turns + 2**31) >> 32
 
@@ -40,13 +46,20 @@ def turns_at(spec: RopeSpec, seq_len: Integer[Tensor, "*batch"]) -> Int64[Tensor
     return _chosen(spec, seq_len, 0)
 
 
-def inv_freq_at(spec: RopeSpec, seq_len: Integer[Tensor, "*batch"]) -> Float32[Tensor, "*batch 1 pairs"]:
+def inv_freq_at(
+    spec: RopeSpec, seq_len: Integer[Tensor, "*batch"]
+) -> Float32[Tensor, "*batch 1 pairs"]:
     """float32 inverse frequencies at each length, of either rule."""
     if not isinstance(spec.rule, DynamicNTK):
         return _chosen(spec, seq_len, 1)
     longest, factor = spec.rule.max_position_embeddings, spec.rule.factor
-    dim, rung = spec.pairs.ladder_dim, torch.tensor(spec.pairs.rung, dtype=torch.float32, device=seq_len.device)
-    stretch = factor * (seq_len[..., None, None].clamp(min=longest).float() / longest) - (factor - 1)
+    dim, rung = (
+        spec.pairs.ladder_dim,
+        torch.tensor(spec.pairs.rung, dtype=torch.float32, device=seq_len.device),
+    )
+    stretch = factor * (seq_len[..., None, None].clamp(min=longest).float() / longest) - (
+        factor - 1
+    )
     inv_freq = torch.tensor(constants(spec, None)[1], dtype=torch.float32, device=seq_len.device)
     return inv_freq * stretch ** (-2 * rung / (dim - 2))
 
@@ -56,5 +69,8 @@ def _chosen(spec: RopeSpec, seq_len: Tensor, which: int) -> Tensor:
     assert isinstance(spec.rule, LongRope)
     original = spec.rule.original_max_position_embeddings
     dtype = (torch.int64, torch.float32)[which]
-    short, long = (torch.tensor(constants(spec, n)[which], dtype=dtype, device=seq_len.device) for n in (None, original + 1))
+    short, long = (
+        torch.tensor(constants(spec, n)[which], dtype=dtype, device=seq_len.device)
+        for n in (None, original + 1)
+    )
     return torch.where(seq_len[..., None, None] > original, long, short)

@@ -53,7 +53,12 @@ def rerotate(
 
 
 def unrotate(
-    x: Heads, positions: Positions, spec: RopeSpec, *, seq_len: int | None = None, heads_axis: int | None = -3
+    x: Heads,
+    positions: Positions,
+    spec: RopeSpec,
+    *,
+    seq_len: int | None = None,
+    heads_axis: int | None = -3,
 ) -> Heads:
     """The inverse of `rotate`: keys as they were before it, in the layout that it read.
 
@@ -76,9 +81,13 @@ def unrotate(
     return rotate(x, *table, back, heads_axis=heads_axis)
 
 
-def _phase(spec: RopeSpec, positions: Positions, seq_len: int | None) -> Int64[Tensor, "*batch pairs"]:
+def _phase(
+    spec: RopeSpec, positions: Positions, seq_len: int | None
+) -> Int64[Tensor, "*batch pairs"]:
     positions = checked(spec, positions)
-    turns = torch.tensor(constants(spec, spec.effective_length(seq_len))[0], device=positions.device)
+    turns = torch.tensor(
+        constants(spec, spec.effective_length(seq_len))[0], device=positions.device
+    )
     return spec.sign * phase_of(spec.pairs.coordinates(positions), turns)
 
 

@@ -10,7 +10,9 @@ Heads = Float[Tensor, "*batch head_dim"]
 Half = Float[Tensor, "*#batch pairs"]  # cos or sin, broadcast against the pairs of x
 
 
-def rotate_pairs(x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
+def rotate_pairs(
+    x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn
+) -> Heads:
     """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for the pairs from channel `start` on; the other channels stay.
 
     A pair lies across axis -2 of `(..., blocks, 2, m)`, where `read` and `write` are the numbers of blocks.
@@ -25,19 +27,26 @@ def rotate_pairs(x: Heads, cos: Half, sin: Half, start: int, read: int, write: i
     return torch.cat([x[..., :start], y, x[..., end:]], dim=-1)
 
 
-def _rotated(x: Heads, cos: Half, sin: Half, read: int, rotate_in: RotateIn) -> tuple[Tensor, Tensor]:
+def _rotated(
+    x: Heads, cos: Half, sin: Half, read: int, rotate_in: RotateIn
+) -> tuple[Tensor, Tensor]:
     """The two channels of each pair, `(..., P)` each."""
     dtype = inside(x.dtype, rotate_in)
     (a, b), cos, sin = channels(x.to(dtype), read), cos.to(dtype), sin.to(dtype)
     return (a * cos - b * sin).to(x.dtype), (b * cos + a * sin).to(x.dtype)
 
 
-def _rotate_slice(x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn) -> Heads:
+def _rotate_slice(
+    x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn
+) -> Heads:
     """One of several slices of the same width, chosen by index: a concatenation is compiled to a loop for each operand."""
     slices = x.unflatten(-1, (-1, 2 * cos.shape[-1]))
     chosen = torch.arange(slices.shape[-2], device=x.device) == start // slices.shape[-1]
     rotated = _rotated(slices, cos.unsqueeze(-2), sin.unsqueeze(-2), read, rotate_in)
-    a, b = (torch.where(chosen[:, None], *pair) for pair in zip(rotated, channels(slices, write), strict=True))
+    a, b = (
+        torch.where(chosen[:, None], *pair)
+        for pair in zip(rotated, channels(slices, write), strict=True)
+    )
     return join(a, b, write).flatten(-2)
 
 
@@ -61,4 +70,6 @@ def channels(x: Tensor, blocks: int) -> tuple[Tensor, Tensor]:
 def join(a: Tensor, b: Tensor, blocks: int) -> Tensor:
     if blocks == 1:
         return torch.cat([a, b], dim=-1)
-    return torch.stack([t.unflatten(-1, (blocks, t.shape[-1] // blocks)) for t in (a, b)], dim=-2).flatten(-3)
+    return torch.stack(
+        [t.unflatten(-1, (blocks, t.shape[-1] // blocks)) for t in (a, b)], dim=-2
+    ).flatten(-3)

@@ -34,10 +34,19 @@ def swap_rotary(model: nn.Module, arithmetic: Arithmetic = EXACT) -> Callable[[]
     Raises:
         ValueError: the model has no rotary module, or one that is not taken. Nothing is swapped then.
     """
-    found = [(name, part) for name, part in model.named_modules() if type(part).__name__.endswith(ENDINGS)]
+    found = [
+        (name, part)
+        for name, part in model.named_modules()
+        if type(part).__name__.endswith(ENDINGS)
+    ]
     if not found:
-        raise ValueError(f"swap_rotary: got {type(model).__name__}, expected a model with modules named ...RotaryEmbedding.")
-    ours = [(name, _tables_for(name, module, _config_of(model, name), arithmetic)) for name, module in found]
+        raise ValueError(
+            f"swap_rotary: got {type(model).__name__}, expected a model with modules named ...RotaryEmbedding."
+        )
+    ours = [
+        (name, _tables_for(name, module, _config_of(model, name), arithmetic))
+        for name, module in found
+    ]
     for name, module in ours:
         model.set_submodule(name, module)
 

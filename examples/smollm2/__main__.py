@@ -12,12 +12,22 @@ app = typer.Typer(add_completion=False, context_settings={"help_option_names": [
 
 Prompt = Annotated[str, typer.Argument(help="The text that is continued.")]
 Tokens = Annotated[int, typer.Option(min=1, help="How many tokens are generated.")]
-Capacity = Annotated[int, typer.Option(min=16, help="Positions in the cache; when it is full, the older half is dropped.")]
-Compare = Annotated[bool, typer.Option("--compare", help="Run transformers beside it, and mark the first difference.")]
+Capacity = Annotated[
+    int,
+    typer.Option(
+        min=16, help="Positions in the cache; when it is full, the older half is dropped."
+    ),
+]
+Compare = Annotated[
+    bool,
+    typer.Option("--compare", help="Run transformers beside it, and mark the first difference."),
+]
 
 
 @app.command()
-def main(prompt: Prompt, tokens: Tokens = 64, capacity: Capacity = 1024, compare: Compare = False) -> None:
+def main(
+    prompt: Prompt, tokens: Tokens = 64, capacity: Capacity = 1024, compare: Compare = False
+) -> None:
     """Continue a text with SmolLM2-135M-Instruct in Flax NNX, on rope_jax."""
     from . import reference, weights
     from .generate import generate
@@ -32,7 +42,9 @@ def main(prompt: Prompt, tokens: Tokens = 64, capacity: Capacity = 1024, compare
     list(generate(model, ids, 2, capacity))  # compiles
     console.print(f"[bold]{prompt}", end="")
     start, found, shown = time.perf_counter(), [], ""
-    for token in generate(model, ids, tokens, capacity, frozenset() if compare else frozenset([words.eos_token_id])):
+    for token in generate(
+        model, ids, tokens, capacity, frozenset() if compare else frozenset([words.eos_token_id])
+    ):
         found.append(token)
         text = words.decode(found, skip_special_tokens=True)
         console.print(text[len(shown) :], end="", markup=False)
@@ -43,13 +55,19 @@ def main(prompt: Prompt, tokens: Tokens = 64, capacity: Capacity = 1024, compare
         theirs = reference.load()
         start = time.perf_counter()
         expected = reference.generate(theirs, ids, tokens)
-        console.print(f"[dim]{tokens / (time.perf_counter() - start):.1f} tokens per second by transformers' generate")
-        same = next((i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(found))
+        console.print(
+            f"[dim]{tokens / (time.perf_counter() - start):.1f} tokens per second by transformers' generate"
+        )
+        same = next(
+            (i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(found)
+        )
         if same == len(found):
             console.print(f"[green]all {same} tokens are the same")
         else:
             console.print(f"[red]the first {same} tokens are the same; then")
-            console.print(f"  here:         {words.decode(found[same:])!r}\n  transformers: {words.decode(expected[same:])!r}")
+            console.print(
+                f"  here:         {words.decode(found[same:])!r}\n  transformers: {words.decode(expected[same:])!r}"
+            )
 
 
 if __name__ == "__main__":

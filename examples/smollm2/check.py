@@ -56,7 +56,9 @@ def perplexity(logits: np.ndarray, tokens: Sequence[int]) -> float:
     return float(np.exp(np.mean(np.log(np.exp(scores).sum(-1)) - of_next)))
 
 
-def first_difference(model: Llama, theirs: Any, prompt: Sequence[int], count: int) -> tuple[int, float]:
+def first_difference(
+    model: Llama, theirs: Any, prompt: Sequence[int], count: int
+) -> tuple[int, float]:
     """How many tokens are the same; the gap between the two best scores of transformers where the next one is not."""
     ours, expected = list(generate(model, prompt, count)), reference.generate(theirs, prompt, count)
     same = next((i for i, (a, b) in enumerate(zip(ours, expected, strict=True)) if a != b), count)
@@ -81,7 +83,9 @@ def after_a_shift(model: Llama, tokens: Sequence[int], dropped: int, rest: int) 
     step = nnx.jit(lambda model, tokens, cache: model.logits(model(tokens, cache)[0])[0])
 
     def of_rest(cache: KVCache) -> float:
-        return perplexity(np.asarray(step(model, jnp.array([following], jnp.int32), cache)), following)
+        return perplexity(
+            np.asarray(step(model, jnp.array([following], jnp.int32), cache)), following
+        )
 
     def filled(part: Sequence[int]) -> KVCache:
         cache = empty_cache(model.config, 1, len(tokens))
@@ -100,20 +104,33 @@ def main() -> None:
 
     model, theirs, words = weights.load(), reference.load(), reference.tokenizer()
     tokens = words(TEXT.read_text(encoding="utf-8"))["input_ids"][:512]
-    ours, expected = np.asarray(all_logits(model, jnp.array([tokens]))), their_logits(theirs, tokens)
+    ours, expected = (
+        np.asarray(all_logits(model, jnp.array([tokens]))),
+        their_logits(theirs, tokens),
+    )
     print(f"512 tokens of text: largest |logit difference| {np.abs(ours - expected).max():.2e}")
-    print(f"perplexity: {perplexity(ours, tokens):.8f} here, {perplexity(expected, tokens):.8f} in transformers")
+    print(
+        f"perplexity: {perplexity(ours, tokens):.8f} here, {perplexity(expected, tokens):.8f} in transformers"
+    )
     for angles in ("float32", "exact"):
         difference = swapped_difference(theirs, tokens, Arithmetic(angles=angles))
-        by_position = ", ".join(f"{difference[end - 64 : end].max():.1e}" for end in range(64, 513, 64))
-        print(f"transformers with our cos and sin, {angles} angles: {by_position} over eighths of the text")
+        by_position = ", ".join(
+            f"{difference[end - 64 : end].max():.1e}" for end in range(64, 513, 64)
+        )
+        print(
+            f"transformers with our cos and sin, {angles} angles: {by_position} over eighths of the text"
+        )
     print(
-        "perplexity after a shift:", {name: round(value, 4) for name, value in after_a_shift(model, tokens, 128, 128).items()}
+        "perplexity after a shift:",
+        {name: round(value, 4) for name, value in after_a_shift(model, tokens, 128, 128).items()},
     )
     for prompt in PROMPTS:
         ids = words(prompt)["input_ids"]
         same, gap = first_difference(model, theirs, ids, 200)
-        print(f"{same} of 200 tokens the same{'' if same == 200 else f', then a tie within {gap:.1e}'}: {prompt}", flush=True)
+        print(
+            f"{same} of 200 tokens the same{'' if same == 200 else f', then a tie within {gap:.1e}'}: {prompt}",
+            flush=True,
+        )
     speed(model, theirs, words(PROMPTS[0])["input_ids"])
 
 

@@ -16,11 +16,15 @@ BUCKETS = tuple(2**n for n in range(4, 14))
 
 
 # Of a model that was split once: nnx.jit would split it for each token, which takes longer than the step.
-update = partial(jax.jit, static_argnums=0, donate_argnames="cache")  # the cache is updated where it is, not copied
+update = partial(
+    jax.jit, static_argnums=0, donate_argnames="cache"
+)  # the cache is updated where it is, not copied
 
 
 @update
-def prefill(graph, weights, tokens: jax.Array, count: jax.Array, cache: KVCache) -> tuple[jax.Array, KVCache]:
+def prefill(
+    graph, weights, tokens: jax.Array, count: jax.Array, cache: KVCache
+) -> tuple[jax.Array, KVCache]:
     """Scores after the last of `count` tokens `(1, bucket)`; what pads them is never seen, and overwritten by what follows."""
     model = nnx.merge(graph, weights)
     hidden, after = model(tokens, cache)
@@ -43,13 +47,19 @@ def shift(model: Llama, cache: KVCache, dropped: int, sinks: int = 4) -> KVCache
     """
     new = jnp.arange(cache.keys[0].shape[1])[None]
     old = jnp.where(new < sinks, new, new + dropped)
-    moved = lambda array: jnp.take(array, old[0], axis=1, mode="clip")  # the end is overwritten before it is seen
+    moved = lambda array: jnp.take(
+        array, old[0], axis=1, mode="clip"
+    )  # the end is overwritten before it is seen
     keys = [rerotate(moved(key), old, new, model.config.rope) for key in cache.keys]
     return KVCache(keys, [moved(value) for value in cache.values], cache.length - dropped)
 
 
 def generate(
-    model: Llama, prompt: Sequence[int], count: int, capacity: int = 1024, stop: frozenset[int] = frozenset()
+    model: Llama,
+    prompt: Sequence[int],
+    count: int,
+    capacity: int = 1024,
+    stop: frozenset[int] = frozenset(),
 ) -> Iterator[int]:
     """The `count` most likely next tokens, one at a time; of a full cache the older half is dropped.
 
@@ -58,7 +68,9 @@ def generate(
     """
     bucket = next((bucket for bucket in BUCKETS if bucket >= len(prompt)), 0)
     if not prompt or bucket > capacity or not bucket:
-        raise ValueError(f"generate: got {len(prompt)} tokens for a cache of {capacity}, expected 1 to the capacity.")
+        raise ValueError(
+            f"generate: got {len(prompt)} tokens for a cache of {capacity}, expected 1 to the capacity."
+        )
     tokens = np.zeros((1, bucket), np.int32)
     tokens[0, : len(prompt)] = prompt
     split, cache = nnx.split(model), empty_cache(model.config, 1, capacity)

@@ -49,10 +49,18 @@ class Attention(nnx.Module):
 
     def __init__(self, config: Config, rngs: nnx.Rngs):
         head_dim, self.rope = config.rope.head_dim, config.rope
-        self.q = nnx.LinearGeneral(config.width, (config.heads, head_dim), use_bias=False, rngs=rngs)
-        self.k = nnx.LinearGeneral(config.width, (config.kv_heads, head_dim), use_bias=False, rngs=rngs)
-        self.v = nnx.LinearGeneral(config.width, (config.kv_heads, head_dim), use_bias=False, rngs=rngs)
-        self.out = nnx.LinearGeneral((config.heads, head_dim), config.width, axis=(-2, -1), use_bias=False, rngs=rngs)
+        self.q = nnx.LinearGeneral(
+            config.width, (config.heads, head_dim), use_bias=False, rngs=rngs
+        )
+        self.k = nnx.LinearGeneral(
+            config.width, (config.kv_heads, head_dim), use_bias=False, rngs=rngs
+        )
+        self.v = nnx.LinearGeneral(
+            config.width, (config.kv_heads, head_dim), use_bias=False, rngs=rngs
+        )
+        self.out = nnx.LinearGeneral(
+            (config.heads, head_dim), config.width, axis=(-2, -1), use_bias=False, rngs=rngs
+        )
 
     def __call__(
         self,
@@ -64,10 +72,16 @@ class Attention(nnx.Module):
     ) -> tuple[Float[Array, "B S D"], Float[Array, "B C K H"], Float[Array, "B C K H"]]:
         """Attends to what the cache holds before `start`, and to x; returns the cache with x in it."""
         query = rotate(self.q(x), *table, self.rope)
-        keys = jax.lax.dynamic_update_slice_in_dim(keys, rotate(self.k(x), *table, self.rope), start, axis=1)
+        keys = jax.lax.dynamic_update_slice_in_dim(
+            keys, rotate(self.k(x), *table, self.rope), start, axis=1
+        )
         values = jax.lax.dynamic_update_slice_in_dim(values, self.v(x), start, axis=1)
         seen = jnp.arange(keys.shape[1]) <= start + jnp.arange(x.shape[1])[:, None]  # (S, C)
-        return self.out(jax.nn.dot_product_attention(query, keys, values, mask=seen[None, None])), keys, values
+        return (
+            self.out(jax.nn.dot_product_attention(query, keys, values, mask=seen[None, None])),
+            keys,
+            values,
+        )
 
 
 class MLP(nnx.Module):
@@ -106,7 +120,9 @@ class Llama(nnx.Module):
         self.blocks = nnx.List([Block(config, rngs) for _ in range(config.layers)])
         self.norm = nnx.RMSNorm(config.width, epsilon=config.epsilon, rngs=rngs)
 
-    def __call__(self, tokens: Int32[Array, "B S"], cache: KVCache) -> tuple[Float[Array, "B S D"], KVCache]:
+    def __call__(
+        self, tokens: Int32[Array, "B S"], cache: KVCache
+    ) -> tuple[Float[Array, "B S D"], KVCache]:
         """The positions of the tokens follow those in the cache; cos and sin are computed once for all layers."""
         x = self.embedding(tokens)
         table = cos_sin(self.config.rope, cache.length + jnp.arange(tokens.shape[1])[None])

@@ -25,7 +25,9 @@ def load() -> Any:
 
     logging.disable_progress_bar()
     path = gguf_path()
-    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, dtype=torch.float32
+    ).eval()
     model.generation_config.eos_token_id = None  # go on to the number of tokens that is asked for
     return model
 
@@ -33,6 +35,11 @@ def load() -> Any:
 def generate(model: Any, prompt: Sequence[int], count: int) -> list[int]:
     """The `count` most likely next tokens, by `model.generate`."""
     tokens = torch.tensor([list(prompt)])
-    options = {"max_new_tokens": count, "do_sample": False, "pad_token_id": 0, "attention_mask": torch.ones_like(tokens)}
+    options = {
+        "max_new_tokens": count,
+        "do_sample": False,
+        "pad_token_id": 0,
+        "attention_mask": torch.ones_like(tokens),
+    }
     with torch.inference_mode():
         return model.generate(tokens, **options)[0, len(prompt) :].tolist()

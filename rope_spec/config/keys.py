@@ -9,7 +9,14 @@ from typing import Any
 ROPE_KEY = re.compile("rope|rotary|yarn|ntk")
 AMOUNT = re.compile(r"(?:(\d+)\*)?([\w.]+)(?:([/-])(\w+))?")
 EVERY_KEY = re.compile("")
-KINDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", list: "a list", dict: "an object"}
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 80
 
@@ -46,13 +53,17 @@ class Keys:
             return default
         if "." in key:  # b of the object a
             outer, inner = key.split(".")
-            return Keys(self.values.get(outer) or {}, f"{self.name}.{outer}").get(inner, kind, default)
+            return Keys(self.values.get(outer) or {}, f"{self.name}.{outer}").get(
+                inner, kind, default
+            )
         self.read.add(key)
         value: Any = self.values.get(key)
         if value is None and not (kind is bool and key in self.values):  # null is not false
             return default
         if not _fits(value, kind):
-            raise TypeError(f"{self.name}: got {key}={shown(value)}, expected {KINDS[kind]}. Correct the value.")
+            raise TypeError(
+                f"{self.name}: got {key}={shown(value)}, expected {KINDS[kind]}. Correct the value."
+            )
         return kind(value) if kind in (int, float) else value  # pyright: ignore[reportArgumentType]
 
     def amount(self, path: str, kind: type) -> Any:
@@ -73,14 +84,18 @@ class Keys:
         """The value of `key`; ValueError where it is absent."""
         value = self.get(key, kind)
         if value is None:
-            raise ValueError(f"{self.name}: got no {key!r}, expected {KINDS[kind]}: {why}. Add the key to the config.")
+            raise ValueError(
+                f"{self.name}: got no {key!r}, expected {KINDS[kind]}: {why}. Add the key to the config."
+            )
         return value
 
     def numbers(self, key: str, why: str) -> tuple[float, ...]:
         """A list of numbers that has to be there."""
         values = self.need(key, list, why)
         if not values or not all(_fits(value, float) for value in values):
-            raise TypeError(f"{self.name}: got {key}={shown(values)}, expected a list of numbers. Correct the value.")
+            raise TypeError(
+                f"{self.name}: got {key}={shown(values)}, expected a list of numbers. Correct the value."
+            )
         return tuple(float(value) for value in values)
 
     def skip(self, pattern: re.Pattern[str] = EVERY_KEY) -> None:
@@ -96,7 +111,9 @@ class Keys:
 
     def decides(self, key: str) -> bool:
         """Whether the key is here and was read, or in one of the rope objects inside."""
-        return (key in self.read and key in self.values) or any(keys.decides(key) for keys in self.objects)
+        return (key in self.read and key in self.values) or any(
+            keys.decides(key) for keys in self.objects
+        )
 
 
 def _fits(value: Any, kind: type) -> bool:

@@ -15,18 +15,24 @@ def labels_of(tower: Tower) -> list[str]:
     key = path or paths[0]
     count = text.amount(key, int) if path else text.need(key, int, "it is the number of labels")
     if not 1 <= count <= MOST:
-        raise ValueError(f"{text.name}: got {key}={shown(count)}, expected 1 to {MOST}. Correct the value.")
+        raise ValueError(
+            f"{text.name}: got {key}={shown(count)}, expected 1 to {MOST}. Correct the value."
+        )
     if family is None or family.layers is None:
         return [tower.name] * count
     layers, types = family.layers, text.get("layer_types", list)
     if types is not None:
-        types = [layers.names.get(label, label) if isinstance(label, str) else label for label in types]
+        types = [
+            layers.names.get(label, label) if isinstance(label, str) else label for label in types
+        ]
         types = without_prediction_layers(text, types, count)
     flags = text.get(layers.flags, list)
     if flags is not None and not (layers.empty_flags and flags == []):
         types = [layers.others if flag else layers.one for flag in flags]
     types = _periodic(text, layers, count) if types is None else types
-    if len(types) != count or not all(isinstance(label, str) and label in family.labels for label in types):
+    if len(types) != count or not all(
+        isinstance(label, str) and label in family.labels for label in types
+    ):
         raise ValueError(
             f"{text.name}: got layers {shown(sorted(set(map(shown, types))))}, {len(types)} of them, expected "
             f"{count} of {', '.join(family.labels)}. Give one for each layer."
@@ -39,7 +45,9 @@ def check_period(text: Keys, layers: Layers) -> None:
     if not isinstance(text.values.get(layers.period_key or ""), str):
         period = text.get(layers.period_key, int)
         if period is not None and period < 1:
-            raise ValueError(f"{text.name}: got {layers.period_key}={shown(period)}, expected 1 or more. Correct the value.")
+            raise ValueError(
+                f"{text.name}: got {layers.period_key}={shown(period)}, expected 1 or more. Correct the value."
+            )
 
 
 def without_prediction_layers(text: Keys, values: list, count: int) -> list:
@@ -52,7 +60,9 @@ def _periodic(text: Keys, layers: Layers, count: int) -> list[str]:
     """Labels by index: every period-th layer is `one`, the rest are `others`."""
     period = text.get(layers.period_key, int, layers.period)
     if not period:
-        raise ValueError(f"{text.name}: got no layer_types, expected the type of each of the {count} layers. Add the list.")
+        raise ValueError(
+            f"{text.name}: got no layer_types, expected the type of each of the {count} layers. Add the list."
+        )
     offset = (period - count if layers.from_end else 0) + layers.offset
     is_last = lambda index: layers.last and index == count - 1
     is_one = lambda index: (index + offset) % period == 0 or is_last(index)

@@ -9,7 +9,9 @@ from .keys import Keys, shown
 from .layers import labels_of, without_prediction_layers
 from .towers import Tower
 
-BESIDE_LABELS = re.compile("^(rope_theta|rope_type|partial_rotary_factor)$")  # without effect, as in transformers
+BESIDE_LABELS = re.compile(
+    "^(rope_theta|rope_type|partial_rotary_factor)$"
+)  # without effect, as in transformers
 
 
 def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys | None]:
@@ -31,7 +33,9 @@ def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys |
             "Give each its own."
         )
     return {
-        label: _inside(text, {**(found if own.scaled else {}), **by_layer.get(label, {})}, name, label, labels)
+        label: _inside(
+            text, {**(found if own.scaled else {}), **by_layer.get(label, {})}, name, label, labels
+        )
         for label, own in labels.items()
     }
 
@@ -42,8 +46,12 @@ def _given(text: Keys, family: Family) -> tuple[Mapping[str, Any], str]:
     reads_old = family.old_rope and (not family.by_label or family.by_layer)
     old = text.get("rope_scaling", dict) if reads_old else None
     if new and old and new != old:
-        raise ValueError(f"{text.name}: got both rope_parameters and rope_scaling, expected one of them. Remove the stale one.")
-    if new == {} and (family.by_label or family.rope or any(own.rope for own in family.labels.values())):
+        raise ValueError(
+            f"{text.name}: got both rope_parameters and rope_scaling, expected one of them. Remove the stale one."
+        )
+    if new == {} and (
+        family.by_label or family.rope or any(own.rope for own in family.labels.values())
+    ):
         raise ValueError(
             f"{text.name}: got rope_parameters={{}}, expected what they are, or no such key for the model's own. "
             "Remove the key."
@@ -51,7 +59,9 @@ def _given(text: Keys, family: Family) -> tuple[Mapping[str, Any], str]:
     return new or old or {}, "rope_parameters" if new else "rope_scaling"
 
 
-def _by_label(text: Keys, found: Mapping[str, Any], name: str, labels: Mapping[str, Family]) -> dict[str, Keys | None]:
+def _by_label(
+    text: Keys, found: Mapping[str, Any], name: str, labels: Mapping[str, Family]
+) -> dict[str, Keys | None]:
     around = text.inside(found, name)
     around.skip(BESIDE_LABELS)
     objects = {label: around.get(label, dict) for label in labels}
@@ -65,7 +75,11 @@ def _by_layer(tower: Tower, labels: Mapping[str, Family]) -> dict[str, dict[str,
     """Rope objects from lists with a value for each layer, which all layers of a label have to share."""
     text, family = tower.keys, tower.family
     by_layer = {} if family is None else family.by_layer
-    lists = {key: text.get(own, list) for key, own in by_layer.items() if isinstance(text.values.get(own), list)}
+    lists = {
+        key: text.get(own, list)
+        for key, own in by_layer.items()
+        if isinstance(text.values.get(own), list)
+    }
     objects: dict[str, dict[str, Any]] = {}
     for key, values in lists.items():
         kinds = labels_of(tower)
@@ -81,5 +95,7 @@ def _by_layer(tower: Tower, labels: Mapping[str, Family]) -> dict[str, dict[str,
     return objects
 
 
-def _inside(text: Keys, values: Mapping[str, Any], name: str, label: str, labels: Mapping[str, Family]) -> Keys:
+def _inside(
+    text: Keys, values: Mapping[str, Any], name: str, label: str, labels: Mapping[str, Family]
+) -> Keys:
     return text.inside(values or labels[label].rope, f"{name}.{label}" if len(labels) > 1 else name)

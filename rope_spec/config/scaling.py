@@ -8,7 +8,13 @@ from .family import Family
 from .keys import Keys
 
 ALIASES = {"su": "longrope", "axial": "default"}
-RULES = {"linear": Linear, "dynamic": DynamicNTK, "yarn": Yarn, "llama3": Llama3, "longrope": LongRope}
+RULES = {
+    "linear": Linear,
+    "dynamic": DynamicNTK,
+    "yarn": Yarn,
+    "llama3": Llama3,
+    "longrope": LongRope,
+}
 KINDS = {float: float, float | None: float, int: int, bool: bool, tuple[float, ...]: list}
 
 
@@ -27,9 +33,16 @@ def rule_facts(rope: Keys, text: Keys, family: Family, head_dim: int) -> tuple[s
     if name == "proportional":
         share = rope.get("partial_rotary_factor", float, 1.0)
         if not 0 <= share <= 1:
-            raise ValueError(f"{rope.name}: got partial_rotary_factor={share!r}, expected 0 to 1. Correct the value.")
-        return name, {"rotated": int(share * head_dim // 2), "factor": rope.get("factor", float, 1.0)}
-    return name, {field.name: _value(field, name, rope, text, family) for field in fields(RULES[name])}
+            raise ValueError(
+                f"{rope.name}: got partial_rotary_factor={share!r}, expected 0 to 1. Correct the value."
+            )
+        return name, {
+            "rotated": int(share * head_dim // 2),
+            "factor": rope.get("factor", float, 1.0),
+        }
+    return name, {
+        field.name: _value(field, name, rope, text, family) for field in fields(RULES[name])
+    }
 
 
 def rule_of(name: str, parameters: dict[str, Any]) -> Rule | None:
@@ -54,7 +67,9 @@ def _value(field: Field, rule: str, rope: Keys, text: Keys, family: Family) -> A
     if kind is list:
         return rope.numbers(field.name, why)
     is_needed = field.default is MISSING
-    return rope.need(field.name, kind, why) if is_needed else rope.get(field.name, kind, field.default)
+    return (
+        rope.need(field.name, kind, why) if is_needed else rope.get(field.name, kind, field.default)
+    )
 
 
 def rope_type(rope: Keys, family: Family) -> str:

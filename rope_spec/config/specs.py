@@ -52,7 +52,11 @@ def specs_from_config(
 
 
 def spec_from_config(
-    config: Config, label: str | None = None, *, model_type: str | None = None, ignore: Collection[str] = ()
+    config: Config,
+    label: str | None = None,
+    *,
+    model_type: str | None = None,
+    ignore: Collection[str] = (),
 ) -> RopeSpec:
     """The rotary embedding of one kind of layer.
 
@@ -74,12 +78,18 @@ def spec_from_config(
     facts = reading.facts.get(found) if found else None
     if facts is None or found is None:
         rotating = [repr(name) for name, value in reading.facts.items() if value is not None]
-        expected = f"one of {', '.join(rotating)}" if rotating else "a model that has a rotary embedding"
-        raise ValueError(f"spec_from_config: got label={label!r}, expected {expected}. See specs_from_config.")
+        expected = (
+            f"one of {', '.join(rotating)}" if rotating else "a model that has a rotary embedding"
+        )
+        raise ValueError(
+            f"spec_from_config: got label={label!r}, expected {expected}. See specs_from_config."
+        )
     return _spec(facts, found)
 
 
-def layer_labels(config: Config, *, model_type: str | None = None, ignore: Collection[str] = ()) -> list[str]:
+def layer_labels(
+    config: Config, *, model_type: str | None = None, ignore: Collection[str] = ()
+) -> list[str]:
     """The label of each layer of the text model, for the specs of `specs_from_config`.
 
     Raises:
@@ -89,7 +99,11 @@ def layer_labels(config: Config, *, model_type: str | None = None, ignore: Colle
 
 
 def reference_arithmetic(
-    config: Config, label: str | None = None, *, model_type: str | None = None, ignore: Collection[str] = ()
+    config: Config,
+    label: str | None = None,
+    *,
+    model_type: str | None = None,
+    ignore: Collection[str] = (),
 ) -> Arithmetic:
     """How transformers computes the rotation of this model: float32 angles, and often all in the dtype of x."""
     facts = _read(config, model_type, ignore).facts
@@ -112,7 +126,9 @@ def _read(config: Config, model_type: str | None, ignore: Collection[str]) -> Re
     found = towers(config, model_type)
     text, *others = found.found
     facts = facts_of(text)
-    default_labels = [name for name, value in facts.items() if value is not None and name not in OTHERS]
+    default_labels = [
+        name for name, value in facts.items() if value is not None and name not in OTHERS
+    ]
     for tower in others:
         for label, value in _of_other_tower(tower):
             facts[_free(label, tower.keys.name, facts)] = value
@@ -123,7 +139,11 @@ def _read(config: Config, model_type: str | None, ignore: Collection[str]) -> Re
 
 def _free(label: str, key: str, taken: Collection[str]) -> str:
     """The label, else the key that the tower stands under, else that with a number: no tower hides another."""
-    names = [label, key.replace("_config", ""), *(f"{label}.{number}" for number in range(2, len(taken) + 3))]
+    names = [
+        label,
+        key.replace("_config", ""),
+        *(f"{label}.{number}" for number in range(2, len(taken) + 3)),
+    ]
     return next(name for name in names if name not in taken)
 
 
@@ -147,7 +167,8 @@ def _check_unread(found: Towers, ignore: Collection[str]) -> None:
         (keys, key)
         for part, kind in objects
         for keys, key in part.unread()
-        if not _is_harmless(keys, key, kind) and not (part is not text and _says_the_same(keys, text, key))
+        if not _is_harmless(keys, key, kind)
+        and not (part is not text and _says_the_same(keys, text, key))
     ]
     left = [(keys.name, str(key)) for keys, key in unread if key not in ignore]
     if left:
@@ -192,9 +213,15 @@ def _pairs(facts: Facts, label: str) -> Pairs:
             return Pairs.single(facts.rotary_dim)
         case "axial" | "axial_shared" | "axial_alternating":
             axes = facts.axis_count
-            rotary_dim = facts.rotary_dim if axes == 2 else facts.rotary_dim // (2 * axes) * 2 * axes
+            rotary_dim = (
+                facts.rotary_dim if axes == 2 else facts.rotary_dim // (2 * axes) * 2 * axes
+            )
             pairs = getattr(Pairs, facts.axes)(rotary_dim, axes)
-            return replace(pairs, axis=tuple(1 - axis for axis in pairs.axis)) if facts.width_first else pairs
+            return (
+                replace(pairs, axis=tuple(1 - axis for axis in pairs.axis))
+                if facts.width_first
+                else pairs
+            )
         case "alternating":
             return Pairs.alternating(facts.rotary_dim // 2)
         case "strided":

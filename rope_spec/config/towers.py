@@ -64,7 +64,10 @@ def _loaded(path: Path) -> Any:
         )
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, a number too long, nested too deep
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # no UTF-8, no JSON, a number too long, nested too deep
         raise ValueError(
             f"config: got {file}, which holds no JSON: {error}; expected the JSON of a config.json. Check the file."
         ) from error
@@ -97,7 +100,11 @@ def _parts(keys: Keys, model_type: str, around: list[Keys]) -> Iterator[tuple[Ke
     first = next(iter(inner))
     text = first if _is_flat(keys, first, model_type) else _first_there(keys, inner)
     others = [key for key in inner if key != text]
-    if _is_flat(keys, text, model_type) or keys.get(text, dict) is None and _has_no_rotation(inner[text]):
+    if (
+        _is_flat(keys, text, model_type)
+        or keys.get(text, dict) is None
+        and _has_no_rotation(inner[text])
+    ):
         yield keys, inner[text]
     else:
         around.append(keys)
@@ -122,11 +129,15 @@ def _first_there(keys: Keys, inner: dict[str, str]) -> str:
     return next((key for key in inner if keys.get(key, dict) is not None), next(iter(inner)))
 
 
-def _nested(outer: Keys, key: str, default: str, outer_type: str, around: list[Keys]) -> Iterator[tuple[Keys, str]]:
+def _nested(
+    outer: Keys, key: str, default: str, outer_type: str, around: list[Keys]
+) -> Iterator[tuple[Keys, str]]:
     """The parts under a key; some older files repeat the model_type of the whole there."""
     defaults = data()["nested_defaults"].get(outer_type, {}).get(key, {})
     values = {**defaults, **outer.values[key]}
-    if "rope_theta" not in outer.values[key] and (values.get("rope_parameters") or values.get("rope_scaling")):
+    if "rope_theta" not in outer.values[key] and (
+        values.get("rope_parameters") or values.get("rope_scaling")
+    ):
         values.pop("rope_theta", None)
     keys = Keys(values, key if outer.name == "config" else f"{outer.name}.{key}")
     model_type = keys.get("model_type", str) or default

@@ -14,34 +14,50 @@ KEY = re.compile(r"[a-z]\w*")
 
 def head_width(text: Keys, family: Family) -> int:
     paths, default = family.head_dim, family.head_dim_default
-    named = {path: value for path in paths if path.isidentifier() and (value := text.amount(path, int))}
+    named = {
+        path: value for path in paths if path.isidentifier() and (value := text.amount(path, int))
+    }
     if len(set(named.values())) > 1:
-        raise ValueError(f"{text.name}: got {named}, expected one head width. Give the width of the part that is rotated.")
-    shares = (value for path in paths if not path.isidentifier() and (value := text.amount(path, int)))
+        raise ValueError(
+            f"{text.name}: got {named}, expected one head width. Give the width of the part that is rotated."
+        )
+    shares = (
+        value for path in paths if not path.isidentifier() and (value := text.amount(path, int))
+    )
     width = next((value for values in (named.values(), shares) for value in values), None)
     is_told = any(key in text.values for path in paths for key in KEY.findall(path))
     width = default if width is None and not is_told else width
     if width is None:
-        raise ValueError(f"{text.name}: got none of {', '.join(paths)}, expected one of them for the head width. Add it.")
+        raise ValueError(
+            f"{text.name}: got none of {', '.join(paths)}, expected one of them for the head width. Add it."
+        )
     return width
 
 
 def checked(text: Keys, width: int) -> int:
     """The width of a head, if it can be one."""
     if not 1 <= width <= WIDEST:
-        raise ValueError(f"{text.name}: got a head width of {shown(width)}, expected 1 to {WIDEST}. Correct the value.")
+        raise ValueError(
+            f"{text.name}: got a head width of {shown(width)}, expected 1 to {WIDEST}. Correct the value."
+        )
     return width
 
 
 def per_layer_width(tower: Tower, label: str, family: Family) -> int | None:
     """The head width that `per_layer_config` has for the layers of a label; None where it has none."""
     text, layers = tower.keys, tower.keys.get("per_layer_config", dict) or {}
-    entries = {index: Keys(values, "per_layer_config") for index, values in layers.items() if isinstance(values, Mapping)}
+    entries = {
+        index: Keys(values, "per_layer_config")
+        for index, values in layers.items()
+        if isinstance(values, Mapping)
+    }
     _check_per_layer(tower, family, entries)
     if family.per_layer is None or not entries:
         return None
     mine = [str(index) for index, kind in enumerate(labels_of(tower)) if kind == label]
-    widths = {entries[index].get(family.per_layer, int) if index in entries else None for index in mine}
+    widths = {
+        entries[index].get(family.per_layer, int) if index in entries else None for index in mine
+    }
     if len(widths) > 1:
         raise ValueError(
             f"{text.name}: got {family.per_layer} as {shown(widths)} in per_layer_config, expected one for all layers "
@@ -53,7 +69,12 @@ def per_layer_width(tower: Tower, label: str, family: Family) -> int | None:
 def _check_per_layer(tower: Tower, family: Family, entries: Mapping[str, Keys]) -> None:
     """Refuse widths and rope keys of single layers, where the model type is not known to have them."""
     of_width = {"head_dim", *(key for path in family.head_dim for key in KEY.findall(path))}
-    given = {key for keys in entries.values() for key in keys.values if key in of_width or ROPE_KEY.search(str(key))}
+    given = {
+        key
+        for keys in entries.values()
+        for key in keys.values
+        if key in of_width or ROPE_KEY.search(str(key))
+    }
     kinds = () if tower.family is None else tower.family.labels.values()
     if unknown := given - {kind.per_layer for kind in kinds}:
         raise ValueError(
@@ -66,9 +87,13 @@ def rotated_width(rope: Keys, text: Keys, family: Family, head_dim: int) -> int:
     """The number of rotated channels: a share of the head, or a number of its own; both agree where both are given."""
     share = 1.0
     if family.partial is not None:
-        share = single_value(rope, text, "partial_rotary_factor", family.partial, family.partial_default)
+        share = single_value(
+            rope, text, "partial_rotary_factor", family.partial, family.partial_default
+        )
     if not 0 <= share <= 1:
-        raise ValueError(f"{rope.name}: got {share!r} as the rotated share of a head, expected 0 to 1. Correct the value.")
+        raise ValueError(
+            f"{rope.name}: got {share!r} as the rotated share of a head, expected 0 to 1. Correct the value."
+        )
     named = {key: value for key in family.rotary_dim if (value := text.get(key, int)) is not None}
     number = next(iter(named.values()), family.rotary_dim_default)
     if number is None or number == int(head_dim * share):
@@ -81,11 +106,15 @@ def rotated_width(rope: Keys, text: Keys, family: Family, head_dim: int) -> int:
     return checked(text, number)
 
 
-def single_value(rope: Keys, text: Keys, key: str, paths: tuple[str, ...], default: float | None) -> float:
+def single_value(
+    rope: Keys, text: Keys, key: str, paths: tuple[str, ...], default: float | None
+) -> float:
     """A number that may stand in the rope object or around it: the same wherever it does, else the default."""
     given = {rope.get(key, float), *(text.amount(path, float) for path in paths)} - {None}
     is_null = rope.is_null(key) or any(text.is_null(path) for path in paths)
     if len(given) > 1 or not given and (default is None or is_null):
         got = f"{key} as {' and '.join(map(str, sorted(given)))}" if given else f"null or no {key}"
-        raise ValueError(f"{rope.name}: got {got}, expected one number. Give it once, in one place.")
+        raise ValueError(
+            f"{rope.name}: got {got}, expected one number. Give it once, in one place."
+        )
     return next(iter(given), default)  # pyright: ignore[reportReturnType]
