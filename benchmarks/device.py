@@ -109,7 +109,7 @@ def jax_roads(shape: Shape, dtype: str, phase: str) -> tuple[dict[str, Call], Wa
 
 
 def _rotate(spec, x, cos, sin):
-    return rope_jax.rotate(x, cos, sin, spec)
+    return rope_jax.rotate(spec, x, cos, sin)
 
 
 def _jitted(f: Callable[..., object], *arguments: object) -> Call:
@@ -125,7 +125,7 @@ def torch_roads(shape: Shape, dtype: str, phase: str) -> tuple[dict[str, Call], 
     q, k = (torch.randn(size, device=on).to(getattr(torch, dtype)) for size in sizes)
     positions = tensor(shape.positions()).to(on)
     table = rope_torch.cos_sin(spec, positions)
-    both = lambda q, k, cos, sin: [rope_torch.rotate(x, cos, sin, spec) for x in (q, k)]
+    both = lambda q, k, cos, sin: [rope_torch.rotate(spec, x, cos, sin) for x in (q, k)]
     forms: dict[str, Callable[..., object]] = {}
     if phase == "from cos and sin":
         arguments = q, k, *table

@@ -71,7 +71,7 @@ def rotation(
         )
         spec = shape.spec
         ours = lambda x, cos, sin: rope_jax.rotate(
-            x, cos, sin, spec, heads_axis=None, arithmetic=Arithmetic("exact", rotate_in)
+            spec, x, cos, sin, heads_axis=None, arithmetic=Arithmetic("exact", rotate_in)
         )
         forms = {"rope_jax": ours} | PEERS.get(shape.layout, {})
         if phase == "backward":
@@ -103,7 +103,7 @@ def from_positions(shape: Shape, dtype: str) -> Job:
 
         def ours(cache, p, q, k):
             table = rope_jax.lookup(cache, p)
-            return tuple(rope_jax.rotate(x, *table, spec) for x in (q, k))
+            return tuple(rope_jax.rotate(spec, x, *table) for x in (q, k))
 
         for strategy in ("fixed", "split_table", "table_free"):
             cache = rope_jax.init_cache(spec, strategy, 131_072)

@@ -42,7 +42,8 @@ def _spec(facts: dict[str, Any], scaling: dict[str, Any]) -> RopeSpec:
     kinds |= {"sections": Pairs.sections, "strided": Pairs.strided}
     kind = next((name for name in kinds if name in facts), "rotated")
     arguments = facts.get(kind, head_dim)
-    pairs = kinds[kind](tuple(arguments) if isinstance(arguments, list) else arguments)
+    is_list = isinstance(arguments, list)
+    pairs = kinds[kind](tuple(arguments)) if is_list else kinds[kind](rotary_dim=arguments)
     rule = _rule(facts["rule"], scaling) if "rule" in facts else None
     layout = {key: facts[key] for key in ("read", "write") if key in facts}
     return RopeSpec(head_dim=head_dim, theta=theta, pairs=pairs, rule=rule, **layout)

@@ -124,16 +124,16 @@ def test_neighbours_change_nothing(dtype, rotate_in, rng):
     for first in before.values():
         entering = jax.jit(first)(x)
         expected = rope_torch.rotate(
+            SPEC,
             tensor(np.asarray(entering)),
             tensor(np.asarray(cos)),
             tensor(np.asarray(sin)),
-            SPEC,
             heads_axis=-2,
             arithmetic=arithmetic,
         )
         for last in after.values():
             both = lambda x, cos, sin, first=first, last=last: (
-                last(y := rope_jax.rotate(first(x), cos, sin, SPEC, arithmetic=arithmetic)),
+                last(y := rope_jax.rotate(SPEC, first(x), cos, sin, arithmetic=arithmetic)),
                 y,
             )
             assert compare(np.asarray(jax.jit(both)(x, cos, sin)[1]), array(expected), 1.0, 0.0).ok

@@ -37,7 +37,10 @@ LLAMA = {
     },
 }
 LLAMA_SPEC = RopeSpec(
-    head_dim=128, theta=500000.0, pairs=Pairs.single(128), rule=Llama3(8.0, 1.0, 4.0, 8192)
+    head_dim=128,
+    theta=500000.0,
+    pairs=Pairs.single(rotary_dim=128),
+    rule=Llama3(8.0, 1.0, 4.0, 8192),
 )
 
 
@@ -69,7 +72,7 @@ def test_deepseek():
     expected = RopeSpec(
         head_dim=64,
         theta=10000.0,
-        pairs=Pairs.single(64),
+        pairs=Pairs.single(rotary_dim=64),
         rule=rule,
         read="interleaved",
         write="half",
@@ -272,7 +275,7 @@ def test_a_vision_tower_is_a_label_of_its_own():
     vision = {"embed_dim": 1280, "num_heads": 16, "hidden_size": 3584}
     config = json.loads((CONFIGS / "qwen2-vl-7b.json").read_text()) | {"vision_config": vision}
     assert spec_from_config(config, "vision") == RopeSpec(
-        head_dim=80, theta=10000.0, pairs=Pairs.axial(80)
+        head_dim=80, theta=10000.0, pairs=Pairs.axial(rotary_dim=80)
     )
     assert spec_from_config(config) == spec_from_config(config, "text")
 

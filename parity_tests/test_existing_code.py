@@ -74,9 +74,9 @@ def test_nnx_jit_and_scan_over_layers(x):
 def test_the_rotation_itself_in_a_scan(rng):
     keys = jnp.asarray(rng.standard_normal((LAYERS, 2, 8, HEADS, SPEC.head_dim)), jnp.bfloat16)
     table = rope_jax.cos_sin(SPEC, jnp.arange(8)[None])
-    scan = jax.lax.scan(lambda carry, key: (carry, rope_jax.rotate(key, *table, SPEC)), 0, keys)[1]
+    scan = jax.lax.scan(lambda carry, key: (carry, rope_jax.rotate(SPEC, key, *table)), 0, keys)[1]
     assert all(
-        equal(y, rope_jax.rotate(key, *table, SPEC)) for y, key in zip(scan, keys, strict=True)
+        equal(y, rope_jax.rotate(SPEC, key, *table)) for y, key in zip(scan, keys, strict=True)
     )
 
 
@@ -84,7 +84,7 @@ def test_checkpoint(x):
     """Recomputed in the backward pass, the gradient has the same bits."""
     q = x.reshape(2, 8, 1, WIDTH).repeat(2, -1)
     loss = lambda q: (
-        rope_jax.rotate(q, *rope_jax.cos_sin(SPEC, jnp.arange(8)[None]), SPEC) ** 2
+        rope_jax.rotate(SPEC, q, *rope_jax.cos_sin(SPEC, jnp.arange(8)[None])) ** 2
     ).sum()
     assert equal(jax.jit(jax.grad(jax.checkpoint(loss)))(q), jax.jit(jax.grad(loss))(q))
 
@@ -92,7 +92,7 @@ def test_checkpoint(x):
 @pytest.mark.parametrize("platforms", [["cpu"], ["cpu", "cuda", "tpu"]])
 def test_export_round_trip(rng, platforms):
     """Serialized and read back, for one platform or several; with a symbolic length."""
-    step = jax.jit(lambda x, p: rope_jax.rotate(x, *rope_jax.cos_sin(SPEC, p), SPEC))
+    step = jax.jit(lambda x, p: rope_jax.rotate(SPEC, x, *rope_jax.cos_sin(SPEC, p)))
     batch, length = export.symbolic_shape("b, s")
     shapes = [
         jax.ShapeDtypeStruct((batch, length, HEADS, SPEC.head_dim), jnp.bfloat16),

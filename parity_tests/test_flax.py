@@ -31,7 +31,7 @@ def x(rng):
 
 @pytest.fixture
 def rotated(x):
-    return rope_jax.rotate(jnp.asarray(x), *rope_jax.cos_sin(SPEC, POSITIONS), SPEC)
+    return rope_jax.rotate(SPEC, jnp.asarray(x), *rope_jax.cos_sin(SPEC, POSITIONS))
 
 
 class Block(nnx.Module):
@@ -112,7 +112,7 @@ def test_attention_rotates_in_training_and_in_decode(offset, rng):
 
     table = rope_jax.cos_sin(SPEC, positions)
     query, key = (
-        rope_jax.rotate(part(tokens), *table, SPEC) for part in (attend.query, attend.key)
+        rope_jax.rotate(SPEC, part(tokens), *table) for part in (attend.query, attend.key)
     )
     by_hand = attend.out(nnx.dot_product_attention(query, key, attend.value(tokens), mask=mask))
     assert same(whole, by_hand)

@@ -38,7 +38,7 @@ def x(rng):
 
 @pytest.fixture
 def rotated(x):
-    return rope_jax.rotate(jnp.asarray(x), *rope_jax.cos_sin(SPEC, POSITIONS), SPEC)
+    return rope_jax.rotate(SPEC, jnp.asarray(x), *rope_jax.cos_sin(SPEC, POSITIONS))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -86,7 +86,7 @@ def test_options_that_do_not_go_together_are_refused(module, x):
         )
 
     with pytest.raises(
-        ValueError, match="out_of_range: got 'wrap', expected one of 'nan', 'clamp', 'raise'"
+        ValueError, match="out_of_range: got 'wrap', expected one of 'error', 'nan', 'clamp'"
     ):
         use(out_of_range="wrap")
     with pytest.raises(

@@ -192,7 +192,8 @@ def test_shapes_and_dtypes_in_torch_and_numpy(shape, dtype, rng):
     a, b = x[..., :32], x[..., 32:]
     expected = np.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
     table = rope_torch.cos_sin(SPEC, torch.tensor(positions))
-    y = rope_torch.rotate(torch.tensor(x).to(getattr(torch, dtype)), *table, SPEC, heads_axis=-2)
+    table = [t.double() for t in table] if dtype == "float64" else table
+    y = rope_torch.rotate(SPEC, torch.tensor(x).to(getattr(torch, dtype)), *table, heads_axis=-2)
     eps = torch.finfo(getattr(torch, dtype)).eps
     assert y.shape == x.shape and y.dtype == getattr(torch, dtype)
     assert (
@@ -204,9 +205,9 @@ def test_shapes_and_dtypes_in_torch_and_numpy(shape, dtype, rng):
 def test_shapes_in_jax_are_those_of_torch(shape, rng):
     x = rng.standard_normal((*shape, 64)).astype(np.float32)
     positions = rng.integers(-(2**31), 2**31, shape[:-1]).astype(np.int32)
-    ours = rope_jax.rotate(jnp.asarray(x), *rope_jax.cos_sin(SPEC, positions), SPEC)
+    ours = rope_jax.rotate(SPEC, jnp.asarray(x), *rope_jax.cos_sin(SPEC, positions))
     theirs = rope_torch.rotate(
-        tensor(x), *rope_torch.cos_sin(SPEC, tensor(positions)), SPEC, heads_axis=-2
+        SPEC, tensor(x), *rope_torch.cos_sin(SPEC, tensor(positions)), heads_axis=-2
     )
     assert ours.shape == x.shape
     if x.size:
@@ -224,8 +225,9 @@ tables = rope_jax.cos_sin(spec, positions), [t.numpy() for t in rope_torch.cos_s
 assert all(compare(np.asarray(a), b, 1.0, 0.0).ok and a.dtype == jnp.float32 for a, b in zip(*tables))
 for dtype in ("float64", "float32", "bfloat16", "float16"):
     x = torch.tensor(rng.standard_normal((1, 16, 2, 64))).to(getattr(torch, dtype))
-    theirs = rope_torch.rotate(x, *map(torch.tensor, tables[1]), spec, heads_axis=-2)
-    ours = rope_jax.rotate(jnp.asarray(x.double().numpy(), dtype), *tables[0], spec)
+    table = [t.astype("float64" if dtype == "float64" else "float32") for t in tables[1]]
+    theirs = rope_torch.rotate(spec, x, *map(torch.tensor, table), heads_axis=-2)
+    ours = rope_jax.rotate(spec, jnp.asarray(x.double().numpy(), dtype), *map(jnp.asarray, table))
     assert str(ours.dtype) == dtype and (np.asarray(ours, np.float64) == theirs.double().numpy()).all(), dtype
 print("all equal")
 """
@@ -247,6 +249,6 @@ def test_rows_of_a_batch_with_offsets_of_their_own(rng):
     offsets = np.array([[0], [17], [100_000]], np.int32)
     positions = np.arange(6, dtype=np.int32) + offsets
     x = jnp.asarray(rng.standard_normal((3, 6, 2, 64)), jnp.float32)
-    whole = rope_jax.rotate(x, *rope_jax.cos_sin(SPEC, positions), SPEC)
-    rows = [rope_jax.rotate(x[i], *rope_jax.cos_sin(SPEC, positions[i]), SPEC) for i in range(3)]
+    whole = rope_jax.rotate(SPEC, x, *rope_jax.cos_sin(SPEC, positions))
+    rows = [rope_jax.rotate(SPEC, x[i], *rope_jax.cos_sin(SPEC, positions[i])) for i in range(3)]
     assert compare(np.asarray(whole), np.stack(jax.device_get(rows)), 1.0, 0.0).ok

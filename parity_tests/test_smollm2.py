@@ -64,10 +64,10 @@ def test_projections_of_the_file_are_those_that_transformers_loads(model, theirs
             ("attn_k", layer.self_attn.k_proj),
         ):
             rows, theirs_rows = raw[f"blk.{index}.{name}.weight"], loaded.weight.detach().numpy()
-            halves = convert_projection(rows, in_file, "half")
+            halves = convert_projection(in_file, rows, "half")
             assert not np.array_equal(rows, theirs_rows) and np.array_equal(halves, theirs_rows)
             assert np.array_equal(
-                convert_projection(halves, model.config.rope, "interleaved"), rows
+                convert_projection(model.config.rope, halves, "interleaved"), rows
             )
 
 
@@ -89,7 +89,7 @@ def test_interleaved_weights_without_conversion_are_the_same_model(model, text):
         block.attention.rope = interleaved
         for layer in (block.attention.q, block.attention.k):
             rows = convert_projection(
-                np.asarray(layer.kernel[...]), model.config.rope, "interleaved", axis=-1
+                model.config.rope, np.asarray(layer.kernel[...]), "interleaved", axis=-1
             )
             layer.kernel.set_value(jnp.asarray(rows))
     assert np.abs(check.all_logits(other, np.array([text[:64]], np.int32)) - expected).max() <= 2e-3
@@ -205,7 +205,7 @@ def test_rotating_here_is_rotating_there(model, theirs, text):
         cos, sin = theirs.model.rotary_emb(embedded, torch.arange(32)[None])
         expected = apply_rotary_pos_emb(key, key, cos, sin, unsqueeze_dim=2)[1]
     ours = rope_jax.rotate(
-        jnp.asarray(key), jnp.asarray(cos[..., :32]), jnp.asarray(sin[..., :32]), model.config.rope
+        model.config.rope, jnp.asarray(key), jnp.asarray(cos[..., :32]), jnp.asarray(sin[..., :32])
     )
     assert compare(np.asarray(ours), expected.numpy(), 1.0, 0.0).ok
 

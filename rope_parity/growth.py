@@ -152,7 +152,7 @@ def lookup_before(spec: RopeSpec) -> Step:
             jnp.concatenate(rows)[: x.shape[0] * x.shape[1]] for rows in zip(*blocks, strict=True)
         )
         return rope_jax.rotate(
-            x, cos.reshape(*x.shape[:2], -1), sin.reshape(*x.shape[:2], -1), spec
+            spec, x, cos.reshape(*x.shape[:2], -1), sin.reshape(*x.shape[:2], -1)
         )
 
     def call(cache: rope_jax.RopeCache, x: np.ndarray, positions: np.ndarray) -> jax.Array:
@@ -165,7 +165,7 @@ def lookup_before(spec: RopeSpec) -> Step:
 def lookup_inside(spec: RopeSpec) -> Step:
     """The table is an argument of the jitted step."""
     return jax.jit(
-        lambda cache, x, positions: rope_jax.rotate(x, *rope_jax.lookup(cache, positions), spec)
+        lambda cache, x, positions: rope_jax.rotate(spec, x, *rope_jax.lookup(cache, positions))
     )
 
 
@@ -214,7 +214,7 @@ def play_torch(spec: RopeSpec, trace: Trace, strategy: Strategy) -> tuple[int, i
 
     torch._dynamo.reset()
     step = torch.compile(
-        lambda cache, x, p: rope_torch.rotate(x, *rope_torch.lookup(cache, p), spec),
+        lambda cache, x, p: rope_torch.rotate(spec, x, *rope_torch.lookup(cache, p)),
         backend=backend,
     )
     cache = rope_torch.init_cache(

@@ -40,7 +40,7 @@ def cos_sin(
     return cos, sin
 
 
-def rotate(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, spec: RopeSpec) -> np.ndarray:
+def rotate(spec: RopeSpec, x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
     """Each pair turned in float64, channel by channel; cos and sin broadcast against the pairs of x."""
     x = np.asarray(x, np.float64)
     y = x.copy()

@@ -128,7 +128,7 @@ class Referee:
         self, backend: Backend, dtype: str, x: np.ndarray, y: np.ndarray
     ) -> Record:
         cos, sin = oracle.cos_sin(self.spec, self.case.positions(), self.case.seq_len)
-        exact = oracle.rotate(x[:1], cos[:, :, None], sin[:, :, None], self.spec)
+        exact = oracle.rotate(self.spec, x[:1], cos[:, :, None], sin[:, :, None])
         bound = bounds.rotation(bounds.exact_table(self.factor) / self.factor, x.dtype, EXACT)
         return self.record(
             "rotate", backend, "oracle", dtype, y[:1], exact, self.pair(x[:1]), bound, ROTATION

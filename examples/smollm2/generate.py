@@ -50,7 +50,7 @@ def shift(model: Llama, cache: KVCache, dropped: int, sinks: int = 4) -> KVCache
     moved = lambda array: jnp.take(
         array, old[0], axis=1, mode="clip"
     )  # the end is overwritten before it is seen
-    keys = [rerotate(moved(key), old, new, model.config.rope) for key in cache.keys]
+    keys = [rerotate(model.config.rope, moved(key), old, new) for key in cache.keys]
     return KVCache(keys, [moved(value) for value in cache.values], cache.length - dropped)
 
 

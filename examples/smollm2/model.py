@@ -71,9 +71,9 @@ class Attention(nnx.Module):
         start: Int32[Array, ""],
     ) -> tuple[Float[Array, "B S D"], Float[Array, "B C K H"], Float[Array, "B C K H"]]:
         """Attends to what the cache holds before `start`, and to x; returns the cache with x in it."""
-        query = rotate(self.q(x), *table, self.rope)
+        query = rotate(self.rope, self.q(x), *table)
         keys = jax.lax.dynamic_update_slice_in_dim(
-            keys, rotate(self.k(x), *table, self.rope), start, axis=1
+            keys, rotate(self.rope, self.k(x), *table), start, axis=1
         )
         values = jax.lax.dynamic_update_slice_in_dim(values, self.v(x), start, axis=1)
         seen = jnp.arange(keys.shape[1]) <= start + jnp.arange(x.shape[1])[:, None]  # (S, C)

@@ -62,7 +62,9 @@ def read_config(reader: Any) -> Config:
         kv_heads=field("attention.head_count_kv"),
         epsilon=field("attention.layer_norm_rms_epsilon"),
         rope=RopeSpec(
-            head_dim=head_dim, theta=field("rope.freq_base"), pairs=Pairs.single(head_dim)
+            head_dim=head_dim,
+            theta=field("rope.freq_base"),
+            pairs=Pairs.single(rotary_dim=head_dim),
         ),
     )
 
@@ -84,8 +86,8 @@ def fill(model: Llama, tensors: dict[str, np.ndarray]) -> None:
             _put(layer.kernel, tensor(name).T)
         attention = block.attention
         of_heads = {
-            attention.q: convert_projection(tensor("attn_q"), in_file, "half").T,
-            attention.k: convert_projection(tensor("attn_k"), in_file, "half").T,
+            attention.q: convert_projection(in_file, tensor("attn_q"), "half").T,
+            attention.k: convert_projection(in_file, tensor("attn_k"), "half").T,
             attention.v: tensor("attn_v").T,
             attention.out: tensor("attn_output").T,
         }

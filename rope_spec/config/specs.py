@@ -210,20 +210,20 @@ def _spec(facts: Facts, label: str) -> RopeSpec:
 def _pairs(facts: Facts, label: str) -> Pairs:
     match facts.axes:
         case "single":
-            return Pairs.single(facts.rotary_dim)
+            return Pairs.single(rotary_dim=facts.rotary_dim)
         case "axial" | "axial_shared" | "axial_alternating":
             axes = facts.axis_count
             rotary_dim = (
                 facts.rotary_dim if axes == 2 else facts.rotary_dim // (2 * axes) * 2 * axes
             )
-            pairs = getattr(Pairs, facts.axes)(rotary_dim, axes)
+            pairs = getattr(Pairs, facts.axes)(rotary_dim=rotary_dim, axes=axes)
             return (
                 replace(pairs, axis=tuple(1 - axis for axis in pairs.axis))
                 if facts.width_first
                 else pairs
             )
         case "alternating":
-            return Pairs.alternating(facts.rotary_dim // 2)
+            return Pairs.alternating(rotary_dim=facts.rotary_dim)
         case "strided":
             return Pairs.strided(facts.sections, math.ceil(facts.rotary_dim / 2))
     if 2 * sum(facts.sections) != facts.rotary_dim:
