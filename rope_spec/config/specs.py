@@ -131,20 +131,10 @@ def _read(config: Config, model_type: str | None, ignore: Collection[str]) -> Re
     ]
     for tower in others:
         for label, value in _of_other_tower(tower):
-            facts[_free(label, tower.keys.name, facts)] = value
+            facts[label] = value
     _check_unread(found, ignore)
     refusals = {tower.name: tower.refusal for tower in others if tower.refusal}
     return Reading(text, facts, default_labels or [name for name in facts if facts[name]], refusals)
-
-
-def _free(label: str, key: str, taken: Collection[str]) -> str:
-    """The label, else the key that the tower stands under, else that with a number: no tower hides another."""
-    names = [
-        label,
-        key.replace("_config", ""),
-        *(f"{label}.{number}" for number in range(2, len(taken) + 3)),
-    ]
-    return next(name for name in names if name not in taken)
 
 
 def _of_other_tower(tower: Tower) -> Iterator[tuple[str, Facts | None]]:

@@ -1,7 +1,7 @@
 """Stage one: from a configuration to its towers, the parts of a model with rotary embeddings of their own."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -82,9 +82,10 @@ def towers(config: Config, model_type: str | None = None) -> Towers:
     """
     outer, around = Keys(read_config(config), "config"), []
     own = model_type or outer.need("model_type", str, "it decides how the other keys are read")
-    parts = enumerate(_parts(outer, own, around))
-    found = tuple(_tower(keys, kind, is_first=index == 0) for index, (keys, kind) in parts)
-    return Towers(found, tuple(around))
+    found: list[Tower] = []
+    for keys, kind in _parts(outer, own, around):
+        found.append(_tower(keys, kind, found))
+    return Towers(tuple(found), tuple(around))
 
 
 def _parts(keys: Keys, model_type: str, around: list[Keys]) -> Iterator[tuple[Keys, str]]:
@@ -145,14 +146,22 @@ def _nested(
     yield from _parts(keys, default if is_fixed else model_type, around)
 
 
-def _tower(keys: Keys, model_type: str, is_first: bool) -> Tower:
-    name = "text" if is_first else keys.name.replace("_config", "")
+def _tower(keys: Keys, model_type: str, before: Sequence[Tower]) -> Tower:
+    """A part under a name of its own; the first one is the text model, and has to be described."""
+    key = keys.name.replace("_config", "") if before else "text"
     try:
         family = family_of(model_type)
     except ValueError as error:
-        if is_first:
+        if not before:
             raise
-        return Tower(name, model_type, keys, None, str(error))
-    if family is not None and (is_first or family.tower != "text"):
-        name = family.tower
-    return Tower(name, model_type, keys, family)
+        return Tower(_free_name(key, key, before), model_type, keys, None, str(error))
+    is_kind = family is not None and (not before or family.tower != "text")
+    name = family.tower if family is not None and is_kind else key
+    return Tower(_free_name(name, key, before), model_type, keys, family)
+
+
+def _free_name(name: str, key: str, before: Sequence[Tower]) -> str:
+    """The name, else its key, else the name with a number: no tower hides another."""
+    taken = {tower.name for tower in before if tower.family is not None or tower.refusal}
+    numbered = (f"{name}.{number}" for number in range(2, len(taken) + 3))
+    return next(free for free in (name, key, *numbered) if free not in taken)
