@@ -11,7 +11,15 @@ from rope_parity.backends import Torch
 from rope_parity.cases import Case
 from rope_parity.measure import DTYPES, compare
 from rope_parity.reference import Reference
-from rope_spec import Arithmetic, DynamicNTK, Explicit, LongRope, Pairs, RopeSpec, inverse_frequencies
+from rope_spec import (
+    Arithmetic,
+    DynamicNTK,
+    Explicit,
+    LongRope,
+    Pairs,
+    RopeSpec,
+    inverse_frequencies,
+)
 from rope_spec.phase import pair_positions
 
 LENGTH = 48  # positions up to here, and beyond the context for a rule that depends on the length
@@ -25,27 +33,43 @@ def disagreement(config: Mapping[str, Any], label: str, spec: RopeSpec) -> str |
         NoReference: transformers has no class or function that `rope_parity.reference` knows.
         Exception: what transformers raises for this configuration.
     """
-    found = (_disagreement(Case("agreement", spec, length, config, label)) for length in _lengths(spec))
+    found = (
+        _disagreement(Case("agreement", spec, length, config, label)) for length in _lengths(spec)
+    )
     return next(filter(None, found), None)
 
 
 def _lengths(spec: RopeSpec) -> tuple[int, ...]:
     match spec.rule:
-        case DynamicNTK(max_position_embeddings=original) | LongRope(original_max_position_embeddings=original):
+        case (
+            DynamicNTK(max_position_embeddings=original)
+            | LongRope(original_max_position_embeddings=original)
+        ):
             return LENGTH, 2 * original + 1
     return (LENGTH,)
 
 
 def _disagreement(case: Case) -> str | None:
     theirs = Reference(case.config, case.spec, case.label)
-    inv_freq, factor = theirs.inv_freq(case.positions()), inverse_frequencies(case.spec).attention_factor
+    inv_freq, factor = (
+        theirs.inv_freq(case.positions()),
+        inverse_frequencies(case.spec).attention_factor,
+    )
     if inv_freq is not None and not _same_frequencies(case, inv_freq):
         return "inv_freq"
     if abs((theirs.attention_factor or factor) - factor) > bounds.ATTENTION_FACTOR * factor:
         return "attention_factor"
-    if not (_exact_tables(case, theirs) if inv_freq is None else _same_tables(case, theirs, inv_freq, factor)):
+    if not (
+        _exact_tables(case, theirs)
+        if inv_freq is None
+        else _same_tables(case, theirs, inv_freq, factor)
+    ):
         return "cos_sin"
-    return None if all(_same_rotation(case, theirs, dtype) for dtype in ("float32", "bfloat16")) else "rotate"
+    return (
+        None
+        if all(_same_rotation(case, theirs, dtype) for dtype in ("float32", "bfloat16"))
+        else "rotate"
+    )
 
 
 def _same_frequencies(case: Case, inv_freq: np.ndarray) -> bool:

@@ -4,7 +4,15 @@ from typing import Any
 
 Values = dict[str, Any]
 WIDTHS = [
-    *("head_dim", "global_head_dim", "swa_head_dim", "qk_rope_head_dim", "qk_head_dim", "kv_channels", "rotary_dim"),
+    *(
+        "head_dim",
+        "global_head_dim",
+        "swa_head_dim",
+        "qk_rope_head_dim",
+        "qk_head_dim",
+        "kv_channels",
+        "rotary_dim",
+    ),
     *("attn_rotary_emb", "attention_head_dim", "hidden_size", "d_model", "n_embd", "embed_dim"),
 ]
 LENGTH = {"original_max_position_embeddings": 256}
@@ -14,10 +22,24 @@ RULES: list[Values] = [
     {"rope_type": "linear", "factor": 4.0},
     {"rope_type": "dynamic", "factor": 4.0},
     {"rope_type": "yarn", "factor": 8.0, **LENGTH},
-    {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, **LENGTH},
+    {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        **LENGTH,
+    },
 ]
-KEPT = ("mrope_section", "mrope_interleaved", "partial_rotary_factor")  # of the default rope object, under another rule
-BESIDE = ("rope_theta", "partial_rotary_factor", "rope_scaling")  # what may say the same as rope_parameters
+KEPT = (
+    "mrope_section",
+    "mrope_interleaved",
+    "partial_rotary_factor",
+)  # of the default rope object, under another rule
+BESIDE = (
+    "rope_theta",
+    "partial_rotary_factor",
+    "rope_scaling",
+)  # what may say the same as rope_parameters
 THETA, LAYERS = 12345.0, 7
 
 
@@ -56,7 +78,9 @@ def with_own_sizes(config: Any, rule: Values | None, resize: bool, old: bool = F
 
 def _resize(text: Values) -> None:
     layers = text.get("num_hidden_layers")
-    for key in [key for key, value in text.items() if isinstance(value, list) and len(value) == layers]:
+    for key in [
+        key for key, value in text.items() if isinstance(value, list) and len(value) == layers
+    ]:
         del text[key]  # one value for each layer, which the class fills in
     text.pop("per_layer_config", None)
     if "partial_rotary_factor" in (text.get("rope_parameters") or {}):
@@ -71,9 +95,15 @@ def _change_rope(text: Values, rule: Values, resize: bool, old: bool) -> None:
     for key in BESIDE:
         text.pop(key, None)
     by_label = any(isinstance(own, dict) for own in rope.values())
-    labels = {label: own and _changed(own, rule, resize) for label, own in rope.items()} if by_label else {}
+    labels = (
+        {label: own and _changed(own, rule, resize) for label, own in rope.items()}
+        if by_label
+        else {}
+    )
     if old:
-        text |= _old_spelling(rule | {"rope_theta": THETA} if by_label else _changed(rope, rule, resize))
+        text |= _old_spelling(
+            rule | {"rope_theta": THETA} if by_label else _changed(rope, rule, resize)
+        )
     else:
         text["rope_parameters"] = labels or _changed(rope, rule, resize)
 

@@ -475,7 +475,7 @@ REFUSED = {
             "head_dim": 64,
             "rope_parameters": {"rope_type": "default", "rope_theta": 5e5},
         },
-        "got one rope_parameters for all layers, expected one for each of full_attention, sliding_attention",
+        "got one rope_parameters for all layers, expected rope_parameters with one for each of full_attention, sliding",
     ),
     "a type whose code rotates": (
         {"model_type": "xlm-roberta", "position_embedding_type": "rotary"},
@@ -504,7 +504,7 @@ REFUSED = {
             "rope_theta": 1e4,
             "attn_config": {"rope_theta": 5e5},
         },
-        "got rope_theta as 10000.0 and 500000.0, expected one number",
+        "got attn_config.rope_theta=500000.0 and rope_theta=10000.0, expected one number: transformers reads",
     ),
 }
 

@@ -28,12 +28,17 @@ BOTH = [name for name in DESCRIBED if has_both(name)]
 def attention_of(text: Any) -> type:
     """The attention of a text model: the class of its module that takes this configuration and the index of a layer."""
     module = importlib.import_module(type(text).__module__.replace("configuration_", "modeling_"))
-    classes = [value for name, value in vars(module).items() if name.endswith("Attention") and inspect.isclass(value)]
+    classes = [
+        value
+        for name, value in vars(module).items()
+        if name.endswith("Attention") and inspect.isclass(value)
+    ]
     takes = [inspect.signature(value.__init__).parameters for value in classes]
     named = [
         cls
         for cls, parameters in zip(classes, takes, strict=True)
-        if "layer_idx" in parameters and getattr(parameters["config"].annotation, "__name__", "") == type(text).__name__
+        if "layer_idx" in parameters
+        and getattr(parameters["config"].annotation, "__name__", "") == type(text).__name__
     ]
     assert len(named) == 1, named
     return named[0]
@@ -46,8 +51,12 @@ def rotating_layers(text: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     module = inspect.getmodule(attention)
     for name, function in list(vars(module).items()):
         if name.startswith("apply_") and "rotary" in name:
-            monkeypatch.setattr(module, name, lambda *a, f=function, **k: calls.append(1) or f(*a, **k))
-    return [layer for layer in range(text.num_hidden_layers) if calls_of(attention, text, layer, calls)]
+            monkeypatch.setattr(
+                module, name, lambda *a, f=function, **k: calls.append(1) or f(*a, **k)
+            )
+    return [
+        layer for layer in range(text.num_hidden_layers) if calls_of(attention, text, layer, calls)
+    ]
 
 
 def calls_of(attention: type, text: Any, layer: int, calls: list[int]) -> int:
@@ -61,7 +70,10 @@ def calls_of(attention: type, text: Any, layer: int, calls: list[int]) -> int:
             table = torch.zeros(1, 4, width // 2, dtype=torch.complex64)
         if not gets_a_table(text, layer):
             table = None
-        arguments = {"hidden_states": torch.zeros(1, 4, text.hidden_size), "position_embeddings": table}
+        arguments = {
+            "hidden_states": torch.zeros(1, 4, text.hidden_size),
+            "position_embeddings": table,
+        }
         own(**arguments, attention_mask=None)
     return len(calls)
 
@@ -70,7 +82,9 @@ def gets_a_table(text: Any, layer: int) -> bool:
     """Whether the model hands cos and sin to the layer: not where its rope object is null, or its theta 0."""
     kind = text.layer_types[layer] if getattr(text, "layer_types", None) else ""
     has_object = text.rope_parameters.get(kind, "one for all") is not None
-    return has_object and bool(getattr(text, "layer_rope_theta", None) is None or text.layer_rope_theta[layer])
+    return has_object and bool(
+        getattr(text, "layer_rope_theta", None) is None or text.layer_rope_theta[layer]
+    )
 
 
 def without_window(model_type: str) -> dict[str, Any] | None:

@@ -11,7 +11,11 @@ from rope_parity.reference import NoReference
 from rope_spec import layer_labels, specs_from_config
 
 MODELS = {model["name"]: model for model in published_models()}
-TOWERS = {"vision", "audio", "indexer"}  # labels beside the text model, of which not every one is in the table
+TOWERS = {
+    "vision",
+    "audio",
+    "indexer",
+}  # labels beside the text model, of which not every one is in the table
 
 
 def test_there_are_enough():
@@ -31,7 +35,9 @@ def test_the_layers_of_a_published_configuration(name):
     assert Counter(layer_labels(MODELS[name]["config"])) == MODELS[name]["layers"]
 
 
-@pytest.mark.parametrize("name, label", [(name, label) for name in MODELS for label in MODELS[name]["specs"]])
+@pytest.mark.parametrize(
+    "name, label", [(name, label) for name in MODELS for label in MODELS[name]["specs"]]
+)
 def test_a_fact_is_what_transformers_does(name, label):
     """With the whole configuration of the table, where transformers has a class for it."""
     spec = expected_specs(MODELS[name])[label]

@@ -21,8 +21,22 @@ from rope_parity.reference import NoReference
 ROPE_LIKE = re.compile("rope|rotary|yarn|ntk")
 VALUES = (False, True, 0, [])
 SWITCHES = [
-    *("rope_interleave", "rope_interleaved", "rope_is_neox_style", "use_rope", "use_mrope", "use_rope_scaling"),
-    *("indexer_rope_interleave", "partial_rotary_factor", "rotary_dim", "rotary_pct", "rope_theta", "rope_scaling"),
+    *(
+        "rope_interleave",
+        "rope_interleaved",
+        "rope_is_neox_style",
+        "use_rope",
+        "use_mrope",
+        "use_rope_scaling",
+    ),
+    *(
+        "indexer_rope_interleave",
+        "partial_rotary_factor",
+        "rotary_dim",
+        "rotary_pct",
+        "rope_theta",
+        "rope_scaling",
+    ),
     *("use_rotary_pos_emb", "rotary", "no_rope_layers", "rope_mode"),
 ]
 
@@ -30,7 +44,11 @@ SWITCHES = [
 def changes(model_type: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The values of the default object with one key changed, and what was changed."""
     text = in_text(default(model_type), default(model_type).to_dict())
-    switches = [key for key in SWITCHES if os.environ.get("FULL") or not zlib.crc32(f"{model_type} {key}".encode()) % 8]
+    switches = [
+        key
+        for key in SWITCHES
+        if os.environ.get("FULL") or not zlib.crc32(f"{model_type} {key}".encode()) % 8
+    ]
     for path in [*paths(text), *((key,) for key in switches if key not in text)]:
         for value in VALUES:
             values = default(model_type).to_dict()

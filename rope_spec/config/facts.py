@@ -36,8 +36,13 @@ class Facts:
     rotate_in: RotateIn
 
 
-def facts_of(tower: Tower) -> dict[str, Facts | None]:
-    """The facts of each label of a tower; None for layers without a rotation. Every key that counts is read here."""
+def facts_of(tower: Tower, width: int | None = None) -> dict[str, Facts | None]:
+    """The facts of each label of a tower; None for layers without a rotation. Every key that counts is read here.
+
+    Args:
+        tower: the part of a model.
+        width: H, where its own keys do not say it.
+    """
     text, family = tower.keys, tower.family
     if family is None:
         _check_no_rotation(text, tower.model_type)
@@ -54,7 +59,7 @@ def facts_of(tower: Tower) -> dict[str, Facts | None]:
     for label, own in labels.items():
         rope = ropes[label]
         if rotates and label not in nope and rope is not None:
-            facts[label] = _facts(text, rope, own, per_layer_width(tower, label, own))
+            facts[label] = _facts(text, rope, own, width or per_layer_width(tower, label, own))
         else:
             facts[label] = None
             _skip(rope)
@@ -70,10 +75,16 @@ def _facts(text: Keys, rope: Keys, family: Family, width: int | None) -> Facts:
     head_dim = checked(text, head_width(text, family) if width is None else width)
     rule, parameters = rule_facts(rope, text, family, head_dim)
     rope.read.update(family.ignores)
-    text.read.update(family.unused)
+    text.read.update(family.unused if rule == "default" else ())
+    rotary_dim = rotated_width(rope, text, family, head_dim)
+    if rule == "yarn" and rotary_dim % 2:
+        raise ValueError(
+            f"{rope.name}: got yarn for {rotary_dim} rotated channels, expected an even number: its ramp is one of "
+            "pairs. Build the RopeSpec yourself."
+        )
     return Facts(
         head_dim=head_dim,
-        rotary_dim=rotated_width(rope, text, family, head_dim),
+        rotary_dim=rotary_dim,
         start=0,
         theta=_theta(rope, text, family, head_dim),
         rule=rule,
@@ -82,7 +93,7 @@ def _facts(text: Keys, rope: Keys, family: Family, width: int | None) -> Facts:
         axis_count=family.axis_count,
         width_first=family.width_first,
         sections=() if not family.sections else _sections(rope, family),
-        read=family.read if text.get(family.interleave_key, bool, True) else "half",
+        read=_layout(text, family),
         write=family.write,
         sign=family.sign,
         rotate_in=family.rotate_in,
@@ -103,7 +114,14 @@ def _theta(rope: Keys, text: Keys, family: Family, head_dim: int) -> float:
     theta = (
         rope.get("rope_theta", float) if family.by_label else None
     )  # the config's own is for labels without one
-    theta = theta or single_value(rope, text, "rope_theta", family.theta, family.theta_default)
+    default = None if family.needs_theta else family.theta_default
+    theta = theta or single_value(rope, text, "rope_theta", family.theta, default)
+    beside = text.get(family.theta_beside, float)
+    if beside not in (None, theta):
+        raise ValueError(
+            f"{text.name}: got {family.theta_beside}={beside} and rope_theta={theta}, expected one number: "
+            "transformers reads rope_theta alone. Give rope_theta the theta of the model."
+        )
     is_dynamic = rope.values.get("rope_type", rope.values.get("type")) == "dynamic"
     alpha = rope.get("alpha", float) if family.alpha and is_dynamic else None
     if not alpha:
@@ -130,6 +148,18 @@ def _sections(rope: Keys, family: Family) -> tuple[int, ...]:
             f"{rope.name}: got mrope_section={shown(list(given))}, expected 3 whole lengths. Correct it."
         )
     return sections
+
+
+def _layout(text: Keys, family: Family) -> Layout:
+    """Which channels are a pair, where that is a key of the config."""
+    name = text.get(family.read_key, str)
+    if name is not None and name not in family.reads:
+        raise ValueError(
+            f"{text.name}: got {family.read_key}={shown(name)}, expected one of {', '.join(family.reads)}. "
+            "Build the RopeSpec yourself."
+        )
+    read = family.read if name is None else family.reads[name]
+    return read if text.get(family.interleave_key, bool, True) else "half"
 
 
 def _rotates(text: Keys, family: Family) -> bool:

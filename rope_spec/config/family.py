@@ -41,6 +41,7 @@ class Layers:
     names: Mapping[str, str] = field(default_factory=dict)  # older names of labels
     flags: str | None = None  # a key that lists 0 for `one` and 1 for `others`, layer by layer
     empty_flags: bool = False  # an empty list there is as good as none
+    first: int = 0  # so many layers at the beginning are `one` too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class Indexer:
 class Family:
     """How model types rotate, beyond what their config says. Keys are listed best first.
 
-    A key may be a quotient `a/b`, `2*a/b`, or a difference `a-b` of two.
+    A key may be a quotient `a/b`, `2*a/b`, a sum `a+b`, or a difference `a-b` of two.
     """
 
     head_dim: tuple[str, ...] = (
@@ -77,6 +78,8 @@ class Family:
     read: Layout = "half"
     write: Layout | None = None
     interleave_key: str | None = None  # a key of the config whose false makes `read` half
+    read_key: str | None = None  # a key of the config that names the layout, by `reads`
+    reads: Mapping[str, Layout] = field(default_factory=dict)
     sign: int = 1
     rotate_in: RotateIn = "input"  # what transformers computes the rotation in
     tower: TowerName = "text"
@@ -86,10 +89,13 @@ class Family:
     sections: tuple[int, ...] = ()  # pairs for each axis where the config gives none
     partial: tuple[str, ...] | None = None  # keys of the rotated share of head_dim; None: all of it
     partial_default: float = 1.0
+    share_of: tuple[str, ...] = ()  # keys of what a share is of, where `head_dim` is that share
     rotary_dim: tuple[str, ...] = ()  # keys of the number of rotated channels
     rotary_dim_default: int | None = None
     theta: tuple[str, ...] = ("rope_theta",)  # keys beside `rope_theta` in the rope object
     theta_default: float = 10000.0
+    theta_beside: str | None = None  # a key that has to say the same theta: it is not read
+    needs_theta: bool = False  # a rope object by label has to have its theta
     alpha: bool = False  # `alpha` of the rope object multiplies theta by alpha ** (d / (d - 2))
     layer_count: tuple[str, ...] = ("num_hidden_layers",)  # LongCat has two attentions in a layer
     length: tuple[str, ...] = ("max_position_embeddings",)
@@ -119,6 +125,11 @@ class Family:
     layers: Layers | None = None
     labels: Mapping[str, "Family"] = field(default_factory=dict)  # each kind of layer, whole
     indexer: "Indexer | None" = None
+
+    @property
+    def splits(self) -> bool:
+        """Whether each label has a rope object of its own in transformers."""
+        return self.by_label or not self.flat_rope
 
 
 NESTED = {"layers": Layers, "rotates_if": Switch, "indexer": Indexer}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 ROPE_KEY = re.compile("rope|rotary|yarn|ntk")
-AMOUNT = re.compile(r"(?:(\d+)\*)?([\w.]+)(?:([/-])(\w+))?")
+AMOUNT = re.compile(r"(?:(\d+)\*)?([\w.]+)(?:([/+-])(\w+))?")
 EVERY_KEY = re.compile("")
 KINDS = {
     int: "a whole number",
@@ -67,14 +67,16 @@ class Keys:
         return kind(value) if kind in (int, float) else value  # pyright: ignore[reportArgumentType]
 
     def amount(self, path: str, kind: type) -> Any:
-        """The value of a key, or for `a/b`, `2*a/b` and `a-b` what comes of two; None where one is missing or b is 0."""
+        """The value of a key, or for `a/b`, `2*a/b`, `a+b` and `a-b` what comes of two; None where one is missing or b is 0."""
         times, whole, sign, part = AMOUNT.fullmatch(path).groups()  # pyright: ignore[reportOptionalMemberAccess]
         a = self.get(whole, kind)
         b = self.get(part, kind) if part else None
         if a is None or sign and not b:
             return None
         a = int(times or 1) * a
-        return a if not sign else a - b if sign == "-" else a // b if kind is int else a / b
+        if sign in ("+", "-"):
+            return a + b if sign == "+" else a - b
+        return a if not sign else a // b if kind is int else a / b
 
     def is_null(self, key: str) -> bool:
         """Whether the key is there and holds null."""

@@ -65,5 +65,5 @@ def _periodic(text: Keys, layers: Layers, count: int) -> list[str]:
         )
     offset = (period - count if layers.from_end else 0) + layers.offset
     is_last = lambda index: layers.last and index == count - 1
-    is_one = lambda index: (index + offset) % period == 0 or is_last(index)
+    is_one = lambda index: (index + offset) % period == 0 or index < layers.first or is_last(index)
     return [layers.one if is_one(index) else layers.others for index in range(count)]

@@ -7,7 +7,6 @@ from ..rules import DynamicNTK, Linear, Llama3, LongRope, Proportional, Rule, Ya
 from .family import Family
 from .keys import Keys
 
-ALIASES = {"su": "longrope", "axial": "default"}
 RULES = {
     "linear": Linear,
     "dynamic": DynamicNTK,
@@ -31,6 +30,11 @@ def rule_facts(rope: Keys, text: Keys, family: Family, head_dim: int) -> tuple[s
     if name == "default":
         return name, {}
     if name == "proportional":
+        if family.partial is not None or family.rotary_dim:
+            raise ValueError(
+                f"{rope.name}: got rope type 'proportional', whose share is of the whole head, expected "
+                "another for a model that rotates a part of it. Build the RopeSpec yourself."
+            )
         share = rope.get("partial_rotary_factor", float, 1.0)
         if not 0 <= share <= 1:
             raise ValueError(
@@ -80,8 +84,8 @@ def rope_type(rope: Keys, family: Family) -> str:
             f"{rope.name}: got a factor and no rope_type, or 'default', which has none; expected one of "
             f"{', '.join(family.rope_types)}: it says what the factor does."
         )
-    name = "default" if given == "mrope" and family.axes != "single" else ALIASES.get(given, given)
-    name = family.rope_type_aliases.get(name, name)
+    _check_spelling(rope, family, given)
+    name = family.rope_type_aliases.get(given, given)
     if family.alpha and name == "dynamic" and rope.get("alpha", float):
         rope.read.add("factor")
         return "default"
@@ -90,7 +94,23 @@ def rope_type(rope: Keys, family: Family) -> str:
             f"{rope.name}: got rope type {given!r}, expected one of {', '.join(family.rope_types)}. "
             "Build the RopeSpec yourself for another rule."
         )
-    return name
+    return "default" if name == "axial" else name
+
+
+def _check_spelling(rope: Keys, family: Family, given: str) -> None:
+    """Refuse what transformers drops in silence where each kind of layer has an object of its own."""
+    if not family.splits:
+        return
+    if "rope_type" not in rope.values and given != "default":
+        raise ValueError(
+            f"{rope.name}: got type={given!r}, which transformers reads as 'default' for kinds of layers with "
+            "objects of their own, expected it as rope_type. Rename the key."
+        )
+    if given == "yarn" and not rope.get("truncate", bool, True):
+        raise ValueError(
+            f"{rope.name}: got truncate=false, which transformers does not read for kinds of layers with "
+            "objects of their own, expected true. Build the RopeSpec yourself."
+        )
 
 
 def context_length(text: Keys, family: Family) -> int:
@@ -106,7 +126,7 @@ def context_length(text: Keys, family: Family) -> int:
 def _original_length(rope: Keys, text: Keys, family: Family) -> int:
     """The context of pretraining: the top level first, as in transformers, then the rope object, then the context."""
     inside, outside = rope.get("original_max_position_embeddings", int), None
-    if not family.by_label and family.flat_rope:
+    if not family.splits:
         outside = text.get("original_max_position_embeddings", int, family.original_length)
     for length in (inside, outside):
         if length is not None and length < 1:

@@ -1,7 +1,7 @@
 """Stage three, and the public functions: from the facts of each label to its RopeSpec."""
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -13,7 +13,9 @@ from .family import harmless
 from .keys import Keys
 from .layers import labels_of
 from .towers import Config, Tower, Towers, towers
+from .widths import missing_width
 
+ANY_WIDTH = 64
 OTHERS = ("vision", "audio", "indexer")  # never the default label
 
 
@@ -129,21 +131,26 @@ def _read(config: Config, model_type: str | None, ignore: Collection[str]) -> Re
     default_labels = [
         name for name, value in facts.items() if value is not None and name not in OTHERS
     ]
+    refusals = {
+        tower.name: why for tower in others if (why := tower.refusal or missing_width(tower))
+    }
     for tower in others:
-        for label, value in _of_other_tower(tower):
-            facts[label] = value
+        own = _of_other_tower(tower, is_sized=tower.name not in refusals)
+        facts |= own if tower.name not in refusals else {}
     _check_unread(found, ignore)
-    refusals = {tower.name: tower.refusal for tower in others if tower.refusal}
     return Reading(text, facts, default_labels or [name for name in facts if facts[name]], refusals)
 
 
-def _of_other_tower(tower: Tower) -> Iterator[tuple[str, Facts | None]]:
-    """Its labels, with its name in front where it has several; nothing where it has no rotation."""
+def _of_other_tower(tower: Tower, is_sized: bool) -> dict[str, Facts | None]:
+    """Its labels, with its name in front where it has several; nothing where it has no rotation.
+
+    Without a size its facts are of no use, and its rope keys are checked all the same.
+    """
     if tower.family is None:
-        return
-    facts = facts_of(tower)
-    for label, value in facts.items():
-        yield label if len(facts) == 1 else f"{tower.name}.{label}", value
+        return {}
+    facts = facts_of(tower, None if is_sized else ANY_WIDTH)
+    is_one = len(facts) == 1
+    return {label if is_one else f"{tower.name}.{label}": value for label, value in facts.items()}
 
 
 def _check_unread(found: Towers, ignore: Collection[str]) -> None:

@@ -135,15 +135,19 @@ def _nested(
 ) -> Iterator[tuple[Keys, str]]:
     """The parts under a key; some older files repeat the model_type of the whole there."""
     defaults = data()["nested_defaults"].get(outer_type, {}).get(key, {})
-    values = {**defaults, **outer.values[key]}
-    if "rope_theta" not in outer.values[key] and (
-        values.get("rope_parameters") or values.get("rope_scaling")
-    ):
-        values.pop("rope_theta", None)
+    values = _with_defaults(outer.values[key], defaults)
     keys = Keys(values, key if outer.name == "config" else f"{outer.name}.{key}")
     model_type = keys.get("model_type", str) or default
     is_fixed = default in data()["fixed"]["model_types"] or model_type == outer_type
     yield from _parts(keys, default if is_fixed else model_type, around)
+
+
+def _with_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What a part has where its own object leaves a key out; its rope object replaces a default one."""
+    rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    replaced = {"rope_parameters"} if rope else set()
+    replaced |= {"rope_theta"} if "rope_theta" in rope else set()
+    return {key: value for key, value in defaults.items() if key not in replaced} | {**values}
 
 
 def _tower(keys: Keys, model_type: str, before: Sequence[Tower]) -> Tower:

@@ -12,7 +12,12 @@ WIDEST = 2**16  # no head is wider; a wider one would only fill the memory
 KEY = re.compile(r"[a-z]\w*")
 
 
+class NoWidth(ValueError):
+    """A configuration does not say how wide a head is."""
+
+
 def head_width(text: Keys, family: Family) -> int:
+    """The width of a head, or of the part of it that is rotated, from the keys of the model type."""
     paths, default = family.head_dim, family.head_dim_default
     named = {
         path: value for path in paths if path.isidentifier() and (value := text.amount(path, int))
@@ -28,10 +33,21 @@ def head_width(text: Keys, family: Family) -> int:
     is_told = any(key in text.values for path in paths for key in KEY.findall(path))
     width = default if width is None and not is_told else width
     if width is None:
-        raise ValueError(
+        raise NoWidth(
             f"{text.name}: got none of {', '.join(paths)}, expected one of them for the head width. Add it."
         )
     return width
+
+
+def missing_width(tower: Tower) -> str:
+    """Why a tower that rotates has no head width, where its keys do not say one; else nothing."""
+    family = tower.family
+    for own in () if family is None else (family, *family.labels.values()):
+        try:
+            head_width(tower.keys, own)
+        except NoWidth as error:
+            return str(error)
+    return ""
 
 
 def checked(text: Keys, width: int) -> int:
@@ -94,6 +110,7 @@ def rotated_width(rope: Keys, text: Keys, family: Family, head_dim: int) -> int:
         raise ValueError(
             f"{rope.name}: got {share!r} as the rotated share of a head, expected 0 to 1. Correct the value."
         )
+    _check_share(rope, text, family, head_dim)
     named = {key: value for key in family.rotary_dim if (value := text.get(key, int)) is not None}
     number = next(iter(named.values()), family.rotary_dim_default)
     if number is None or number == int(head_dim * share):
@@ -104,6 +121,19 @@ def rotated_width(rope: Keys, text: Keys, family: Family, head_dim: int) -> int:
             "expected one number of rotated channels. Give it once."
         )
     return checked(text, number)
+
+
+def _check_share(rope: Keys, text: Keys, family: Family, head_dim: int) -> None:
+    """Refuse a share of the whole head that is not `head_dim`, for a model whose `head_dim` is that share."""
+    share = rope.get("partial_rotary_factor", float) if family.share_of else None
+    if share is None:
+        return
+    whole = next(filter(None, (text.amount(path, int) for path in family.share_of)), 0)
+    if not 0 <= share <= 1 or int(share * whole) != head_dim:
+        raise ValueError(
+            f"{rope.name}: got partial_rotary_factor={share} of a head of {whole}, expected the share that is "
+            f"{head_dim} channels. Correct the value."
+        )
 
 
 def single_value(
