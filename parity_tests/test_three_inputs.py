@@ -37,14 +37,8 @@ UNREFERENCED = {  # what rope_parity.reference has nothing to compare a label wi
     "roformer": "a table by position that is no class",
 }
 NEW_SPELLING_ALONE = {  # we refuse their old spelling, which transformers takes
-    **dict.fromkeys(("bamba", "moonshine_streaming"), "partial_rotary_factor beside rope_theta"),
-    "nemotron3_5_transcribe_asr_audio": "partial_rotary_factor beside rope_theta",
-    "nemotron3_5_transcribe_word_timestamp": "partial_rotary_factor beside rope_theta",
-    **dict.fromkeys(
-        ("dots3_note", "neomme", "step3p5", "step3p7"),
-        "one object for kinds of layers that have their own",
-    ),
-    "mistral4": "rope_theta beside a rope object of its own",
+    "dots3_note": "one rope_scaling for all layers, expected rope_parameters with one for each",
+    "mistral4": "got rope_scaling, expected rope_parameters",
 }
 
 

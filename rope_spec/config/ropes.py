@@ -34,7 +34,7 @@ def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys |
         )
     return {
         label: _inside(
-            text, {**(found if own.scaled else {}), **by_layer.get(label, {})}, name, label, labels
+            text, {**by_layer[label], **(found if own.scaled else {})}, name, label, labels
         )
         for label, own in labels.items()
     }
