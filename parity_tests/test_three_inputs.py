@@ -27,15 +27,7 @@ TYPES = sorted(CONFIG_MAPPING)
 KIND_OF_LAYER = re.compile(
     "attention|hybrid|conv|^rope$|^nope$"
 )  # a label of the text model, if it has several
-UNREFERENCED = {  # what rope_parity.reference has nothing to compare a label with
-    **dict.fromkeys(
-        ("llama4", "llama4_vision_model"), "a vision tower whose table does not come from positions"
-    ),
-    **dict.fromkeys(
-        ("pe_audio_video", "pe_audio_video_encoder", "pe_video"), "a vision tower of timm"
-    ),
-    "roformer": "a table by position that is no class",
-}
+UNREFERENCED = ("llama4", "llama4_vision_model", "roformer")  # compared in test_own_tables.py
 NEW_SPELLING_ALONE = {  # we refuse their old spelling, which transformers takes
     "dots3_note": "one rope_scaling for all layers, expected rope_parameters with one for each",
     "mistral4": "got rope_scaling, expected rope_parameters",
