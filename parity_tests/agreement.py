@@ -1,4 +1,4 @@
-"""Whether a spec is what transformers does with the same configuration: frequencies, tables, and rotated queries."""
+"""Whether a spec is what transformers does: frequencies, tables, and rotated queries."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,7 +27,7 @@ EXACT, FLOAT32 = Arithmetic(), Arithmetic(angles="float32")
 
 
 def disagreement(config: Mapping[str, Any], label: str, spec: RopeSpec) -> str | None:
-    """The first of `inv_freq`, `attention_factor`, `cos_sin`, `rotate` in which transformers differs; None for none.
+    """The first of inv_freq, attention_factor, cos_sin, rotate in which transformers differs.
 
     Raises:
         NoReference: transformers has no class or function that `rope_parity.reference` knows.
@@ -89,7 +89,7 @@ def _same_tables(case: Case, theirs: Reference, inv_freq: np.ndarray, factor: fl
 
 
 def _exact_tables(case: Case, theirs: Reference) -> bool:
-    """Where it keeps no frequencies: our exact cos and sin, within what float32 angles may be off by."""
+    """Where it keeps no frequencies: our exact cos and sin, within the bound of float32 angles."""
     exact = inverse_frequencies(case.spec, case.seq_len).inv_freq
     error = exact * bounds.float32_ladder(case.spec, case.seq_len)
     bound = bounds.float32_table(pair_positions(case.spec, case.positions()), exact, error, 1.0)

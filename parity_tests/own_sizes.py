@@ -1,4 +1,4 @@
-"""Configurations with sizes of our own, made from transformers' default object, in today's spelling and in the old one."""
+"""Configurations with sizes of our own, from transformers' default objects, in both spellings."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def text_of(config: Any) -> Any:
 
 
 def in_text(config: Any, values: Values) -> Values:
-    """The object within `values`, which are those of a configuration of transformers, that holds its text model."""
+    """The object of the text model, within the values of a configuration of transformers."""
     text = text_of(config)
     for key in () if text is config else config.sub_configs:
         inner = getattr(config, key, None)
@@ -59,13 +59,15 @@ def in_text(config: Any, values: Values) -> Values:
 
 
 def with_own_sizes(config: Any, rule: Values | None, resize: bool, old: bool = False) -> Values:
-    """The values of a default configuration with another theta and rule; resized: twice as wide, with 7 layers.
+    """A default configuration with another theta and rule; resized: twice as wide, with 7 layers.
 
     Args:
         config: a configuration object of transformers.
-        rule: the rope object; `DEFAULT` keeps the model's own with another theta, None keeps theta too.
+        rule: the rope object; `DEFAULT` keeps the model's own with another theta, None keeps theta
+            too.
         resize: whether widths and layers change.
-        old: `rope_theta`, `partial_rotary_factor` and `rope_scaling` beside each other, instead of `rope_parameters`.
+        old: `rope_theta`, `partial_rotary_factor` and `rope_scaling` beside each other, instead of
+            `rope_parameters`.
     """
     values = config.to_dict()
     text = in_text(config, values)

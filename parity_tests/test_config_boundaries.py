@@ -1,4 +1,4 @@
-"""Where one reading ends and another begins: which of two values counts, which layers, and what is refused."""
+"""Which of two values counts, which layers have a label, and what is refused."""
 
 import copy
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every family of families.toml against transformers' own class: from raw keys, with sizes that are nobody's default."""
+"""Every family of families.toml against transformers' own class: raw keys, sizes of our own."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def raw_config(model_type: str) -> dict:
 
 @pytest.mark.parametrize("model_type", [name for name in families() if name not in UNREFERENCED])
 def test_a_family_is_what_transformers_does(model_type):
-    """Frequencies within the bound of their rule; the rotation in every byte, given their cos and sin."""
+    """Frequencies within the bound of their rule; given their cos and sin, every byte."""
     config = raw_config(model_type)
     specs = specs_from_config(config)
     assert any(spec is not None for spec in specs.values())

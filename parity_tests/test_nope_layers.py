@@ -1,4 +1,4 @@
-"""Models in which some layers do not rotate: which, from transformers' own attention, layer by layer, without weights."""
+"""Models in which some layers do not rotate: which, from transformers' own attention."""
 
 import importlib
 import inspect
@@ -26,7 +26,7 @@ BOTH = [name for name in DESCRIBED if has_both(name)]
 
 
 def attention_of(text: Any) -> type:
-    """The attention of a text model: the class of its module that takes this configuration and the index of a layer."""
+    """The attention of a text model: the class that takes its configuration and a layer's index."""
     module = importlib.import_module(type(text).__module__.replace("configuration_", "modeling_"))
     classes = [
         value
@@ -79,7 +79,7 @@ def calls_of(attention: type, text: Any, layer: int, calls: list[int]) -> int:
 
 
 def gets_a_table(text: Any, layer: int) -> bool:
-    """Whether the model hands cos and sin to the layer: not where its rope object is null, or its theta 0."""
+    """Whether the layer gets cos and sin: not where its rope object is null, or its theta 0."""
     kind = text.layer_types[layer] if getattr(text, "layer_types", None) else ""
     has_object = text.rope_parameters.get(kind, "one for all") is not None
     return has_object and bool(

@@ -1,4 +1,4 @@
-"""RoFormer and the vision tower of Llama-4: transformers makes their tables once, from sizes instead of positions.
+"""RoFormer and the vision tower of Llama-4, whose tables transformers makes from sizes alone.
 
 `rope_parity.reference` asks a class for the table of some positions, so it has nothing to ask here.
 """
@@ -33,7 +33,7 @@ def queries(rng, length, head_dim):
 
 
 def test_roformer(rng):
-    """Its table is computed in float64 and rounded: half an ULP from ours, which rounds the exact value."""
+    """Its table is computed in float64, then rounded: half an ULP from the exact value."""
     config = RoFormerConfig(hidden_size=288, num_attention_heads=6)
     spec, positions = spec_from_config(config), np.arange(LENGTH)[None]
     table = RoFormerSinusoidalPositionalEmbedding(LENGTH, spec.head_dim)

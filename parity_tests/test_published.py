@@ -1,4 +1,4 @@
-"""Every published configuration of `published.json` is read as its model card and its own code mean it."""
+"""Every configuration of `published.json` is read as its model card and its own code mean it."""
 
 import contextlib
 from collections import Counter

@@ -1,8 +1,8 @@
-"""Each rope-like key of every model type, set to false, true, 0 and []: transformers' own rotation, or an error.
+"""Each rope-like key of every model type, set to false, true, 0, []: as transformers, or refused.
 
-The keys are those of transformers' default object, those within its rope object, and switches that published files
-have. `FULL=1` tries the switches on every model type, else each on some. What transformers' configuration class refuses
-has no rotation that ours could differ from.
+The keys are those of transformers' default object, those within its rope object, and switches that
+published files have. `FULL=1` tries the switches on every model type, else each on some. What
+transformers' configuration class refuses has no rotation that ours could differ from.
 """
 
 import os
@@ -74,7 +74,7 @@ def inside(value: Any) -> Iterator[tuple[str, ...]]:
 
 
 def outcome(values: dict[str, Any]) -> str | None:
-    """What is wrong with what we make of a configuration; None for an error, or for transformers' own rotation."""
+    """What is wrong with our reading; None for an error, or for transformers' own rotation."""
     try:
         specs = rotating(values)
     except (ValueError, TypeError):

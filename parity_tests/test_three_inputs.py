@@ -1,8 +1,9 @@
-"""Every model type of transformers that is described: its default object, the JSON that it saves, and sizes of our own.
+"""Every model type that is described: its default object, the JSON that it saves, our own sizes.
 
-What is expected comes from transformers: its rotary class, its function, its list of layers. Where transformers refuses
-its own default, we do. `FULL=1` takes every rule for every model type; else one rule for each type that is no
-composite, since the parts of a composite are types of their own, and their place is seen in the default object.
+What is expected comes from transformers: its rotary class, its function, its list of layers. Where
+transformers refuses its own default, we do. `FULL=1` takes every rule for every model type; else
+one rule for each type that is no composite, since the parts of a composite are types of their own,
+and their place is seen in the default object.
 """
 
 import copy
@@ -93,7 +94,7 @@ def layers_of(config: Any, labels: set[str]) -> list[str]:
 
 
 def expect_agreement(given: Any, values: Values) -> None:
-    """Every label of what is given to us as transformers has it for these values, and the label of every layer."""
+    """Every label of `given` as transformers has it for `values`, and the label of every layer."""
     found = {}
     for label, spec in rotating(given).items():
         try:
@@ -117,7 +118,7 @@ def expect_the_same(old: Values, new: Values) -> None:
 
 
 def takes(values: Values, specs: dict[str, RopeSpec]) -> bool:
-    """Whether transformers rotates a query with these values, for each label that some layer has."""
+    """Whether transformers rotates a query with these values, for each label that occurs."""
     try:
         layers = getattr(text_of(built(values)), "layer_types", None) or list(specs)
         for label, spec in specs.items():
@@ -129,7 +130,7 @@ def takes(values: Values, specs: dict[str, RopeSpec]) -> bool:
 
 
 def turned(values: Values, label: str, spec: RopeSpec) -> bytes:
-    """A query of ones at the positions 0 to 3, the same on all axes, in transformers' own class and function."""
+    """A query of ones at the positions 0 to 3 of all axes, rotated by transformers."""
     axes = spec.pairs.axes
     positions = np.repeat(np.arange(4)[None, :, None], axes, axis=-1)
     x = np.ones((1, 4, 1, spec.head_dim), np.float32)
@@ -158,7 +159,7 @@ def wide(spec: RopeSpec) -> RopeSpec:
 
 
 def rotates(config: Any) -> bool:
-    """Whether transformers can rotate a query of its own width with its own tables, for one axis or for three."""
+    """Whether transformers can rotate a query of its own width, for one axis or for three."""
     text = text_of(config)
     for axes in (1, 3):
         try:
@@ -174,7 +175,7 @@ def rotates(config: Any) -> bool:
 
 
 def own_sizes(config: Any, rule: Values) -> tuple[Values, Values]:
-    """Sizes of our own that transformers takes and follows, in both spellings; the more of our own the better."""
+    """Sizes of our own, as many as transformers takes and follows, in both spellings."""
     values, specs = config.to_dict(), rotating(config)
     wider = {
         label: wide(spec) if label in layer_names(config) else spec for label, spec in specs.items()
@@ -242,7 +243,7 @@ SIZED = [name for name in DESCRIBED if FULL or not default(name).sub_configs]
 
 @pytest.mark.parametrize("model_type", SIZED)
 def test_sizes_of_our_own(model_type):
-    """In today's spelling, and in the old one: where that says the same to transformers, it does to us."""
+    """In both spellings: where they say the same to transformers, they do to us."""
     config, index = default(model_type), TYPES.index(model_type)
     for rule in RULES if FULL else [RULES[index % len(RULES)]]:
         new, old = own_sizes(config, rule)

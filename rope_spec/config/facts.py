@@ -1,4 +1,4 @@
-"""Stage two: from a tower to the facts of each kind of layer, typed and in one spelling, whichever the config has."""
+"""Stage two: from a tower to the facts of each kind of layer, typed and in one spelling."""
 
 import re
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ class Facts:
 
 
 def facts_of(tower: Tower, width: int | None = None) -> dict[str, Facts | None]:
-    """The facts of each label of a tower; None for layers without a rotation. Every key that counts is read here.
+    """The facts of each label of a tower, None for layers without a rotation. All keys are read.
 
     Args:
         tower: the part of a model.
@@ -79,8 +79,8 @@ def _facts(text: Keys, rope: Keys, family: Family, width: int | None) -> Facts:
     rotary_dim = rotated_width(rope, text, family, head_dim)
     if rule == "yarn" and rotary_dim % 2:
         raise ValueError(
-            f"{rope.name}: got yarn for {rotary_dim} rotated channels, expected an even number: its ramp is one of "
-            "pairs. Build the RopeSpec yourself."
+            f"{rope.name}: got yarn for {rotary_dim} rotated channels, expected an even number: "
+            "its ramp is one of pairs. Build the RopeSpec yourself."
         )
     return Facts(
         head_dim=head_dim,
@@ -101,11 +101,12 @@ def _facts(text: Keys, rope: Keys, family: Family, width: int | None) -> Facts:
 
 
 def _check_no_rotation(text: Keys, model_type: str) -> None:
-    """Refuse a type without a rotary embedding whose config asks for one, as models with code of their own do."""
+    """Refuse a type without a rotary embedding whose config asks for one."""
     kind = text.values.get("position_embedding_type")
     if isinstance(kind, str) and re.search("rope|rotary", kind):
         raise ValueError(
-            f"{text.name}: got position_embedding_type={kind!r}, and model_type={model_type!r} has no rotary embedding, "
+            f"{text.name}: got position_embedding_type={kind!r}, and model_type={model_type!r} "
+            "has no rotary embedding, "
             'expected the type whose code it runs. Name a described one: model_type="...".'
         )
 
@@ -119,8 +120,9 @@ def _theta(rope: Keys, text: Keys, family: Family, head_dim: int) -> float:
     beside = text.get(family.theta_beside, float)
     if beside not in (None, theta):
         raise ValueError(
-            f"{text.name}: got {family.theta_beside}={beside} and rope_theta={theta}, expected one number: "
-            "transformers reads rope_theta alone. Give rope_theta the theta of the model."
+            f"{text.name}: got {family.theta_beside}={beside} and rope_theta={theta}, expected "
+            "one number: transformers reads rope_theta alone. Give rope_theta the theta of the "
+            "model."
         )
     is_dynamic = rope.values.get("rope_type", rope.values.get("type")) == "dynamic"
     alpha = rope.get("alpha", float) if family.alpha and is_dynamic else None
@@ -128,7 +130,8 @@ def _theta(rope: Keys, text: Keys, family: Family, head_dim: int) -> float:
         return theta
     if head_dim <= 2 or not LEAST <= alpha <= MOST:
         raise ValueError(
-            f"{rope.name}: got alpha={alpha} for a head of {head_dim}, expected a number above 0, and a wider one. Correct it."
+            f"{rope.name}: got alpha={alpha} for a head of {head_dim}, expected a number above 0, "
+            "and a wider one. Correct it."
         )
     return theta * alpha ** (head_dim / (head_dim - 2))
 
@@ -137,7 +140,8 @@ def _sections(rope: Keys, family: Family) -> tuple[int, ...]:
     """The pairs of each axis, from `mrope_section` or as the model type has them."""
     if rope.get("mrope_interleaved", bool, family.axes == "strided") != (family.axes == "strided"):
         raise ValueError(
-            f"{rope.name}: got mrope_interleaved other than this model has it, expected {family.axes == 'strided'}."
+            f"{rope.name}: got mrope_interleaved other than this model has it, expected "
+            f"{family.axes == 'strided'}."
         )
     if "mrope_section" not in rope.values:
         return family.sections
@@ -145,7 +149,8 @@ def _sections(rope: Keys, family: Family) -> tuple[int, ...]:
     sections = tuple(int(length) for length in given)
     if len(sections) != 3 or min(sections) < 1 or sections != given:
         raise ValueError(
-            f"{rope.name}: got mrope_section={shown(list(given))}, expected 3 whole lengths. Correct it."
+            f"{rope.name}: got mrope_section={shown(list(given))}, expected 3 whole lengths. "
+            "Correct it."
         )
     return sections
 
@@ -155,8 +160,8 @@ def _layout(text: Keys, family: Family) -> Layout:
     name = text.get(family.read_key, str)
     if name is not None and name not in family.reads:
         raise ValueError(
-            f"{text.name}: got {family.read_key}={shown(name)}, expected one of {', '.join(family.reads)}. "
-            "Build the RopeSpec yourself."
+            f"{text.name}: got {family.read_key}={shown(name)}, expected one of "
+            f"{', '.join(family.reads)}. Build the RopeSpec yourself."
         )
     read = family.read if name is None else family.reads[name]
     return read if text.get(family.interleave_key, bool, True) else "half"
@@ -171,12 +176,13 @@ def _rotates(text: Keys, family: Family) -> bool:
 
 
 def _has_nope_layers(text: Keys, family: Family) -> bool:
-    """Whether the labels without a rotation hold: some models rotate everywhere when they have no sliding window."""
+    """Whether the NoPE layers of this family apply to this config: some need a sliding window."""
     if family.window is None or not text.is_null(family.window):
         return True
     if family.without_window != "rotates":
         raise ValueError(
-            f"{text.name}: got {family.window}=null, expected a length: without one this model would not rotate at all."
+            f"{text.name}: got {family.window}=null, expected a length: without one this model "
+            "would not rotate at all."
         )
     return False
 
@@ -187,7 +193,7 @@ def _skip(rope: Keys | None) -> None:
 
 
 def _indexer(text: Keys, family: Family, facts: Mapping[str, Facts | None]) -> dict[str, Facts]:
-    """The indexer beside attention: heads of its own, rotated by the same table; none without their width."""
+    """The indexer beside attention: heads of its own, the same table; none without their width."""
     own = family.indexer
     width = (
         next((value for key in own.head_dim if (value := text.get(key, int))), None)

@@ -1,4 +1,4 @@
-"""What a config.json leaves out, by model_type: families.toml, as typed values that are checked when it is loaded."""
+"""What a config.json leaves out, by model_type: families.toml, typed and checked when loaded."""
 
 import difflib
 import tomllib
@@ -137,7 +137,7 @@ NESTED = {"layers": Layers, "rotates_if": Switch, "indexer": Indexer}
 
 @dataclass(frozen=True)
 class Harmless:
-    """A rope-like key that changes nothing with this value, for some model types or for all (None)."""
+    """A rope-like key that changes nothing with this value, for some model types or for all."""
 
     key: str
     value: Any
@@ -201,7 +201,7 @@ def refusals() -> dict[str, str]:
 
 
 def family(entry: Mapping[str, Any], name: str) -> Family:
-    """One entry as a Family; ValueError for a field that there is not, TypeError for a value of another type."""
+    """One entry as a Family; ValueError for an unknown field, TypeError for another type."""
     values = {key: value for key, value in entry.items() if key not in ("model_types", "labels")}
     labels = {
         label: family(values | changes, f"{name}.{label}")
@@ -257,7 +257,8 @@ def family_of(model_type: str) -> Family | None:
         return None
     if why := refusals().get(model_type):
         raise ValueError(
-            f"config: got model_type={model_type!r}, which is not described: {why}. Build the RopeSpec yourself."
+            f"config: got model_type={model_type!r}, which is not described: {why}. Build the "
+            "RopeSpec yourself."
         )
     if model_type not in families():
         raise ValueError(_unknown(model_type))
@@ -270,6 +271,8 @@ def _unknown(model_type: str) -> str:
     hint = f" Nearest in name: {', '.join(nearest)}." if nearest else ""
     return (
         f"config: got model_type={model_type[:64]!r}, expected one of the {len(known)} that "
-        f"rope_spec/config/families.toml describes.{hint} If it has the keys and the rotation of one of them, "
-        f'name that one: model_type="{nearest[0] if nearest else "llama"}". Else build the RopeSpec yourself.'
+        f"rope_spec/config/families.toml describes.{hint} If it has the keys and the rotation of "
+        "one of them, "
+        f'name that one: model_type="{nearest[0] if nearest else "llama"}". '
+        "Else build the RopeSpec yourself."
     )

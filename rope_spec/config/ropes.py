@@ -15,9 +15,10 @@ BESIDE_LABELS = re.compile(
 
 
 def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys | None]:
-    """For each label its rope object; None where the config says null for one that then does not rotate.
+    """For each label its rope object; None for a null, with which the label does not rotate.
 
-    That is `rope_parameters`, flat or by label, or the older `rope_scaling`, or what the model type has by itself.
+    That is `rope_parameters`, flat or by label, or the older `rope_scaling`, or what the model type
+    has by itself.
     """
     text, family = tower.keys, tower.family
     if family is None or not family.rope_object:
@@ -29,8 +30,8 @@ def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys |
     is_flat = name == "rope_parameters" and not family.flat_rope
     if found and (is_flat or (family.by_label and not family.by_layer)):
         raise ValueError(
-            f"{text.name}: got one {name} for all layers, expected rope_parameters with one for each of "
-            f"{', '.join(labels)}. Give each its own."
+            f"{text.name}: got one {name} for all layers, expected rope_parameters with one for "
+            f"each of {', '.join(labels)}. Give each its own."
         )
     return {
         label: _inside(
@@ -45,19 +46,20 @@ def _given(text: Keys, family: Family) -> tuple[Mapping[str, Any], str]:
     new, old = text.get("rope_parameters", dict), text.get("rope_scaling", dict)
     if old and not family.old_rope:
         raise ValueError(
-            f"{text.name}: got rope_scaling, expected rope_parameters: this model type has no older spelling. "
-            "Rename the key."
+            f"{text.name}: got rope_scaling, expected rope_parameters: this model type has no "
+            "older spelling. Rename the key."
         )
     if new and old and new != old:
         raise ValueError(
-            f"{text.name}: got both rope_parameters and rope_scaling, expected one of them. Remove the stale one."
+            f"{text.name}: got both rope_parameters and rope_scaling, expected one of them. "
+            "Remove the stale one."
         )
     if new == {} and (
         family.by_label or family.rope or any(own.rope for own in family.labels.values())
     ):
         raise ValueError(
-            f"{text.name}: got rope_parameters={{}}, expected what they are, or no such key for the model's own. "
-            "Remove the key."
+            f"{text.name}: got rope_parameters={{}}, expected what they are, or no such key for "
+            "the model's own. Remove the key."
         )
     return new or old or {}, "rope_parameters" if new else "rope_scaling"
 
@@ -98,8 +100,9 @@ def _shared_values(tower: Tower, key: str, labels: Mapping[str, Family]) -> dict
         given = {value for value, kind in zip(values, kinds, strict=False) if kind == label}
         if len(values) != len(kinds) or len(given) > 1:
             raise ValueError(
-                f"{text.name}: got {key}={shown(values)}, expected one value for each of the {len(kinds)} layers, "
-                f"the same for all of {label}. Build the RopeSpec of each layer yourself."
+                f"{text.name}: got {key}={shown(values)}, expected one value for each of the "
+                f"{len(kinds)} layers, the same for all of {label}. Build the RopeSpec of each "
+                "layer yourself."
             )
         shared |= dict.fromkeys([label] * len(given), *given)
     return shared

@@ -1,4 +1,4 @@
-"""Stage one: from a configuration to its towers, the parts of a model with rotary embeddings of their own."""
+"""Stage one: from a configuration to its towers, the parts of a model that rotate by themselves."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ class Towers(NamedTuple):
 
 
 def read_config(config: Config) -> Mapping[str, Any]:
-    """The JSON object itself: from the path of a config.json or of its folder, as given, or from a configuration.
+    """The JSON object itself, from a path of a file or folder, a mapping, or a configuration.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -50,8 +50,9 @@ def read_config(config: Config) -> Mapping[str, Any]:
         found = _loaded(Path(found))
     if not isinstance(found, Mapping):
         raise TypeError(
-            f"config: got {type(found).__name__}, expected a JSON object with a model_type: the path of a "
-            "config.json or of its folder, what it holds, or a configuration of transformers. Give one of these."
+            f"config: got {type(found).__name__}, expected a JSON object with a model_type: the "
+            "path of a config.json or of its folder, what it holds, or a configuration of "
+            "transformers. Give one of these."
         )
     return found
 
@@ -60,7 +61,8 @@ def _loaded(path: Path) -> Any:
     file = path / "config.json" if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(
-            f"config: got {file}, which is missing, expected a config.json or a folder that has one. Check the path."
+            f"config: got {file}, which is missing, expected a config.json or a folder that has "
+            "one. Check the path."
         )
     try:
         return json.loads(file.read_text(encoding="utf-8"))
@@ -69,7 +71,8 @@ def _loaded(path: Path) -> Any:
         RecursionError,
     ) as error:  # no UTF-8, no JSON, a number too long, nested too deep
         raise ValueError(
-            f"config: got {file}, which holds no JSON: {error}; expected the JSON of a config.json. Check the file."
+            f"config: got {file}, which holds no JSON: {error}; expected the JSON of a "
+            "config.json. Check the file."
         ) from error
 
 
@@ -143,7 +146,7 @@ def _nested(
 
 
 def _with_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """What a part has where its own object leaves a key out; its rope object replaces a default one."""
+    """What a part has, with defaults for keys left out; a rope object replaces a default one."""
     rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
     replaced = {"rope_parameters"} if rope else set()
     replaced |= {"rope_theta"} if "rope_theta" in rope else set()
