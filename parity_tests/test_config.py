@@ -217,7 +217,7 @@ def test_a_configuration_of_transformers_is_what_its_file_holds(tmp_path):
 
 
 def test_labels_of_layers():
-    """Every sixth layer of Gemma-3 is global; every fourth of SmolLM3 does not rotate; lists win."""
+    """Every sixth layer of Gemma-3 is global; every fourth of SmolLM3 does not rotate."""
     gemma = CONFIGS / "gemma-3-4b.json"
     labels, specs = layer_labels(gemma), specs_from_config(gemma)
     assert labels == ["full_attention" if i % 6 == 5 else "sliding_attention" for i in range(34)]
