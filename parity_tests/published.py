@@ -1,8 +1,9 @@
-"""Facts about published models: the keys of their config.json, and the rotary embedding that they mean.
+"""Facts about published models: keys of their config.json, and the rotary embedding meant.
 
-`published.json` holds, for each model, the keys about widths, layers and positions as its file has them, and
-what its own code and transformers make of them: `specs`, by label, null for a label that does not rotate, and
-how many layers have each label. A long list that repeats itself is written `{"repeat": [...], "length": n}`.
+`published.json` holds, for each model, the keys about widths, layers and positions as its file has
+them, and what its own code and transformers make of them: `specs`, by label, null for a label that
+does not rotate, and how many layers have each label. A long list that repeats itself is written
+`{"repeat": [...], "length": n}`.
 """
 
 import json
@@ -50,7 +51,7 @@ def _spec(facts: dict[str, Any], scaling: dict[str, Any]) -> RopeSpec:
 
 
 def _rule(facts: dict[str, Any], scaling: dict[str, Any]) -> Any:
-    """A rule by its name and fields; a field that is a string is that key of the config's own rope_scaling."""
+    """A rule by its name and fields; a string is a key of the config's own rope_scaling."""
     values = {
         key: scaling[value] if isinstance(value, str) else value
         for key, value in facts.items()

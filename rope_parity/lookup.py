@@ -27,18 +27,18 @@ def absence(what: str, owner: type | str) -> NoReference:
 
 def text_and_tower(config: Any, label: str | None) -> tuple[Tower, Tower]:
     """The text model of a config.json, and the part that a label of `specs_from_config` is about."""
-    name, (text, *others) = (label or "text").split(".")[0], towers(config).found
-    by_key = [tower for tower in others if tower.keys.name.removesuffix("_config") == name]
-    by_name = [tower for tower in others if tower.name == name]
-    return text, next(iter([text] if text.name == name else [*by_key, *by_name, text]))
+    text, *others = towers(config).found
+    named = [tower for tower in others if f"{label}.".startswith(f"{tower.name}.")]
+    return text, max(named, key=lambda tower: len(tower.name), default=text)
 
 
-def inner_configs(config: Any) -> Iterator[tuple[str, Any]]:
-    """The configuration objects inside one, each with its key, the outer ones first."""
-    parts = [(key, part) for key, part in vars(config).items() if hasattr(part, "get_text_config")]
+def inner_configs(config: Any, around: str = "") -> Iterator[tuple[str, Any]]:
+    """The configuration objects inside one, each with its path of keys, the outer ones first."""
+    inside = [(key, part) for key, part in vars(config).items() if hasattr(part, "get_text_config")]
+    parts = [(f"{around}{key}", part) for key, part in inside]
     yield from parts
-    for _, part in parts:
-        yield from inner_configs(part)
+    for path, part in parts:
+        yield from inner_configs(part, f"{path}.")
 
 
 def rotary_class(parts: Parts, config_class: type) -> type:
