@@ -94,7 +94,9 @@ def rotation(
 
 
 def from_positions(shape: Shape, dtype: str) -> Job:
-    """From positions to q and k in one jit; our tables of 131072 rows are arguments, peers compute cos and sin beside x."""
+    """From positions to q and k in one jit; our tables of 131072 rows are arguments, peers compute
+    cos and sin beside x.
+    """
 
     def roads() -> dict[str, Callable[[], object]]:
         spec, positions = shape.spec, jnp.asarray(shape.positions())
@@ -123,7 +125,9 @@ def from_positions(shape: Shape, dtype: str) -> Job:
 
 
 def _flax(shape: Shape, dtype: str) -> dict[str, Callable[[], object]]:
-    """`flax.nnx.RoPE`, for `(B, N, S, H)`, where this flax has one and the rotation is the one that it knows."""
+    """`flax.nnx.RoPE`, for `(B, N, S, H)`, where this flax has one and the rotation is the one that
+    it knows.
+    """
     from flax import nnx
 
     if not hasattr(nnx, "RoPE") or shape.layout != "half" or shape.batch > 1:

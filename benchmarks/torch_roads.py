@@ -1,4 +1,6 @@
-"""The roads in PyTorch, eager and compiled: ours, transformers' own functions, and complex numbers."""
+"""The roads in PyTorch, eager and compiled: ours, transformers' own functions, and complex
+numbers.
+"""
 
 from __future__ import annotations
 

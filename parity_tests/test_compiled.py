@@ -1,4 +1,6 @@
-"""What XLA's CPU compiler makes of a rotation: one loop over memory, in a call of its own. Times are in `benchmarks`."""
+"""What XLA's CPU compiler makes of a rotation: one loop over memory, in a call of its own. Times
+are in `benchmarks`.
+"""
 
 import os
 import re
@@ -52,7 +54,9 @@ def compiled(spec, dtype, backward=False, rotate_in="float32"):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("spec", LAYOUTS.values(), ids=LAYOUTS)
 def test_one_loop_reads_and_writes_each_array_once(spec, dtype, backward):
-    """A call of one fusion, no copies, no temporary arrays; a negative sine may be a fusion of its own, of the table's size."""
+    """A call of one fusion, no copies, no temporary arrays; a negative sine may be a fusion of its
+    own, of the table's size.
+    """
     program, x_bytes, table_bytes = compiled(spec, dtype, backward)
     text, small = program.as_text(), backward or spec.sign < 0
     assert operations(text, "ENTRY") in (["call"], ["fusion", "call"])[: 1 + small]
@@ -122,7 +126,9 @@ def test_a_donated_x_costs_no_second_array():
 
 
 def test_the_concatenate_form_is_slower():
-    """A coarse ratio, far from the measured ones (6 to 20), so that a rotation that is no longer one loop is noticed."""
+    """A coarse ratio, far from the measured ones (6 to 20), so that a rotation that is no longer
+    one loop is noticed.
+    """
     x = jnp.asarray(np.random.default_rng(0).standard_normal((1, 2048, 32, 128)), jnp.bfloat16)
     spec = type(SPEC)(head_dim=128, theta=1e4, pairs=SPEC.pairs.single(rotary_dim=128))
     cos, sin = rope_jax.cos_sin(spec, jnp.arange(2048)[None])
@@ -159,7 +165,9 @@ def test_torch_compile_makes_one_loop_with_the_same_bits(name, dtype, rng):
 
 @pytest.mark.parametrize("name", ["half", "de-interleave"])
 def test_torch_compile_takes_the_gradient_whole(name, rng):
-    """The autograd function is part of the graph, without its forward mode, which torch.compile does not take."""
+    """The autograd function is part of the graph, without its forward mode, which torch.compile
+    does not take.
+    """
     spec = LAYOUTS[name]
     x, ct = torch.tensor(
         rng.standard_normal((2, 1, 2, 64, spec.head_dim)), dtype=torch.float32
@@ -178,26 +186,34 @@ x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 8, 4, 64)), jnp.flo
 positions = jnp.arange(16).reshape(2, 8)
 step = jax.jit(lambda x, p: rope_jax.rotate(spec, x, *rope_jax.cos_sin(spec, p)))
 for axes in (P("data"), P(None, None, "data")):
-    sharded = jax.device_put(x, NamedSharding(mesh, axes)), jax.device_put(positions, NamedSharding(mesh, P(*axes[:1])))
+    put = lambda t, axes: jax.device_put(t, NamedSharding(mesh, axes))
+    sharded = put(x, axes), put(positions, P(*axes[:1]))
     program = step.lower(*sharded).compile()
-    assert not [word for word in ("all-gather", "all-reduce", "all-to-all", "collective") if word in program.as_text()]
+    collectives = ("all-gather", "all-reduce", "all-to-all", "collective")
+    assert not [word for word in collectives if word in program.as_text()]
     y = program(*sharded)
-    assert y.sharding.is_equivalent_to(sharded[0].sharding, 4) and (np.asarray(y) == np.asarray(step(x, positions))).all()
+    assert y.sharding.is_equivalent_to(sharded[0].sharding, 4)
+    assert (np.asarray(y) == np.asarray(step(x, positions))).all()
 
 explicit = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Explicit,))
 rows = lambda t: jax.device_put(t, NamedSharding(explicit, P("data")))
 with jax.set_mesh(explicit):  # types of arrays name their axes of the mesh, and so does the result
     for strategy in ("fixed", "split_table", "table_free"):
         cache = rope_jax.init_cache(spec, strategy, 32)
-        y = jax.jit(lambda cache, x, p: rope_jax.rotate(spec, x, *rope_jax.lookup(cache, p)))(cache, rows(x), rows(positions))
+        turn = jax.jit(lambda cache, x, p: rope_jax.rotate(spec, x, *rope_jax.lookup(cache, p)))
+        y = turn(cache, rows(x), rows(positions))
         assert jax.typeof(y).sharding.spec == P("data", None, None, None)
         assert strategy == "split_table" or (np.asarray(y) == np.asarray(step(x, positions))).all()
 
 table = rope_jax.cos_sin(spec, positions)
 over = lambda out: jax.shard_map(
-    lambda x, c, s: rope_jax.rotate(spec, x, c, s), mesh=mesh, in_specs=(P(), P("data"), P("data")), out_specs=out
+    lambda x, c, s: rope_jax.rotate(spec, x, c, s),
+    mesh=mesh,
+    in_specs=(P(), P("data"), P("data")),
+    out_specs=out,
 )
-same = x[:1]  # on both devices, for other positions: the result varies, and its gradient is a sum over the devices
+# on both devices, for other positions: the result varies, and its gradient is a sum over devices
+same = x[:1]
 twice = lambda x: rope_jax.rotate(spec, jnp.tile(x, (2, 1, 1, 1)), *table)
 assert (np.asarray(over(P("data"))(same, *table)) == np.asarray(twice(same))).all()
 try:

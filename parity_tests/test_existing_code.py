@@ -1,4 +1,6 @@
-"""Inside JAX code that is there already: nnx.jit, nnx.scan, checkpoint, export, optax, Orbax; each equal to the plain call."""
+"""Inside JAX code that is there already: nnx.jit, nnx.scan, checkpoint, export, optax, Orbax; each
+equal to the plain call.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -105,7 +107,9 @@ def test_export_round_trip(rng, platforms):
 
 
 def test_training_with_optax(x):
-    """A few steps learn to repeat the input shifted by one; the rotary embedding has no parameters."""
+    """A few steps learn to repeat the input shifted by one; the rotary embedding has no
+    parameters.
+    """
     model, target = Layer(nnx.Rngs(0)), jnp.roll(x, 1, axis=1)
     optimizer = nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)
 
@@ -122,7 +126,9 @@ def test_training_with_optax(x):
 
 
 def test_an_orbax_checkpoint_without_the_table(tmp_path, x):
-    """Parameters are saved by their type; a table is none, and the model that reads them may keep another one."""
+    """Parameters are saved by their type; a table is none, and the model that reads them may keep
+    another one.
+    """
     model = Layer(nnx.Rngs(0))
     model.rope = RotaryEmbedding(SPEC, strategy="doubling", length=8)
     parameters, tables, _ = nnx.split_state(nnx.state(model), nnx.Param, RopeTable, ...)

@@ -1,4 +1,6 @@
-"""rope_jax by itself, without torch: the trunk's bits, every road of JAX, the derivative, and its errors."""
+"""rope_jax by itself, without torch: the trunk's bits, every road of JAX, the derivative, and its
+errors.
+"""
 
 from functools import partial
 
@@ -121,9 +123,14 @@ def test_the_derivative_is_the_rotation_by_the_negative_angle(spec, dtype, rng):
     cos, sin = rope_jax.cos_sin(spec, POSITIONS)
     rotate = lambda x: rope_jax.rotate(spec, x, cos, sin)
     backwards = rope_spec.RopeSpec(
-        head_dim=spec.head_dim, theta=spec.theta, pairs=spec.pairs, read=spec.written, write=spec.read,
-        start=spec.start, sign=-spec.sign,
-    )  # fmt: skip
+        head_dim=spec.head_dim,
+        theta=spec.theta,
+        pairs=spec.pairs,
+        read=spec.written,
+        write=spec.read,
+        start=spec.start,
+        sign=-spec.sign,
+    )
     expected = rope_jax.rotate(backwards, ct, cos, sin)
     assert equal(jax.vjp(rotate, x)[1](ct)[0], expected)
     assert equal(jax.jit(lambda x, ct: jax.vjp(rotate, x)[1](ct)[0])(x, ct), expected)
@@ -136,7 +143,9 @@ def test_the_derivative_is_the_rotation_by_the_negative_angle(spec, dtype, rng):
 
 
 def test_cos_and_sin_can_be_learned(rng):
-    """The derivative for cos and sin, which the primitive leaves to plain operations, against the sums it stands for."""
+    """The derivative for cos and sin, which the primitive leaves to plain operations, against the
+    sums it stands for.
+    """
     spec = SPECS["de-interleave"]
     x, ct = queries(rng, spec, "float32"), queries(rng, spec, "float32")
     tables = rope_jax.cos_sin(spec, POSITIONS)
@@ -193,7 +202,7 @@ BAD = {
     "heads axis": (
         lambda: rope_jax.rotate(HALF, X.swapaxes(1, 2), *TABLE),
         ValueError,
-        r"tokens of shape \(2, 3\), but cos for \(2, 8\). Expected a row for each token. Name the axis",
+        r"tokens of shape \(2, 3\), but cos for \(2, 8\). Expected a row for each token. Name the",
     ),
     "rank": (
         lambda: rope_jax.rotate(HALF, X[0, 0, 0], *TABLE),
@@ -218,7 +227,7 @@ BAD = {
     "heads of a full-width table": (
         lambda: rope_jax.apply_rotary_pos_emb(X, X, *[jnp.zeros((2, 8, 64))] * 2),
         ValueError,
-        r"x of shape \(2, 8, 3, 64\), and cos of shape \(2, 1, 8, 64\) .* unsqueeze_dim=1 for \(B, N, S, H\), 2 for",
+        r"x of shape \(2, 8, 3, 64\), and cos of shape \(2, 1, 8, 64\) .* unsqueeze_dim=1 for",
     ),
 }
 

@@ -1,4 +1,6 @@
-"""Modules hold and call: module = function; their state stays out of training, checkpoints and casts."""
+"""Modules hold and call: module = function; their state stays out of training, checkpoints and
+casts.
+"""
 
 import copy
 import io
@@ -91,7 +93,7 @@ def test_options_that_do_not_go_together_are_refused(module, x):
         use(out_of_range="wrap")
     with pytest.raises(
         ValueError,
-        match="got angles='float32' with strategy 'fixed', expected 'exact': .* Use strategy 'table_f",
+        match="got angles='float32' with strategy 'fixed', expected 'exact': .* Use strategy 't",
     ):
         use(strategy="fixed", length=8, arithmetic=Arithmetic(angles="float32"))
 

@@ -1,4 +1,6 @@
-"""Each rule, layout and map broken on purpose: what the referee measures against the oracle and transformers must break too."""
+"""Each rule, layout and map broken on purpose: what the referee measures against the oracle and
+transformers must break too.
+"""
 
 from dataclasses import replace
 
@@ -105,7 +107,9 @@ def test_every_rule_is_mutated():
     "name, broken", [("_llama3", lambda w, *_: 1 / w), ("_yarn", lambda w, *_: 1 / w)]
 )
 def test_a_broken_formula_is_called_broken(name, broken, monkeypatch):
-    """The same with the code instead of the description: the formula of a rule replaced by that without scaling."""
+    """The same with the code instead of the description: the formula of a rule replaced by that
+    without scaling.
+    """
     config = {"_llama3": "llama-3.1-8b", "_yarn": "deepseek-v3"}[name]
     spec = cases_of(config, CONFIGS / f"{config}.json")[0].spec
     monkeypatch.setattr(f"rope_spec.frequencies.{name}", broken)

@@ -47,7 +47,9 @@ def test_rotation_and_gradient_are_equal(spec, dtype, rotate_in):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_every_road_through_torch_is_equal(spec, dtype, rotate_in, monkeypatch):
-    """By the formula, as it stands or mapped, as small arrays go; in one chunk, as where somebody learns; in many chunks."""
+    """By the formula, as it stands or mapped, as small arrays go; in one chunk, as where somebody
+    learns; in many chunks.
+    """
     case, arithmetic = Case("constructed", spec, 64), Arithmetic(rotate_in=rotate_in)
     table = rope_torch.cos_sin(spec, case.positions())
     rotate = lambda x: rope_torch.rotate(spec, x, *table, arithmetic=arithmetic)
@@ -74,7 +76,9 @@ def _of_the_tables_gradient(rotate, x, cos, sin):
 
 
 def test_torch_derivatives_of_every_order(rng):
-    """vmap, a second derivative and the gradient for cos and sin, against torch's own derivative of the formula."""
+    """vmap, a second derivative and the gradient for cos and sin, against torch's own derivative of
+    the formula.
+    """
     spec = SPECS["de-interleave"]
     x = torch.tensor(rng.standard_normal((2, 3, 8, 64)))
     cos, sin = (t.double() for t in rope_torch.cos_sin(spec, torch.arange(8)[None]))
@@ -124,7 +128,9 @@ def test_forward_mode_is_that_of_jax(length, rng):
 
 
 def test_forward_mode_of_a_gradient(rng):
-    """Half the squared length has x as its gradient, turned there and back, and so dx as the derivative of that."""
+    """Half the squared length has x as its gradient, turned there and back, and so dx as the
+    derivative of that.
+    """
     spec, (x, dx) = (
         SPECS["de-interleave"],
         torch.tensor(rng.standard_normal((2, 1, 3, 8, 64)), dtype=torch.float32),
@@ -163,7 +169,7 @@ BAD = {
     "heads axis": (
         lambda: rope_torch.rotate(HALF, X, *TABLE, heads_axis=-2),
         ValueError,
-        r"positions of shape \(2, 3\), but cos is for \(2, 8\). Name the axis of x that holds the heads",
+        r"tokens of shape \(2, 3\), but cos for \(2, 8\). Expected a row for each token. Name the",
     ),
     "rank": (
         lambda: rope_torch.rotate(HALF, X[0, 0, 0], *TABLE),

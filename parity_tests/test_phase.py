@@ -1,4 +1,6 @@
-"""Frequencies and phase of the trunk against mpmath, and the polynomials against NumPy's float64 functions."""
+"""Frequencies and phase of the trunk against mpmath, and the polynomials against NumPy's float64
+functions.
+"""
 
 import numpy as np
 import pytest
@@ -48,7 +50,9 @@ def test_cos_and_sin_keep_their_bound_at_every_int32_position(spec, seq_len, rng
 
 
 def test_the_polynomials_are_as_good_as_the_bound_says():
-    """0.079e-8 of the 3.2e-8, over the whole eighth of a turn: its ends, and a stride without a common factor."""
+    """0.079e-8 of the 3.2e-8, over the whole eighth of a turn: its ends, and a stride without a
+    common factor.
+    """
     phase = np.concatenate([np.arange(2**18), 2**29 - np.arange(2**18), np.arange(0, 2**29, 257)])
     half_ulp = 2.0**-25
     for ours, exact in zip(phase_cos_sin(phase), (np.cos, np.sin), strict=True):

@@ -1,4 +1,6 @@
-"""Keys that are rotated already: moved, to other frequencies, and back; against rotating them afresh."""
+"""Keys that are rotated already: moved, to other frequencies, and back; against rotating them
+afresh.
+"""
 
 import re
 from dataclasses import replace
@@ -56,7 +58,9 @@ def channels_of(spec):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("spec", KEYS.values(), ids=KEYS)
 def test_rerotated_keys_are_fresh_keys(spec, dtype, rng):
-    """At any int32 positions: the roundings of the first rotation, of the second, and of the fresh one."""
+    """At any int32 positions: the roundings of the first rotation, of the second, and of the fresh
+    one.
+    """
     x, old, new = case(spec, dtype, rng)
     moved = both("rerotate", spec, fresh(x, old, spec), old, new, seq_len=1)
     factor = inverse_frequencies(spec).attention_factor

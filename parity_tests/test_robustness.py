@@ -1,4 +1,6 @@
-"""Mutated configurations: a spec that transformers agrees with, or a ValueError or TypeError; and unusual shapes and dtypes."""
+"""Mutated configurations: a spec that transformers agrees with, or a ValueError or TypeError; and
+unusual shapes and dtypes.
+"""
 
 import copy
 import json
@@ -101,7 +103,9 @@ VALUES = st.one_of(
 
 @st.composite
 def mutated(draw):
-    """A published configuration with a few keys dropped, changed or added, at the top or in an object within."""
+    """A published configuration with a few keys dropped, changed or added, at the top or in an
+    object within.
+    """
     config = copy.deepcopy(draw(st.sampled_from(PUBLISHED)))
     for _ in range(draw(st.integers(1, 3))):
         objects = [config, *(value for value in config.values() if isinstance(value, dict))]
@@ -115,7 +119,9 @@ def mutated(draw):
 
 
 def theirs(config, spec, label):
-    """transformers' inverse frequencies, or None where it refuses the configuration, or would go through 10 ** 400 layers."""
+    """transformers' inverse frequencies, or None where it refuses the configuration, or would go
+    through 10 ** 400 layers.
+    """
     text = config.get("text_config") or config
     if isinstance(text, dict) and str(text.get("num_hidden_layers"))[4:]:
         return None
@@ -149,9 +155,11 @@ def test_a_mutated_configuration_is_right_or_refused(config):
 
 
 def amplified_ulps(rule) -> float:
-    """How far two float32 powers that agree to 1 ULP may lie apart after the rule, and 3 ULP for the other operations.
+    """How far two float32 powers that agree to 1 ULP may lie apart after the rule, and 3 ULP for
+    the other operations.
 
-    Dynamic NTK takes a power twice. Llama-3's blend divides by at least 1 / factor what moves by high / (high - low) ULP.
+    Dynamic NTK takes a power twice. Llama-3's blend divides by at least 1 / factor what moves by
+    high / (high - low) ULP.
     """
     amplification = 2.0 if isinstance(rule, DynamicNTK) else 1.0
     if isinstance(rule, Llama3):
@@ -162,7 +170,9 @@ def amplified_ulps(rule) -> float:
 
 
 def test_inverse_frequencies_in_float32_are_those_of_transformers():
-    """Over all published configurations: at least 98 % of the entries bit for bit, none beyond 1 ULP."""
+    """Over all published configurations: at least 98 % of the entries bit for bit, none beyond 1
+    ULP.
+    """
     equal, far = [], []
     for case in published():
         theirs = Reference(case.config, case.spec, case.label).inv_freq(case.positions())
@@ -185,7 +195,9 @@ SHAPES = {
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_shapes_and_dtypes_in_torch_and_numpy(shape, dtype, rng):
-    """Every token by itself, through NumPy's float64 formula, within one rounding of the result in each dtype."""
+    """Every token by itself, through NumPy's float64 formula, within one rounding of the result in
+    each dtype.
+    """
     x = rng.standard_normal((*shape, 64))
     positions = rng.integers(-(2**31), 2**31, shape[:-1])
     cos, sin = (t[..., None, :].astype(np.float64) for t in rope_spec.cos_sin(SPEC, positions))
@@ -221,20 +233,25 @@ from rope_parity.measure import compare
 spec, rng = SPECS["yarn, not truncated"], np.random.default_rng(0)
 positions = np.concatenate([rng.integers(-(2**62), 2**62, 8), rng.integers(0, 2**17, 8)])[None]
 assert jnp.asarray(positions).dtype == jnp.int64
-tables = rope_jax.cos_sin(spec, positions), [t.numpy() for t in rope_torch.cos_sin(spec, torch.tensor(positions))]
-assert all(compare(np.asarray(a), b, 1.0, 0.0).ok and a.dtype == jnp.float32 for a, b in zip(*tables))
+of_torch = rope_torch.cos_sin(spec, torch.tensor(positions))
+tables = rope_jax.cos_sin(spec, positions), [t.numpy() for t in of_torch]
+assert all(compare(np.asarray(a), b, 1.0, 0.0).ok for a, b in zip(*tables))
+assert all(a.dtype == jnp.float32 for a in tables[0])
 for dtype in ("float64", "float32", "bfloat16", "float16"):
     x = torch.tensor(rng.standard_normal((1, 16, 2, 64))).to(getattr(torch, dtype))
     table = [t.astype("float64" if dtype == "float64" else "float32") for t in tables[1]]
     theirs = rope_torch.rotate(spec, x, *map(torch.tensor, table), heads_axis=-2)
     ours = rope_jax.rotate(spec, jnp.asarray(x.double().numpy(), dtype), *map(jnp.asarray, table))
-    assert str(ours.dtype) == dtype and (np.asarray(ours, np.float64) == theirs.double().numpy()).all(), dtype
+    assert str(ours.dtype) == dtype
+    assert (np.asarray(ours, np.float64) == theirs.double().numpy()).all(), dtype
 print("all equal")
 """
 
 
 def test_x64():
-    """With JAX_ENABLE_X64: int64 positions, far beyond int32, and float64 x, equal in both frameworks."""
+    """With JAX_ENABLE_X64: int64 positions, far beyond int32, and float64 x, equal in both
+    frameworks.
+    """
     command = [sys.executable, "-c", X64]
     environment = {"JAX_ENABLE_X64": "1", "PATH": "", "JAX_PLATFORMS": "cpu"}
     root = Path(__file__).parent.parent

@@ -1,4 +1,6 @@
-"""Descriptions fail when they are built; each message says what, got, expected, and the next step."""
+"""Descriptions fail when they are built; each message says what, got, expected, and the next
+step.
+"""
 
 from dataclasses import replace
 

@@ -1,4 +1,6 @@
-"""Projection weights from one layout to another: the rotation of converted weights gives the same attention scores."""
+"""Projection weights from one layout to another: the rotation of converted weights gives the same
+attention scores.
+"""
 
 import re
 from dataclasses import replace
@@ -41,7 +43,9 @@ def scores(spec, x, q_weight, k_weight, heads, bias=None):
 
 @pytest.mark.parametrize("spec, to", SOURCES.values(), ids=SOURCES)
 def test_converted_weights_give_the_same_scores(spec, to, rng):
-    """Grouped queries, with a bias: the same products in another order of summation, so equal in float64 from float32 keys."""
+    """Grouped queries, with a bias: the same products in another order of summation, so equal in
+    float64 from float32 keys.
+    """
     x, heads, kv_heads = rng.standard_normal((1, 6, 10)), 4, 2
     q, k = (rng.standard_normal((n * spec.head_dim, 10)) for n in (heads, kv_heads))
     bias = [rng.standard_normal(n * spec.head_dim) for n in (heads, kv_heads)]
@@ -70,7 +74,9 @@ def test_back_again_is_the_identity(spec, to, rng):
 
 
 def test_weights_stay_arrays_of_their_framework(rng):
-    """A parameter of torch in bfloat16 that requires grad, and an array of JAX: the entries of the NumPy ones."""
+    """A parameter of torch in bfloat16 that requires grad, and an array of JAX: the entries of the
+    NumPy ones.
+    """
     weight = rng.integers(-100, 100, (5, 2 * HALF.head_dim)).astype(np.float32)  # exact in bfloat16
     expected = convert_projection(HALF, weight, "interleaved", axis=-1)
     of_torch = convert_projection(

@@ -1,4 +1,6 @@
-"""The ledger of growth: what each way to keep a table costs along a trace of calls, in compilations, bytes and time."""
+"""The ledger of growth: what each way to keep a table costs along a trace of calls, in
+compilations, bytes and time.
+"""
 
 from __future__ import annotations
 
@@ -141,9 +143,11 @@ Step = Callable[[rope_jax.RopeCache, np.ndarray, np.ndarray], jax.Array]
 
 
 def lookup_before(spec: RopeSpec) -> Step:
-    """Rows are looked up in blocks of one size before the jitted step: a larger table costs one compilation, of the lookup.
+    """Rows are looked up in blocks of one size before the jitted step: a larger table costs one
+    compilation, of the lookup.
 
-    Inside the step the size of the table would meet every shape of the calls, and each of them would be compiled anew.
+    Inside the step the size of the table would meet every shape of the calls, and each of them
+    would be compiled anew.
     """
 
     @jax.jit
@@ -205,7 +209,9 @@ def play_jax(
 
 
 def play_torch(spec: RopeSpec, trace: Trace, strategy: Strategy) -> tuple[int, int]:
-    """How often the same trace builds a table in PyTorch, and how often `torch.compile` compiles beyond the first time."""
+    """How often the same trace builds a table in PyTorch, and how often `torch.compile` compiles
+    beyond the first time.
+    """
     graphs = []
 
     def backend(graph: torch.fx.GraphModule, _: list) -> Callable:

