@@ -54,6 +54,10 @@ READ = {  # and transformers has the same, at both ends of a length that decides
         "model_type": "voxtral",
         "text_config": {"model_type": "llama", "rope_parameters": {"rope_type": "default"}},
     },
+    "a rule in place of the object of the whole": {
+        "model_type": "glmasr",
+        "text_config": {"model_type": "llama", "rope_theta": 777.0, "rope_scaling": YARN},
+    },
     "one theta, and a rule for some layers": {
         "model_type": "step3p5",
         "num_hidden_layers": 4,
