@@ -161,6 +161,13 @@ def test_what_is_refused(config, message):
         specs_from_config(config)
 
 
+@pytest.mark.parametrize("value", [8, 8.0, True, [1], "yarn"])
+def test_a_rope_object_of_a_part_that_is_none(value):
+    config = {"model_type": "llava", "text_config": {"rope_scaling": value}}
+    with pytest.raises(TypeError, match="text_config: got rope_scaling=.*, expected an object"):
+        specs_from_config(config)
+
+
 @pytest.mark.parametrize("model_type", ["flint", "laguna", "mellum", "mimo_v2_flash", "zaya"])
 @pytest.mark.parametrize("count", [1, 2, 3, 13, 14])
 def test_layers_that_no_list_names(model_type, count):
