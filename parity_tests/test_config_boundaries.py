@@ -54,6 +54,10 @@ READ = {  # and transformers has the same, at both ends of a length that decides
         "model_type": "voxtral",
         "text_config": {"model_type": "llama", "rope_parameters": {"rope_type": "default"}},
     },
+    "a rule in place of the object of the whole": {
+        "model_type": "glmasr",
+        "text_config": {"model_type": "llama", "rope_theta": 777.0, "rope_scaling": YARN},
+    },
     "one theta, and a rule for some layers": {
         "model_type": "step3p5",
         "num_hidden_layers": 4,
@@ -154,6 +158,13 @@ REFUSED = {
 @pytest.mark.parametrize("config, message", REFUSED.values(), ids=REFUSED)
 def test_what_is_refused(config, message):
     with pytest.raises(ValueError, match=message):
+        specs_from_config(config)
+
+
+@pytest.mark.parametrize("value", [8, 8.0, True, [1], "yarn"])
+def test_a_rope_object_of_a_part_that_is_none(value):
+    config = {"model_type": "llava", "text_config": {"rope_scaling": value}}
+    with pytest.raises(TypeError, match="text_config: got rope_scaling=.*, expected an object"):
         specs_from_config(config)
 
 

@@ -31,7 +31,7 @@ KIND_OF_LAYER = re.compile(
 )  # a label of the text model, if it has several
 UNREFERENCED = ("llama4", "llama4_vision_model", "roformer")  # compared in test_own_tables.py
 NEW_SPELLING_ALONE = {  # we refuse their old spelling, which transformers takes
-    "dots3_note": "one rope_scaling for all layers, expected rope_parameters with one for each",
+    **dict.fromkeys(("dots3_note", "dots3_note_text"), "got one rope_scaling for all layers"),
     "mistral4": "got rope_scaling, expected rope_parameters",
 }
 

@@ -149,7 +149,8 @@ def _with_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> di
     """What a part has, with defaults for keys left out; a rope object replaces a default one."""
     rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
     replaced = {"rope_parameters"} if rope else set()
-    replaced |= {"rope_theta"} if "rope_theta" in rope else set()
+    if isinstance(rope, Mapping) and "rope_theta" in rope:
+        replaced.add("rope_theta")
     return {key: value for key, value in defaults.items() if key not in replaced} | {**values}
 
 
