@@ -15,23 +15,17 @@ from jax.experimental import checkify
 
 import rope_jax
 import rope_torch
+from parity_tests.same import same_bytes
 from rope_jax.nnx import RotaryEmbedding
 from rope_parity import growth, oracle
-from rope_parity.backends import array, tensor
+from rope_parity.backends import tensor
 from rope_parity.constructed import LAYOUTS, SPECS
-from rope_parity.measure import DTYPES, compare
+from rope_parity.measure import DTYPES
 from rope_spec import DynamicNTK, Pairs, RopeSpec, inverse_frequencies
 
 SPEC = SPECS["yarn, not truncated"]
 TABLES = ["lazy", "doubling", "fixed", "split_table"]
 STATIC = {name: spec for name, spec in SPECS.items() if not spec.depends_on_length}
-
-
-def equal(left, right) -> bool:
-    left, right = (
-        array(a) if isinstance(a, torch.Tensor) else np.asarray(a) for a in (left, right)
-    )
-    return compare(left, right, 1.0, 0.0).ok and left.dtype == right.dtype
 
 
 def positions_for(spec, shape, end, rng):
@@ -50,9 +44,9 @@ def test_every_strategy_serves_the_bytes_of_table_free(spec, strategy, rng):
         positions = positions_for(spec, (2, 30), end, rng)
         ours, cache = rope_jax.cached_cos_sin(cache, jnp.asarray(positions), end)
         theirs, of_torch = rope_torch.cached_cos_sin(of_torch, tensor(positions), end)
-        assert all(map(equal, ours, theirs))
+        assert all(map(same_bytes, ours, theirs))
         if strategy != "split_table":
-            assert all(map(equal, ours, rope_jax.cos_sin(spec, positions)))
+            assert all(map(same_bytes, ours, rope_jax.cos_sin(spec, positions)))
 
 
 @pytest.mark.parametrize("spec", STATIC.values(), ids=STATIC)
@@ -85,8 +79,8 @@ def test_growth_is_pure_and_keeps_rows(branch, strategy):
     grown = branch.grow_cache(cache, 11)
     assert grown.capacity == (11 if strategy == "lazy" else 20) and cache.capacity == 10
     assert branch.grow_cache(grown, 11) is grown and branch.grow_cache(grown, 3) is grown
-    assert all(equal(new[:10], old) for new, old in zip(grown.tables, before, strict=True))
-    assert all(equal(table, old) for table, old in zip(cache.tables, before, strict=True))
+    assert all(same_bytes(new[:10], old) for new, old in zip(grown.tables, before, strict=True))
+    assert all(same_bytes(table, old) for table, old in zip(cache.tables, before, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -130,11 +124,11 @@ def test_all_strategies_agree(name, lengths, dtypes):
         expected = rope_jax.rotate(spec, jnp.asarray(x), *rope_jax.cos_sin(spec, positions))
         for strategy in caches:
             table, caches[strategy] = rope_jax.cached_cos_sin(caches[strategy], positions, length)
-            assert equal(rope_jax.rotate(spec, jnp.asarray(x), *table), expected), strategy
+            assert same_bytes(rope_jax.rotate(spec, jnp.asarray(x), *table), expected), strategy
         table, of_torch = rope_torch.cached_cos_sin(
             of_torch, torch.tensor(positions.copy()), length
         )
-        assert equal(rope_torch.rotate(spec, tensor(x), *table, heads_axis=-2), expected)
+        assert same_bytes(rope_torch.rotate(spec, tensor(x), *table, heads_axis=-2), expected)
 
 
 OUTSIDE = np.array([[-1, 0, 99, 100, 2**31 - 1]], np.int32)
@@ -167,8 +161,8 @@ def test_leaving_the_table_is_loud(strategy):
         cos = np.asarray(branch.lookup(table, p, out_of_range="nan")[0])
         assert np.isnan(cos).all(-1).tolist() == [[True, False, False, True, True]]
     nearest = rope_jax.lookup(cache, OUTSIDE.clip(0, 99))[0]
-    assert equal(rope_jax.lookup(cache, OUTSIDE, out_of_range="clamp")[0], nearest)
-    assert equal(
+    assert same_bytes(rope_jax.lookup(cache, OUTSIDE, out_of_range="clamp")[0], nearest)
+    assert same_bytes(
         rope_torch.lookup(of_torch, torch.tensor(OUTSIDE), out_of_range="clamp")[0], nearest
     )
 
@@ -183,7 +177,7 @@ def test_positions_may_be_mapped(branch, vmap, put, strategy):
     """
     cache, positions = branch.init_cache(SPEC, strategy, 1024), np.arange(6).reshape(2, 3) * 200
     cos = lambda p: branch.lookup(cache, p)[0]
-    assert equal(vmap(cos)(put(positions)), cos(put(positions)))
+    assert same_bytes(vmap(cos)(put(positions)), cos(put(positions)))
     assert np.isnan(np.asarray(vmap(cos)(put(positions + 1024)))).all() == (
         strategy != "table_free"
     )
@@ -318,7 +312,7 @@ def test_both_places_of_the_lookup_rotate_alike(rng):
         rng.standard_normal((3, 77, growth.HEADS, 64)).astype(np.float32),
         rope_jax.init_cache(SPEC, "fixed", 300),
     )
-    assert equal(
+    assert same_bytes(
         growth.lookup_before(SPEC)(cache, x, positions),
         growth.lookup_inside(SPEC)(cache, x, positions),
     )
@@ -341,7 +335,7 @@ def test_a_traced_length_is_the_static_one(name):
         exact = rope_jax.cos_sin(spec, positions[row], seq_len=int(length))
         for ours, theirs, static in zip((cos, sin), of_torch, exact, strict=True):
             if name == "longrope":
-                assert equal(ours[row], static) and equal(theirs[row], static)
+                assert same_bytes(ours[row], static) and same_bytes(theirs[row], static)
             else:
                 factor, stretch = 4.0, 4.0 * max(length / 2048, 1) - 3.0
                 relative = (2 * factor + math.log(stretch) + 8) * 2.0**-24
@@ -350,7 +344,7 @@ def test_a_traced_length_is_the_static_one(name):
                 assert (np.abs(np.asarray(ours[row]) - static) <= bound).all()
                 assert (np.abs(theirs[row].numpy() - static) <= bound).all()
     one = traced(positions[1], lengths[1])[0]
-    assert equal(one, cos[1])
+    assert same_bytes(one, cos[1])
 
 
 def test_a_traced_length_needs_no_round_trip():
@@ -374,7 +368,7 @@ def test_decoding_is_rotating_the_whole_sequence_at_once(rng):
         return jax.lax.dynamic_update_slice_in_dim(kv, key, index, axis=1), None
 
     tokens = jnp.arange(total), keys.swapaxes(0, 1), positions.T
-    assert equal(jax.lax.scan(step, jnp.zeros_like(keys), tokens)[0], whole)
+    assert same_bytes(jax.lax.scan(step, jnp.zeros_like(keys), tokens)[0], whole)
 
 
 class Layer(nnx.Module):
@@ -400,7 +394,7 @@ def test_decoding_under_nnx_jit(rng):
     for part in (keys[:, :8], *(keys[:, i : i + 1] for i in range(8, 12))):
         step(layer, part)
     whole = rope_jax.rotate(SPEC, keys, *rope_jax.cos_sin(SPEC, jnp.arange(12)[None]))
-    assert equal(layer.keys[...][:, :12], whole)
+    assert same_bytes(layer.keys[...][:, :12], whole)
 
 
 def test_the_default_is_right_at_every_int32_position(rng):

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 import rope_torch
-from rope_parity.backends import array
-from rope_parity.measure import compare
+from parity_tests.same import same_bytes
 from rope_spec import Pairs, RopeSpec
 from rope_torch.complex_product import _trial, has_bits_of_formula
 from rope_torch.rotation import rotate_pairs
@@ -31,10 +30,6 @@ def rotated(numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return ours.detach(), rotate_pairs(
         x.detach(), cos[:, None], sin[:, None], SPEC.channels, "float32"
     )
-
-
-def same(left, right) -> bool:
-    return compare(array(left), array(right), 1.0, 0.0).ok
 
 
 def right(a, b, cos, sin):
@@ -93,7 +88,9 @@ def telling(wrong) -> torch.Tensor:
     """Four numbers of which a wrong product has other bits: zeros, ones, infinities, or drawn."""
     special = torch.cartesian_prod(*[torch.tensor([0.0, 1.0, torch.inf])] * 4)
     drawn = torch.randn((1000, 4), generator=torch.Generator().manual_seed(0))
-    differs = lambda numbers: not same(torch.stack(wrong(*numbers)), torch.stack(right(*numbers)))
+    differs = lambda numbers: (
+        not same_bytes(torch.stack(wrong(*numbers)), torch.stack(right(*numbers)))
+    )
     return next(numbers for numbers in torch.cat([special, drawn]) if differs(numbers))
 
 
@@ -104,9 +101,9 @@ def test_each_wrong_product_is_refused(wrong, where, monkeypatch):
     monkeypatch.setattr(torch, "mul", planted(wrong, where))
     x, rotation, y = torch.empty(3, 4, 64, 32, dtype=torch.complex64)
     assert not has_bits_of_formula(x, rotation, y) and not has_bits_of_formula(x, rotation, x)
-    assert same(*rotated(telling(wrong)))
+    assert same_bytes(*rotated(telling(wrong)))
     monkeypatch.setattr("rope_torch.eager.has_bits_of_formula", lambda *operands: True)
-    assert not same(*rotated(telling(wrong)))
+    assert not same_bytes(*rotated(telling(wrong)))
 
 
 def test_a_right_product_is_taken_after_one_trial(monkeypatch):
@@ -114,9 +111,9 @@ def test_a_right_product_is_taken_after_one_trial(monkeypatch):
     products, product = [], planted(right, ...)
     recorded = lambda *args, out=None: products.append(out) or product(*args, out=out)
     monkeypatch.setattr(torch, "mul", recorded)
-    assert same(*rotated(torch.randn(4))) and _trial.cache_info().misses == 1
+    assert same_bytes(*rotated(torch.randn(4))) and _trial.cache_info().misses == 1
     products.clear()
-    assert same(*rotated(torch.randn(4))) and _trial.cache_info().misses == 1
+    assert same_bytes(*rotated(torch.randn(4))) and _trial.cache_info().misses == 1
     assert [t.is_complex() for t in products if t is not None] == [True]
 
 

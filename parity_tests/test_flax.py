@@ -11,19 +11,14 @@ import pytest
 from flax import nnx
 
 import rope_jax
+from parity_tests.same import same_bytes
 from rope_jax.linen import RotaryEmbedding as LinenRotary
 from rope_jax.nnx import RopeTable, RotaryAttention, RotaryEmbedding as NnxRotary
 from rope_parity.constructed import SPECS
-from rope_parity.measure import compare
 
 SPEC = SPECS["yarn, not truncated"]
 POSITIONS = np.arange(16).reshape(2, 8)
 STRATEGIES = ["table_free", "fixed", "lazy", "doubling"]
-
-
-def same(left, right) -> bool:
-    left, right = np.asarray(left), np.asarray(right)
-    return compare(left, right, 1.0, 0.0).ok and left.dtype == right.dtype
 
 
 @pytest.fixture
@@ -67,7 +62,7 @@ def test_nnx_trains_and_checkpoints_without_the_table(strategy, x, tmp_path):
     kernel = np.asarray(block.project.kernel)
     step(block, optimizer, jnp.asarray(x))
     assert jax.tree.all(jax.tree.map(same, before, nnx.state(block, RopeTable)))
-    assert not same(block.project.kernel.get_value(), kernel)
+    assert not same_bytes(block.project.kernel.get_value(), kernel)
     saved = nnx.state(block, nnx.Param)
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "params", saved)
@@ -75,7 +70,7 @@ def test_nnx_trains_and_checkpoints_without_the_table(strategy, x, tmp_path):
         restored = checkpointer.restore(tmp_path / "params", saved)
     fresh = Block(strategy, nnx.Rngs(1))
     nnx.update(fresh, restored)
-    assert same(fresh(jnp.asarray(x)), block(jnp.asarray(x)))
+    assert same_bytes(fresh(jnp.asarray(x)), block(jnp.asarray(x)))
 
 
 def test_linen_keeps_the_table_in_its_own_collection(x, rotated):
@@ -83,7 +78,7 @@ def test_linen_keeps_the_table_in_its_own_collection(x, rotated):
     variables = module.init({}, jnp.asarray(x), jnp.zeros((2, 8), int))
     longer = jax.tree.map(lambda leaf: leaf, variables)
     longer["rope"]["table"] = rope_jax.grow_cache(variables["rope"]["table"], 16)
-    assert same(module.apply(longer, jnp.asarray(x), jnp.asarray(POSITIONS)), rotated)
+    assert same_bytes(module.apply(longer, jnp.asarray(x), jnp.asarray(POSITIONS)), rotated)
     assert jax.tree.leaves(LinenRotary(SPEC).init({}, jnp.asarray(x), jnp.asarray(POSITIONS))) == []
 
 
@@ -92,7 +87,7 @@ def test_nnx_table_grows_outside_jit(x, rotated):
     short = nnx.jit(lambda rope, x, p: rope(x, p))
     assert np.isnan(short(rope, jnp.asarray(x), jnp.asarray(POSITIONS))).any()
     rope.grow(16)
-    assert same(short(rope, jnp.asarray(x), jnp.asarray(POSITIONS)), rotated)
+    assert same_bytes(short(rope, jnp.asarray(x), jnp.asarray(POSITIONS)), rotated)
 
 
 def attention(rope, decode, rngs):
@@ -119,7 +114,7 @@ def test_attention_rotates_in_training_and_in_decode(offset, rng):
         rope_jax.rotate(SPEC, part(tokens), *table) for part in (attend.query, attend.key)
     )
     by_hand = attend.out(nnx.dot_product_attention(query, key, attend.value(tokens), mask=mask))
-    assert same(whole, by_hand)
+    assert same_bytes(whole, by_hand)
 
     decode, rotary = attention(NnxRotary(SPEC), True, nnx.Rngs(0))
     rotary.set_positions(positions)

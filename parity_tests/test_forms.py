@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import rope_jax
+from parity_tests.same import same_bytes
 from rope_jax.rotation import rotate_pairs
 from rope_parity.constructed import LAYOUTS
-from rope_parity.measure import DTYPES, compare
+from rope_parity.measure import DTYPES
 from rope_spec import Arithmetic, Pairs, RopeSpec
 from rope_spec.channels import HALVES
 
@@ -38,11 +39,6 @@ CPU = jax.devices("cpu")[0]
 formula = jax.jit(rotate_pairs, static_argnames=("channels", "rotate_in"))
 
 
-def same(left, right):
-    pairs = zip(map(np.asarray, left), map(np.asarray, right), strict=True)
-    return all(compare(*pair, 1.0, 0.0).ok for pair in pairs)
-
-
 def three(rotate, x, dx, ct):
     """The rotation of x, its derivative along dx, and its transpose applied to ct."""
     y, dy = jax.jvp(rotate, (x,), (dx,))
@@ -64,13 +60,13 @@ def test_the_formula_has_the_bits_of_the_form_for_a_cpu(spec, dtype, rotate_in, 
     rotate = lambda x: rope_jax.rotate(spec, x, cos, sin, arithmetic=arithmetic)
     expected = jax.jit(partial(three, rotate))(x, dx, ct)
     with jax.disable_jit():
-        assert same(three(rotate, x, dx, ct), expected)
+        assert same_bytes(three(rotate, x, dx, ct), expected)
 
     cos, sin = cos[:, :, None], spec.sign * sin[:, :, None]
     options = {"channels": spec.channels, "rotate_in": rotate_in}
     y, dy = (formula(t, cos, sin, **options) for t in (x, dx))
     back = formula(ct, cos, -sin, channels=spec.channels.inverse, rotate_in=rotate_in)
-    assert same((y, dy, back), expected)
+    assert same_bytes((y, dy, back), expected)
 
 
 @pytest.mark.parametrize("rotate_in", ["float32", "input"])
@@ -83,7 +79,7 @@ def test_numbers_of_8_bits(dtype, rotate_in, rng):
     rotate = lambda x: rope_jax.rotate(spec, x, cos, sin, arithmetic=arithmetic)
     expected = jax.jit(rotate)(x)
     with jax.disable_jit():
-        assert same([rotate(x)], [expected])
+        assert same_bytes([rotate(x)], [expected])
 
 
 def test_without_its_guard_the_compiled_formula_has_other_bits(monkeypatch, rng):
@@ -94,7 +90,7 @@ def test_without_its_guard_the_compiled_formula_has_other_bits(monkeypatch, rng)
     compiled = lambda: jax.jit(lambda *operands: rotate(*operands))(*arrays)
     guarded = compiled()
     monkeypatch.setattr("rope_jax.rotation.rounded", lambda x: x)
-    assert not same([compiled()], [guarded])
+    assert not same_bytes([compiled()], [guarded])
 
 
 SHARDED = """

@@ -11,19 +11,15 @@ import pytest
 
 import rope_jax
 import rope_spec
+from parity_tests.same import same_bytes
 from rope_parity.constructed import SPECS
-from rope_parity.measure import DTYPES, compare
+from rope_parity.measure import DTYPES
 from rope_spec import Arithmetic
 
 POSITIONS = np.array(
     [[0, 1, -1, 2**31 - 1, -(2**31), 131071, 12345, 7], [5, 6, 7, 8, 9, 10, 11, 12]], np.int32
 )
 ARITHMETICS = [Arithmetic(rotate_in="float32"), Arithmetic(rotate_in="input")]
-
-
-def equal(left, right) -> bool:
-    left, right = np.asarray(left), np.asarray(right)
-    return compare(left, right, 1.0, 0.0).ok and left.dtype == right.dtype
 
 
 def queries(rng, spec, dtype):
@@ -43,7 +39,7 @@ def test_cos_and_sin_have_the_bits_of_the_trunk(spec):
     with jax.disable_jit():
         eager = cos_sin(positions)
     for road in (eager, cos_sin(positions), jax.jit(cos_sin)(positions)):
-        assert all(equal(ours, trunk) for ours, trunk in zip(road, tables, strict=True))
+        assert all(same_bytes(ours, trunk) for ours, trunk in zip(road, tables, strict=True))
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
@@ -71,7 +67,7 @@ def test_a_caller_may_forbid_rank_promotion(spec, rng):
     expected = jax.jit(everything)(*arguments)
     with jax.numpy_rank_promotion("raise"):
         found = jax.jit(everything)(*arguments)
-    assert all(map(equal, found, expected))
+    assert all(map(same_bytes, found, expected))
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32])
@@ -81,7 +77,7 @@ def test_every_integer_dtype_of_positions(dtype):
         rope_jax.cos_sin(SPECS["llama3"], positions),
         rope_spec.cos_sin(SPECS["llama3"], positions),
     )
-    assert equal(ours[0], trunk[0]) and equal(ours[1], trunk[1])
+    assert same_bytes(ours[0], trunk[0]) and same_bytes(ours[1], trunk[1])
 
 
 @pytest.mark.parametrize("arithmetic", ARITHMETICS, ids=lambda a: a.rotate_in)
@@ -111,7 +107,7 @@ def test_every_road_has_the_same_bits(spec, dtype, arithmetic, rng):
             x, POSITIONS
         ),
     }
-    assert [name for name, road in roads.items() if not equal(road, expected)] == []
+    assert [name for name, road in roads.items() if not same_bytes(road, expected)] == []
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -132,14 +128,14 @@ def test_the_derivative_is_the_rotation_by_the_negative_angle(spec, dtype, rng):
         sign=-spec.sign,
     )
     expected = rope_jax.rotate(backwards, ct, cos, sin)
-    assert equal(jax.vjp(rotate, x)[1](ct)[0], expected)
-    assert equal(jax.jit(lambda x, ct: jax.vjp(rotate, x)[1](ct)[0])(x, ct), expected)
-    assert equal(jax.linear_transpose(rotate, x)(ct)[0], expected)
-    assert equal(jax.vmap(lambda ct: jax.vjp(rotate, x)[1](ct)[0])(ct[None])[0], expected)
-    assert equal(jax.jvp(rotate, (x,), (dx,))[1], rotate(dx))
+    assert same_bytes(jax.vjp(rotate, x)[1](ct)[0], expected)
+    assert same_bytes(jax.jit(lambda x, ct: jax.vjp(rotate, x)[1](ct)[0])(x, ct), expected)
+    assert same_bytes(jax.linear_transpose(rotate, x)(ct)[0], expected)
+    assert same_bytes(jax.vmap(lambda ct: jax.vjp(rotate, x)[1](ct)[0])(ct[None])[0], expected)
+    assert same_bytes(jax.jvp(rotate, (x,), (dx,))[1], rotate(dx))
     energy = lambda x: 0.5 * jnp.sum(rotate(x).astype(jnp.float32) ** 2)
     hessian_vector = jax.jvp(jax.grad(energy), (x,), (dx,))[1]
-    assert equal(hessian_vector, jax.vjp(rotate, x)[1](rotate(dx))[0])
+    assert same_bytes(hessian_vector, jax.vjp(rotate, x)[1](rotate(dx))[0])
 
 
 def test_cos_and_sin_can_be_learned(rng):

@@ -13,24 +13,17 @@ import torch
 
 import rope_jax
 import rope_torch
+from parity_tests.same import same_bytes
 from rope_jax.linen import RotaryEmbedding as LinenRotary
 from rope_jax.nnx import RotaryEmbedding as NnxRotary
-from rope_parity.backends import array, tensor
+from rope_parity.backends import tensor
 from rope_parity.cases import CONFIGS
 from rope_parity.constructed import SPECS
-from rope_parity.measure import compare
 from rope_spec import Arithmetic, spec_from_config
 
 SPEC = SPECS["yarn, not truncated"]
 POSITIONS = np.arange(16).reshape(2, 8)
 STRATEGIES = ["table_free", "fixed", "lazy", "doubling"]
-
-
-def same(left, right) -> bool:
-    left, right = (
-        array(a) if isinstance(a, torch.Tensor) else np.asarray(a) for a in (left, right)
-    )
-    return compare(left, right, 1.0, 0.0).ok and left.dtype == right.dtype
 
 
 @pytest.fixture
@@ -46,17 +39,17 @@ def rotated(x):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_module_is_its_function(strategy, x, rotated):
     options = {"strategy": strategy, "length": 16}
-    assert same(NnxRotary(SPEC, **options)(jnp.asarray(x), jnp.asarray(POSITIONS)), rotated)
+    assert same_bytes(NnxRotary(SPEC, **options)(jnp.asarray(x), jnp.asarray(POSITIONS)), rotated)
     y, variables = LinenRotary(SPEC, **options).init_with_output(
         {}, jnp.asarray(x), jnp.asarray(POSITIONS)
     )
-    assert same(y, rotated) and set(variables) <= {"rope"}
-    assert same(
+    assert same_bytes(y, rotated) and set(variables) <= {"rope"}
+    assert same_bytes(
         LinenRotary(SPEC, **options).apply(variables, jnp.asarray(x), jnp.asarray(POSITIONS)),
         rotated,
     )
     of_torch = rope_torch.RotaryEmbedding(SPEC, heads_axis=-2, **options)
-    assert same(of_torch(tensor(x), tensor(POSITIONS)), rotated)
+    assert same_bytes(of_torch(tensor(x), tensor(POSITIONS)), rotated)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +116,7 @@ def _born_on_meta(module):
 @pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
 def test_the_torch_module_survives(move, strategy, x, rotated):
     module = move(rope_torch.RotaryEmbedding(SPEC, strategy=strategy, length=16, heads_axis=-2))
-    assert same(module(tensor(x), tensor(POSITIONS)), rotated)
+    assert same_bytes(module(tensor(x), tensor(POSITIONS)), rotated)
     assert not module.state_dict() and not list(module.parameters())
 
 
@@ -131,7 +124,7 @@ def test_the_torch_module_survives(move, strategy, x, rotated):
 def test_autocast_changes_nothing(dtype, x, rotated):
     module = rope_torch.RotaryEmbedding(SPEC, heads_axis=-2)
     with torch.autocast("cpu", dtype=dtype):
-        assert same(module(tensor(x), tensor(POSITIONS)), rotated)
+        assert same_bytes(module(tensor(x), tensor(POSITIONS)), rotated)
 
 
 def test_an_old_checkpoint_loads_strictly():

@@ -14,8 +14,9 @@ import torch
 import rope_jax
 import rope_spec
 import rope_torch
-from rope_parity.backends import array, tensor
-from rope_parity.measure import DTYPES, compare
+from parity_tests.same import same_bytes
+from rope_parity.backends import tensor
+from rope_parity.measure import DTYPES
 from rope_spec import Arithmetic, Pairs, RopeSpec
 from rope_torch.rotation import rotate_pairs
 
@@ -96,11 +97,6 @@ def ours(x, cos, sin, ct, spec, rotate_in):
     return y.detach(), torch.autograd.grad(y, x, ct)[0]
 
 
-def same(left, right) -> bool:
-    pairs = zip(map(array, left), map(array, right), strict=True)
-    return all(compare(a, b, 1.0, 0.0).ok for a, b in pairs)
-
-
 def arrangements():
     """A view for x, cos, sin and the gradient: for each alone, for cos and sin, for all four."""
     which = [{0}, {1}, {2}, {3}, {1, 2}, {0, 1, 2, 3}]
@@ -118,11 +114,11 @@ def test_strides_of_every_operand(width, order, dtype, rotate_in, rng, monkeypat
     for names in arrangements():
         views = list(map(view, names, values, dtypes))
         right = formula(*views, spec, rotate_in)
-        assert same(ours(*views, spec, rotate_in), right), names
+        assert same_bytes(ours(*views, spec, rotate_in), right), names
         with monkeypatch.context() as patch:
             patch.setattr("rope_torch.eager.CHUNK", 2**9)
             patch.setattr("rope_torch.eager.NO_SCRATCH_CHUNK", 2**9)
-            assert same(ours(*views, spec, rotate_in), right), names
+            assert same_bytes(ours(*views, spec, rotate_in), right), names
 
 
 @pytest.fixture
@@ -146,7 +142,7 @@ def test_sizes_and_threads(pairs, order, threads, set_threads, rng):
         for name, table in product(NAMES[:2], ("contiguous", "channels not innermost")):
             views = view(name, x, dtype), view(table, cos), view(table, sin), view(name, ct, dtype)
             right = formula(*views, spec, "float32")
-            assert same(ours(*views, spec, "float32"), right), (size, dtype, name, table)
+            assert same_bytes(ours(*views, spec, "float32"), right), (size, dtype, name, table)
 
 
 def test_tables_as_rope_spec_makes_them(rng):
@@ -157,7 +153,7 @@ def test_tables_as_rope_spec_makes_them(rng):
     assert cos.stride() == (1, 1, 31)
     x, ct = torch.tensor(rng.standard_normal((2, 1, 4, 31, 64)), dtype=torch.float32)
     right = formula(x, cos, sin, ct, spec, "float32")
-    assert same(ours(x, cos, sin, ct, spec, "float32"), right)
+    assert same_bytes(ours(x, cos, sin, ct, spec, "float32"), right)
 
 
 @EACH_ORDER
@@ -172,7 +168,7 @@ def test_gradients_of_cos_and_sin(order, rng):
 
     for names in arrangements():
         views = list(map(view, names, values))
-        assert same(gradients(*views), gradients(*map(copy, views))), names
+        assert same_bytes(gradients(*views), gradients(*map(copy, views))), names
 
 
 @pytest.mark.parametrize("dtype, rotate_in", [ARITHMETIC[0], ARITHMETIC[1], ARITHMETIC[4]])
@@ -198,7 +194,7 @@ def test_jax_takes_the_same_views(order, dtype, rotate_in, rng):
     for name, held in all_held.items():
         right = formula(*map(tensor, views(name, held, np)), spec, rotate_in)
         for result in (by_name[name], from_numpy(*views(name, held, np))):
-            assert same([tensor(np.asarray(t)) for t in result], right), name
+            assert same_bytes([tensor(np.asarray(t)) for t in result], right), name
 
 
 @EACH_ARITHMETIC
@@ -218,7 +214,7 @@ def test_a_single_row_at_an_odd_address(dtype, rotate_in, rng):
     )
     x = tensor(rng.standard_normal((1, 1, 1, 33)).astype(DTYPES[dtype]))
     table = rope_torch.cos_sin(spec, torch.arange(7, 8)[None])
-    assert same(ours(x, *table, x, spec, rotate_in), formula(x, *table, x, spec, rotate_in))
+    assert same_bytes(ours(x, *table, x, spec, rotate_in), formula(x, *table, x, spec, rotate_in))
 
 
 @EACH_ARITHMETIC
@@ -230,4 +226,4 @@ def test_a_view_that_negates_what_it_reads(order, dtype, rotate_in, rng):
     x, ct = (t.to(getattr(torch, dtype)) for t in (x, ct))
     right = formula(x, cos.float(), sin.float(), ct, spec, rotate_in)
     views = (torch._neg_view(-t) for t in (x, cos.float(), sin.float(), ct))
-    assert same(ours(*views, spec, rotate_in), right)
+    assert same_bytes(ours(*views, spec, rotate_in), right)

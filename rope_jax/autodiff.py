@@ -34,7 +34,9 @@ def bind(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn
 def _varying_axes(t: Array) -> frozenset[str]:
     """The axes of a mesh over which t varies under `shard_map`."""
     kind = jax.typeof(t)
-    return kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma  # < 0.10
+    return (
+        kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma
+    )  # < 0.10
 
 
 @rotate_p.def_abstract_eval

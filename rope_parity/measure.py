@@ -40,10 +40,12 @@ def compare(
 ) -> Measurement:
     """Measure `left` against `right`.
 
-    Args: left: an array of a floating dtype, which decides eps. right: the same shape; the same
-        dtype where bytes are to be compared. pair: the length of the pair that each element belongs
-        to, broadcast against it. bound: the allowed `|left - right| / |pair|` of each element,
-        broadcast against it; 0 asks for equal bytes.
+    Args:
+        left: an array of a floating dtype, which decides eps.
+        right: the same shape; the same dtype where bytes are to be compared.
+        pair: the length of the pair that each element belongs to, broadcast against it.
+        bound: the allowed `|left - right| / |pair|` of each element, broadcast against it; 0 asks
+            for equal bytes.
     """
     if left.shape != right.shape:
         raise ValueError(
