@@ -1,5 +1,6 @@
 """The rotation as an autograd function, so that its derivative is the rotation by the negative angle, bit for bit."""
 
+from collections.abc import Callable
 from inspect import signature
 
 import torch
@@ -9,6 +10,7 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from rope_spec import RotateIn
 from rope_spec.channels import Channels
 
+from . import gpu
 from .eager import rotate_pairs_in_chunks
 from .rotation import Half, Heads, inside, rotate_pairs, split
 
@@ -21,7 +23,7 @@ def apply(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateI
     small = (
         2**18 if channels.read == channels.write == 1 else 2**14
     )  # numbers, whose time is that of so many calls
-    if needs_grad or (_in_chunks(x) and x.numel() > small):
+    if needs_grad or gpu.takes(x, cos) or (_in_chunks(x) and x.numel() > small):
         function = Rotate if torch.compiler.is_compiling() else RotateInBothModes
         return function.apply(x, cos, sin, channels, rotate_in)  # pyright: ignore[reportReturnType]
     return rotate_pairs(x, cos, sin, channels, rotate_in)
@@ -36,13 +38,19 @@ def _in_chunks(x: Heads) -> bool:
     return x.device.type == "cpu" and type(x) in (Tensor, torch.nn.Parameter)
 
 
+def _form(x: Heads, cos: Half) -> Callable[..., Heads]:
+    """The kernel on a GPU, chunks on a CPU, else the formula; all with the same bits."""
+    if gpu.takes(x, cos):
+        return gpu.rotate_pairs_in_kernel
+    return rotate_pairs_in_chunks if _in_chunks(x) else rotate_pairs
+
+
 class Rotate(torch.autograd.Function):
     """`rotate_pairs`, bilinear in x and (cos, sin); of x nothing is kept for the backward pass."""
 
     @staticmethod
     def forward(x, cos, sin, channels, rotate_in):
-        form = rotate_pairs_in_chunks if _in_chunks(x) else rotate_pairs
-        return form(x, cos, sin, channels, rotate_in)
+        return _form(x, cos)(x, cos, sin, channels, rotate_in)
 
     @staticmethod
     def setup_context(ctx, inputs, output):

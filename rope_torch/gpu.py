@@ -1,0 +1,118 @@
+"""The rotation on an NVIDIA GPU, where Triton is installed: one kernel, with the formula's bits.
+
+It is an operator of its own: eager torch, `torch.compile` and `torch.export` launch the same
+kernel. A kernel that Inductor compiles gets Inductor's options, and would contract products and
+sums.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib.util import find_spec
+from math import ceil, gcd, prod
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+from rope_spec import RotateIn
+from rope_spec.spec import Channels
+
+from .rotation import Half, Heads
+
+HAS_TRITON = find_spec("triton") is not None
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+TILE = 1024  # pairs of channels in a tile: 8 for each of the 128 threads of a program
+WARPS = 4
+MAX_HEADS = 8  # for which a program reads cos and sin once
+PROGRAMS = 2048  # that a GPU is given before one of them rotates a second head
+
+
+def takes(x: Tensor, cos: Tensor) -> bool:
+    """Whether the kernel computes this rotation; all else is left to the formula."""
+    if not (HAS_TRITON and x.is_cuda and torch.version.hip is None):
+        return False
+    return {x.dtype, cos.dtype} <= set(DTYPES) and not is_traceable_wrapper_subclass(x)
+
+
+def rotate_pairs_in_kernel(
+    x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn
+) -> Heads:
+    """`rope_torch.rotation.rotate_pairs` as one kernel; y lies in memory as x does."""
+    place = channels.start, channels.read, channels.write
+    return torch.ops.rope_torch.rotate(x, cos, sin, *place, rotate_in == "input")
+
+
+def launch(
+    x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, round_each: bool
+) -> Heads:
+    """The operator on tensors that hold numbers."""
+    from .triton_kernel import rotate_kernel
+
+    y, pairs = torch.empty_like(x), cos.shape[-1]
+    if x.numel() == 0:
+        return y
+    arrays = y, x, *(t.expand(*x.shape[:-1], pairs) for t in (cos, sin))
+    tile = max(1, TILE // _power_of_2(pairs)), _power_of_2(pairs)
+    programs, *axes = _plan(tile[0], x.shape[:-1], *(t.stride()[:-1] for t in arrays))
+    strides = tuple(t.stride(-1) for t in arrays)
+    constants = strides, x.shape[-1], start, pairs, read, write, round_each, tile
+    with torch.cuda.device_of(x):
+        options = {"num_warps": WARPS, "enable_fp_fusion": False}
+        rotate_kernel[(programs,)](*arrays, *axes, *constants, **options)
+    return y
+
+
+OPERATOR = "rope_torch::rotate"
+SCHEMA = "(Tensor x, Tensor cos, Tensor sin, int start, int read, int write, bool round_each)"
+torch.library.define(OPERATOR, SCHEMA + " -> Tensor", tags=torch.Tag.pt2_compliant_tag)
+torch.library.impl(OPERATOR, "CUDA", launch)
+torch.library.register_fake(OPERATOR, lambda x, *_: torch.empty_like(x))
+
+
+class Axis(NamedTuple):
+    """An axis of x before the channels: its length, and the strides there of y, x, cos and sin."""
+
+    length: int
+    y: int
+    x: int
+    cos: int
+    sin: int
+
+
+@lru_cache(maxsize=2**10)  # a pure function, and 20 us in each call
+def _plan(rows: int, shape: tuple[int, ...], *strides: tuple[int, ...]) -> tuple[Any, ...]:
+    """The number of programs, and what the kernel is told: lengths, strides, heads each, units."""
+    positions, heads, *others = axes = _in_order(_merged(map(Axis, shape, *strides)))
+    tiles = ceil(positions.length / rows) * prod(axis.length for axis in others)
+    heads_each = max(1, min(heads.length, MAX_HEADS, tiles * heads.length // PROGRAMS))
+    lengths, y, x, cos, sin = zip(*axes, strict=True)
+    of_x, of_table = gcd(16, *y, *x), gcd(16, *cos, *sin)
+    y, x = (tuple(n // of_x for n in t) for t in (y, x))
+    cos, sin = (tuple(n // of_table for n in t) for t in (cos, sin))
+    programs = tiles * ceil(heads.length / heads_each)
+    return programs, lengths, y, x, cos, sin, heads_each, (of_x, of_table)
+
+
+def _merged(axes: Iterable[Axis]) -> list[Axis]:
+    """In the order of y in memory; two that every array can walk as one are one."""
+    merged: list[Axis] = []
+    for axis in sorted((axis for axis in axes if axis.length > 1), key=lambda axis: -axis.y):
+        if merged and merged[-1][1:] == tuple(axis.length * stride for stride in axis[1:]):
+            axis = axis._replace(length=axis.length * merged.pop().length)
+        merged.append(axis)
+    return merged
+
+
+def _in_order(axes: list[Axis]) -> list[Axis]:
+    """Positions, heads, any others: innermost where cos varies, the longest where it is repeated."""
+    none = Axis(1, 0, 0, 0, 0)
+    positions = max(reversed(axes), key=lambda axis: bool(axis.cos or axis.sin), default=none)
+    others = [axis for axis in axes if axis is not positions]
+    repeated = [axis for axis in others if not (axis.cos or axis.sin)]
+    heads = max(repeated, key=lambda axis: axis.length, default=none)
+    return [positions, heads, *(axis for axis in others if axis is not heads)]
+
+
+def _power_of_2(n: int) -> int:
+    return 1 << (n - 1).bit_length()
