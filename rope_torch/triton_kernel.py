@@ -11,7 +11,6 @@ aligned; offsets have 64 bits.
 import triton
 import triton.language as tl
 
-
 NUMBERS = ["lengths", "y_strides", "x_strides", "cos_strides", "sin_strides", "heads_each"]
 
 
@@ -87,7 +86,9 @@ def _rounded(t, x, round_each: tl.constexpr):
 
 
 @triton.jit
-def _first_channels(start: tl.constexpr, pairs: tl.constexpr, blocks: tl.constexpr, P: tl.constexpr):
+def _first_channels(
+    start: tl.constexpr, pairs: tl.constexpr, blocks: tl.constexpr, P: tl.constexpr
+):
     """The first channel of each pair, `(1, P)`; the second is `pairs // blocks` further on."""
     pair = tl.arange(0, P)[None, :].to(tl.int64)
     if blocks > 1:

@@ -1,7 +1,7 @@
 """Triton's interpreter runs the kernel on CPU tensors, as `launch` gives it to a GPU.
 
 Set TRITON_INTERPRET=1 before Triton is imported, then call `use_interpreter`. Triton's interpreter is no public
-module: where it moves, look for what narrows float32 to bfloat16, and drop the patch once it rounds.
+module: where it moves, look for what converts to bfloat16, and drop the patch once it rounds.
 """
 
 import numpy as np
@@ -15,19 +15,24 @@ from rope_torch import gpu
 def use_interpreter() -> None:
     """From now on rope_torch takes CPU tensors for GPU tensors."""
     builder = interpreter.InterpreterBuilder
-    builder.cast_impl = rounding(builder.cast_impl)
-    builder.create_fp_trunc = lambda self, source, dtype: self.cast_impl(source, dtype)
+    builder.cast_impl = as_torch_casts(builder.cast_impl)
+    builder.create_fp_trunc = builder.create_fp_ext = lambda *of: builder.cast_impl(*of)
     torch.library.impl(gpu.OPERATOR, "CPU", gpu.launch)
     gpu.takes = lambda x, cos: {x.dtype, cos.dtype} <= set(gpu.DTYPES)
 
 
-def rounding(cast):
-    """The interpreter's conversions, except that float32 to bfloat16 rounds, where it truncates."""
+def as_torch_casts(cast):
+    """The interpreter's conversions, except to and from bfloat16: it truncates, and loses subnormals."""
 
-    def rounds(self, source, dtype):
-        if (source.dtype.scalar, dtype.scalar) != (tl.float32, tl.bfloat16):
-            return cast(self, source, dtype)
-        narrow = torch.from_numpy(np.array(source.data)).bfloat16().view(torch.uint16).numpy()
-        return interpreter.TensorHandle(narrow, dtype.scalar)
+    def convert(self, source, dtype):
+        numbers = torch.from_numpy(np.array(source.data))
+        match source.dtype.scalar, dtype.scalar:
+            case tl.float32, tl.bfloat16:
+                converted = numbers.bfloat16().view(torch.uint16)
+            case tl.bfloat16, tl.float32:
+                converted = numbers.view(torch.bfloat16).float()
+            case _:
+                return cast(self, source, dtype)
+        return interpreter.TensorHandle(converted.numpy(), dtype.scalar)
 
-    return rounds
+    return convert
