@@ -5,7 +5,7 @@ Where a project cannot be imported its road fails, and the benchmark says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import torch
@@ -15,7 +15,8 @@ import rope_torch
 from rope_spec import RopeSpec
 from rope_torch.rotation import rotate_pairs
 
-Rotate = Callable[[Tensor, Tensor, Tensor, Tensor], object]  # q and k, and cos and sin (B, S, P)
+# q and k, cos and sin (B, S, P), to the rotated q and k
+Rotate = Callable[[Tensor, Tensor, Tensor, Tensor], Sequence[Tensor]]
 
 
 def ours(spec: RopeSpec) -> Rotate:
@@ -25,14 +26,14 @@ def ours(spec: RopeSpec) -> Rotate:
 def formula(spec: RopeSpec) -> Rotate:
     """As rope_torch computes where there is no Triton."""
 
-    def call(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> object:
+    def call(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> Sequence[Tensor]:
         table = cos[:, None], sin[:, None]
         return [rotate_pairs(x, *table, spec.channels, "float32") for x in (q, k)]
 
     return call
 
 
-def concatenate(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> object:
+def concatenate(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> Sequence[Tensor]:
     """The usual form, in float32 and cast once, so that it computes what ours does."""
     cos, sin = (torch.cat([table, table], dim=-1)[:, None] for table in (cos, sin))
     return [_concatenated(x.float(), cos, sin).to(x.dtype) for x in (q, k)]
@@ -43,7 +44,7 @@ def _concatenated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat([-b, a], dim=-1) * sin
 
 
-def liger(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> object:
+def liger(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> Sequence[Tensor]:
     """In place where q and k lie as (B, S, N, H); else on copies."""
     function = import_module("liger_kernel.ops.rope").LigerRopeFunction
     cos, sin = torch.cat([cos, cos], dim=-1), torch.cat([sin, sin], dim=-1)
@@ -53,7 +54,7 @@ def liger(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> object:
 def flash_attn(interleaved: bool) -> Rotate:
     """One table for the whole batch; it takes (B, S, N, H)."""
 
-    def call(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> object:
+    def call(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> Sequence[Tensor]:
         apply_rotary = import_module("flash_attn.ops.triton.rotary").apply_rotary
         rotate = lambda x: apply_rotary(x.transpose(1, 2), cos[0], sin[0], interleaved=interleaved)
         return [rotate(x) for x in (q, k)]
@@ -76,4 +77,4 @@ def pullback(form: Rotate, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> Ca
     q, k = (x.detach().requires_grad_() for x in (q, k))
     results = form(q, k, cos, sin)
     gradients = [torch.randn_like(x) for x in (q, k)]
-    return lambda: torch.autograd.grad(results, (q, k), gradients, retain_graph=True)  # pyright: ignore[reportArgumentType]
+    return lambda: torch.autograd.grad(results, (q, k), gradients, retain_graph=True)

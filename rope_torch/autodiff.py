@@ -23,7 +23,7 @@ def apply(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateI
     small = (
         2**18 if channels.read == channels.write == 1 else 2**14
     )  # numbers, whose time is that of so many calls
-    if needs_grad or gpu.takes(x, cos) or (_in_chunks(x) and x.numel() > small):
+    if needs_grad or gpu.takes(x, cos, sin) or (_in_chunks(x) and x.numel() > small):
         function = Rotate if torch.compiler.is_compiling() else RotateInBothModes
         return function.apply(x, cos, sin, channels, rotate_in)  # pyright: ignore[reportReturnType]
     return rotate_pairs(x, cos, sin, channels, rotate_in)
@@ -38,9 +38,9 @@ def _in_chunks(x: Heads) -> bool:
     return x.device.type == "cpu" and type(x) in (Tensor, torch.nn.Parameter)
 
 
-def _form(x: Heads, cos: Half) -> Callable[..., Heads]:
+def _form(x: Heads, cos: Half, sin: Half) -> Callable[..., Heads]:
     """The kernel on a GPU, chunks on a CPU, else the formula; all with the same bits."""
-    if gpu.takes(x, cos):
+    if gpu.takes(x, cos, sin):
         return gpu.rotate_pairs_in_kernel
     return rotate_pairs_in_chunks if _in_chunks(x) else rotate_pairs
 
@@ -50,7 +50,7 @@ class Rotate(torch.autograd.Function):
 
     @staticmethod
     def forward(x, cos, sin, channels, rotate_in):
-        return _form(x, cos)(x, cos, sin, channels, rotate_in)
+        return _form(x, cos, sin)(x, cos, sin, channels, rotate_in)
 
     @staticmethod
     def setup_context(ctx, inputs, output):

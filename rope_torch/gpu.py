@@ -28,11 +28,12 @@ MAX_HEADS = 8  # for which a program reads cos and sin once
 PROGRAMS = 2048  # that a GPU is given before one of them rotates a second head
 
 
-def takes(x: Tensor, cos: Tensor) -> bool:
+def takes(x: Tensor, cos: Tensor, sin: Tensor) -> bool:
     """Whether the kernel computes this rotation; all else is left to the formula."""
     if not (HAS_TRITON and x.is_cuda and torch.version.hip is None):
         return False
-    return {x.dtype, cos.dtype} <= set(DTYPES) and not is_traceable_wrapper_subclass(x)
+    known = all(t.dtype in DTYPES and t.device == x.device for t in (x, cos, sin))
+    return known and not is_traceable_wrapper_subclass(x)  # such as a DTensor
 
 
 def rotate_pairs_in_kernel(
@@ -57,9 +58,10 @@ def launch(
     programs, *axes = _plan(tile[0], x.shape[:-1], *(t.stride()[:-1] for t in arrays))
     strides = tuple(t.stride(-1) for t in arrays)
     constants = strides, x.shape[-1], start, pairs, read, write, round_each, tile
+    options = {"num_warps": WARPS, "enable_fp_fusion": False}
+    kernel: Any = rotate_kernel
     with torch.cuda.device_of(x):
-        options = {"num_warps": WARPS, "enable_fp_fusion": False}
-        rotate_kernel[(programs,)](*arrays, *axes, *constants, **options)
+        kernel[programs,](*arrays, *axes, *constants, **options)
     return y
 
 
@@ -105,7 +107,10 @@ def _merged(axes: Iterable[Axis]) -> list[Axis]:
 
 
 def _in_order(axes: list[Axis]) -> list[Axis]:
-    """Positions, heads, any others: innermost where cos varies, the longest where it is repeated."""
+    """Positions, heads, any others.
+
+    Positions are the innermost axis on which cos varies, heads the longest on which it is repeated.
+    """
     none = Axis(1, 0, 0, 0, 0)
     positions = max(reversed(axes), key=lambda axis: bool(axis.cos or axis.sin), default=none)
     others = [axis for axis in axes if axis is not positions]

@@ -1,4 +1,7 @@
-"""What the compilers for TPUs and GPUs make of the rotation, on a machine that has neither: `make test-accelerators`."""
+"""What the compilers for TPUs and GPUs make of the rotation, on a machine that has neither.
+
+`make test-accelerators` runs these tests, with the wheels of accelerators.txt.
+"""
 
 import pytest
 
@@ -6,5 +9,5 @@ REASON = "needs the wheels of accelerators.txt, as `make test-accelerators` has 
 
 
 def wheel(module: str):
-    """A module of accelerators.txt; without it the tests of the file are skipped, with the reason."""
+    """A module of accelerators.txt; where it is missing the tests of the file are skipped."""
     return pytest.importorskip(module, reason=REASON)

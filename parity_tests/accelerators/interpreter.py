@@ -1,7 +1,8 @@
 """Triton's interpreter runs the kernel on CPU tensors, as `launch` gives it to a GPU.
 
-Set TRITON_INTERPRET=1 before Triton is imported, then call `use_interpreter`. Triton's interpreter is no public
-module: where it moves, look for what converts to bfloat16, and drop the patch once it rounds.
+Set TRITON_INTERPRET=1 before Triton is imported, then call `use_interpreter`. The interpreter is no
+public module of Triton: where it moves, look for what converts to bfloat16, and drop the patch once
+it rounds.
 """
 
 import numpy as np
@@ -18,11 +19,11 @@ def use_interpreter() -> None:
     builder.cast_impl = as_torch_casts(builder.cast_impl)
     builder.create_fp_trunc = builder.create_fp_ext = lambda *of: builder.cast_impl(*of)
     torch.library.impl(gpu.OPERATOR, "CPU", gpu.launch)
-    gpu.takes = lambda x, cos: {x.dtype, cos.dtype} <= set(gpu.DTYPES)
+    gpu.takes = lambda *tensors: {t.dtype for t in tensors} <= set(gpu.DTYPES)
 
 
 def as_torch_casts(cast):
-    """The interpreter's conversions, except to and from bfloat16: it truncates, and loses subnormals."""
+    """The interpreter's conversions, but torch's for bfloat16: it truncates, and loses subnormals."""
 
     def convert(self, source, dtype):
         numbers = torch.from_numpy(np.array(source.data))

@@ -1,4 +1,4 @@
-"""The Triton kernel: what it is compiled to for three generations of GPUs, and its values by Triton's interpreter."""
+"""The Triton kernel: what it is compiled to for three generations of GPUs, and its values."""
 
 import os
 import re
@@ -65,7 +65,7 @@ class Compiler:
 
 @pytest.fixture
 def compiled(monkeypatch):
-    """The kernel that `launch` compiles for a generation; with other options, where a test says so."""
+    """The kernel that `launch` compiles for a generation; with other options, if a test says so."""
     run = type(rotate_kernel).run
 
     def compiles(generation, spec, dtype, round_each=False, **options):
@@ -87,8 +87,8 @@ def compiled(monkeypatch):
 def contracted(ptx: str) -> list[str]:
     """The fused multiply-adds of three numbers.
 
-    One with a constant rounds as a product or a sum does: `a * b + -0`, and `a * 1 + b`, as bfloat16 is
-    multiplied and added on an A100.
+    One with a constant rounds as a product or a sum does: `a * b + -0`, and `a * 1 + b`, by which an
+    A100 multiplies and adds bfloat16.
     """
     constants = set(re.findall(SETS_CONSTANT, ptx))
     fused = re.findall(r"fma\.rn\S+\s+([^;]+);", ptx)
@@ -162,16 +162,13 @@ def test_channels_that_lie_together_move_as_vectors(spec, dtype, generation, com
 
 
 def test_tensors_on_a_gpu_take_the_kernel():
-    """Without one: their shapes alone. y lies in memory as x does; float64 takes the formula."""
+    """Without one, by their shapes alone; y lies in memory as x does."""
     with FakeTensorMode():
         x = torch.empty(2, 5, 3, 64, device="cuda").transpose(1, 2)
         table = torch.empty(1, 5, 32, device="cuda")
         y = rope_torch.rotate(x, table, table, LAYOUTS["half"])
-        assert (
-            gpu.takes(x, table)
-            and not gpu.takes(x.double(), table)
-            and not gpu.takes(x.cpu(), table)
-        )
+        assert gpu.takes(x, table, table) and not gpu.takes(x.cpu(), table.cpu(), table.cpu())
+        assert not gpu.takes(x, table, table.cpu()) and not gpu.takes(x.double(), table, table)
     assert (y.shape, y.stride(), y.device) == (x.shape, x.stride(), x.device)
 
 

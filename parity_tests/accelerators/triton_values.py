@@ -1,4 +1,4 @@
-"""Values of the Triton kernel, on a GPU or by Triton's interpreter; `test_triton.py` runs this file.
+"""Values of the Triton kernel, on a GPU or by its interpreter; `test_triton.py` runs this file.
 
 What is right is the formula, `rope_torch.rotation.rotate_pairs`, on contiguous copies on the CPU.
 """
@@ -52,7 +52,7 @@ def there(tensor):
 
 
 def arrays(spec, dtype, rng, heads=5):
-    """x, cos, sin and a gradient on the device, as test_strides has them; cos and sin in float32."""
+    """x, cos, sin and a gradient on the device, as test_strides has them; float32 cos and sin."""
     dtypes = DTYPES[dtype], DTYPES["float32"], DTYPES["float32"], DTYPES[dtype]
     values = zip(operands(rng, spec, heads), dtypes, strict=True)
     return [tensor(t.astype(kind)).to(DEVICE) for t, kind in values]
@@ -221,4 +221,6 @@ def test_the_operator_keeps_the_rules_of_operators(rng):
 
 def test_another_dtype_is_left_to_the_formula():
     x = torch.ones(1, 1, 1, 64, device=DEVICE)
-    assert gpu.takes(x, x) and not gpu.takes(x, x.double()) and not gpu.takes(x.double(), x)
+    assert gpu.takes(x, x, x)
+    for dtypes in ((64, 32, 32), (32, 64, 32), (32, 32, 64)):
+        assert not gpu.takes(*(x.to(getattr(torch, f"float{bits}")) for bits in dtypes))
