@@ -11,10 +11,8 @@ aligned; offsets have 64 bits.
 import triton
 import triton.language as tl
 
-NUMBERS = ["lengths", "y_strides", "x_strides", "cos_strides", "sin_strides", "heads_each"]
 
-
-@triton.jit(do_not_specialize=NUMBERS)  # no compilation for each of their values
+@triton.jit(do_not_specialize=["heads_each"])  # no compilation for each of its values
 def rotate_kernel(
     y,
     x,

@@ -37,7 +37,7 @@ MODELS = {
     "Phi-4-mini": RopeSpec(head_dim=128, theta=1e4, pairs=Pairs.single(96)),
     "Phi-2": RopeSpec(head_dim=80, theta=1e4, pairs=Pairs.single(32)),
     "Gemma": RopeSpec(head_dim=256, theta=1e4, pairs=Pairs.single(256)),
-    "axial": RopeSpec(head_dim=128, theta=1e4, pairs=Pairs.axial(128), read="half_per_axis"),
+    "half per axis of 128": RopeSpec(head_dim=128, theta=1e4, pairs=Pairs.axial(128), read="half_per_axis"),
 }
 EACH_GENERATION = pytest.mark.parametrize("generation", GENERATIONS.values(), ids=GENERATIONS)
 EACH_DTYPE = pytest.mark.parametrize("dtype", DTYPES)
