@@ -22,10 +22,10 @@ from .rotation import Half, Heads
 
 HAS_TRITON = find_spec("triton") is not None
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-TILE = 1024  # pairs of channels in a tile: 8 for each of the 128 threads of a program
+TILE = (
+    512  # pairs of channels that a program rotates, 4 for each of its threads: fastest on an H100
+)
 WARPS = 4
-MAX_HEADS = 8  # for which a program reads cos and sin once
-PROGRAMS = 2048  # that a GPU is given before one of them rotates a second head
 
 
 def takes(x: Tensor, cos: Tensor, sin: Tensor) -> bool:
@@ -83,17 +83,15 @@ class Axis(NamedTuple):
 
 
 @lru_cache(maxsize=2**10)  # a pure function, and 20 us in each call
-def _plan(rows: int, shape: tuple[int, ...], *strides: tuple[int, ...]) -> tuple[Any, ...]:
-    """The number of programs, and what the kernel is told: lengths, strides, heads each, units."""
-    positions, heads, *others = axes = _in_order(_merged(map(Axis, shape, *strides)))
-    tiles = ceil(positions.length / rows) * prod(axis.length for axis in others)
-    heads_each = max(1, min(heads.length, MAX_HEADS, tiles * heads.length // PROGRAMS))
-    lengths, y, x, cos, sin = zip(*axes, strict=True)
+def _plan(tile_rows: int, shape: tuple[int, ...], *strides: tuple[int, ...]) -> tuple[Any, ...]:
+    """The number of programs, and what the kernel is told: lengths, strides, repeats, units."""
+    rows, repeats, others = _rows(_merged(map(Axis, shape, *strides)))
+    lengths, y, x, cos, sin = zip(rows, *others, strict=True)
     of_x, of_table = gcd(16, *y, *x), gcd(16, *cos, *sin)
     y, x = (tuple(n // of_x for n in t) for t in (y, x))
     cos, sin = (tuple(n // of_table for n in t) for t in (cos, sin))
-    programs = tiles * ceil(heads.length / heads_each)
-    return programs, lengths, y, x, cos, sin, heads_each, (of_x, of_table)
+    programs = ceil(rows.length / tile_rows) * prod(lengths[1:])
+    return programs, lengths, y, x, cos, sin, repeats, (of_x, of_table)
 
 
 def _merged(axes: Iterable[Axis]) -> list[Axis]:
@@ -106,17 +104,19 @@ def _merged(axes: Iterable[Axis]) -> list[Axis]:
     return merged
 
 
-def _in_order(axes: list[Axis]) -> list[Axis]:
-    """Positions, heads, any others.
+def _rows(axes: list[Axis]) -> tuple[Axis, int, list[Axis]]:
+    """The innermost axis, how often cos and sin are repeated in it, and the other axes inside out.
 
-    Positions are the innermost axis on which cos varies, heads the longest on which it is repeated.
+    Heads that lie inside positions are rows with them: so a program reads and writes one piece of
+    memory, and cos and sin once for the heads.
     """
-    none = Axis(1, 0, 0, 0, 0)
-    positions = max(reversed(axes), key=lambda axis: bool(axis.cos or axis.sin), default=none)
-    others = [axis for axis in axes if axis is not positions]
-    repeated = [axis for axis in others if not (axis.cos or axis.sin)]
-    heads = max(repeated, key=lambda axis: axis.length, default=none)
-    return [positions, heads, *(axis for axis in others if axis is not heads)]
+    *others, inner = axes or [Axis(1, 0, 0, 0, 0)]
+    outer = others[-1] if others else inner
+    walks_both = outer[1:3] == (inner.length * inner.y, inner.length * inner.x)
+    if not walks_both or inner.cos or inner.sin:
+        return inner, 1, others[::-1]
+    rows = Axis(outer.length * inner.length, inner.y, inner.x, outer.cos, outer.sin)
+    return rows, inner.length, others[-2::-1]
 
 
 def _power_of_2(n: int) -> int:

@@ -3,7 +3,7 @@
 `rope_torch.gpu` launches it with `enable_fp_fusion=False`: no product is contracted with a sum, so
 that the bits are those of `rope_torch.rotation.rotate_pairs`.
 
-A tile has R positions by P pairs. Both are powers of 2, and what is beyond the arrays is masked.
+A tile has R rows by P pairs. Both are powers of 2, and what is beyond the arrays is masked.
 Strides count units of a constant number of elements, so that the compiler knows which vectors are
 aligned; offsets have 64 bits.
 """
@@ -12,18 +12,18 @@ import triton
 import triton.language as tl
 
 
-@triton.jit(do_not_specialize=["heads_each"])  # no compilation for each of its values
+@triton.jit
 def rotate_kernel(
     y,
     x,
     cos,
     sin,
-    lengths,  # of the axes before the channels: positions, heads, and any others
+    lengths,  # of the axis of rows, and of any others
     y_strides,  # the same axes
     x_strides,
     cos_strides,
     sin_strides,
-    heads_each,  # that a program rotates
+    repeats,  # how many rows of x in turn have one of cos and sin
     units: tl.constexpr,  # of the strides of x and y, and of cos and sin
     channel_strides: tl.constexpr,  # of y, x, cos and sin
     head_dim: tl.constexpr,
@@ -34,47 +34,35 @@ def rotate_kernel(
     round_each: tl.constexpr,  # to the dtype of x, products too
     tile: tl.constexpr,  # R and P
 ):
-    """Rotate R positions of several heads, for which cos and sin are read once."""
-    row, head, batch = _place(lengths, heads_each, tile[0])
-    inside = (row < lengths[0])[:, None]
-    y += _offsets(row, batch, lengths, y_strides) * units[0]
-    x += _offsets(row, batch, lengths, x_strides) * units[0]
-    cos += _offsets(row, batch, lengths, cos_strides) * units[1]
-    sin += _offsets(row, batch, lengths, sin_strides) * units[1]
-    at = tl.arange(0, tile[1])[None, :].to(tl.int64)
-    some = inside & (at < pairs)
-    c = tl.load(cos + at * channel_strides[2], mask=some).to(tl.float32)
-    s = tl.load(sin + at * channel_strides[3], mask=some).to(tl.float32)
+    """Rotate R rows: a row is one head at one position."""
+    blocks = tl.cdiv(lengths[0], tile[0])
+    row = tl.program_id(0) % blocks * tile[0] + tl.arange(0, tile[0])[:, None]
+    others, inside = tl.program_id(0) // blocks, row < lengths[0]
+    y += _offsets(row, others, lengths, y_strides) * units[0]
+    x += _offsets(row, others, lengths, x_strides) * units[0]
+    cos += _offsets(row // repeats, others, lengths, cos_strides) * units[1]
+    sin += _offsets(row // repeats, others, lengths, sin_strides) * units[1]
+    pair = tl.arange(0, tile[1])[None, :].to(tl.int64)
+    some = inside & (pair < pairs)
+    c = tl.load(cos + pair * channel_strides[2], mask=some).to(tl.float32)
+    s = tl.load(sin + pair * channel_strides[3], mask=some).to(tl.float32)
     c, s = _rounded(c, x, round_each), _rounded(s, x, round_each)
-    for i in range(head, tl.minimum(head + heads_each, lengths[1])):
-        x_head = x + i * tl.cast(x_strides[1], tl.int64) * units[0]
-        y_head = y + i * tl.cast(y_strides[1], tl.int64) * units[0]
-        a, b = _load(x_head, inside, channel_strides[1], start, pairs, read, tile[1])
-        a, b = a.to(tl.float32), b.to(tl.float32)
-        y_a = _rounded(a * c, x, round_each) - _rounded(b * s, x, round_each)
-        y_b = _rounded(b * c, x, round_each) + _rounded(a * s, x, round_each)
-        _store(y_head, y_a, y_b, inside, channel_strides[0], start, pairs, write, tile[1])
-        if head_dim > 2 * pairs:
-            _copy_rest(y_head, x_head, inside, channel_strides, head_dim, start, pairs)
+    a, b = _load(x, inside, channel_strides[1], start, pairs, read, tile[1])
+    a, b = a.to(tl.float32), b.to(tl.float32)
+    y_a = _rounded(a * c, x, round_each) - _rounded(b * s, x, round_each)
+    y_b = _rounded(b * c, x, round_each) + _rounded(a * s, x, round_each)
+    _store(y, y_a, y_b, inside, channel_strides[0], start, pairs, write, tile[1])
+    if head_dim > 2 * pairs:
+        _copy_rest(y, x, inside, channel_strides, head_dim, start, pairs)
 
 
 @triton.jit
-def _place(lengths, heads_each, R: tl.constexpr):
-    """The positions of a program, its first head, and its index in the other axes."""
-    row_blocks, head_blocks = tl.cdiv(lengths[0], R), tl.cdiv(lengths[1], heads_each)
-    program = tl.program_id(0)
-    row = program % row_blocks * R + tl.arange(0, R)
-    head = program // row_blocks % head_blocks * heads_each
-    return row, head, program // row_blocks // head_blocks
-
-
-@triton.jit
-def _offsets(row, batch, lengths, strides):
-    """Of the first channel of each position, `(R, 1)`, in units."""
-    offsets = row[:, None] * tl.cast(strides[0], tl.int64)
-    for axis in tl.static_range(2, len(strides)):
-        offsets += batch % lengths[axis] * tl.cast(strides[axis], tl.int64)
-        batch //= lengths[axis]
+def _offsets(row, others, lengths, strides):
+    """Of each row, in units; the index in the other axes is one number, the first of them inmost."""
+    offsets = row * tl.cast(strides[0], tl.int64)
+    for axis in tl.static_range(1, len(strides)):
+        offsets += others % lengths[axis] * tl.cast(strides[axis], tl.int64)
+        others //= lengths[axis]
     return offsets
 
 

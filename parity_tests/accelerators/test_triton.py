@@ -37,7 +37,9 @@ MODELS = {
     "Phi-4-mini": RopeSpec(head_dim=128, theta=1e4, pairs=Pairs.single(96)),
     "Phi-2": RopeSpec(head_dim=80, theta=1e4, pairs=Pairs.single(32)),
     "Gemma": RopeSpec(head_dim=256, theta=1e4, pairs=Pairs.single(256)),
-    "half per axis of 128": RopeSpec(head_dim=128, theta=1e4, pairs=Pairs.axial(128), read="half_per_axis"),
+    "half per axis of 128": RopeSpec(
+        head_dim=128, theta=1e4, pairs=Pairs.axial(128), read="half_per_axis"
+    ),
 }
 EACH_GENERATION = pytest.mark.parametrize("generation", GENERATIONS.values(), ids=GENERATIONS)
 EACH_DTYPE = pytest.mark.parametrize("dtype", DTYPES)
@@ -137,7 +139,7 @@ def per_thread(spec) -> tuple[int, int]:
 @EACH_DTYPE
 @EACH_SPEC
 def test_x_is_read_once_and_y_written_once(spec, dtype, generation, compiled):
-    """The bytes of a tile of x, and of cos and sin, which are read once for all heads."""
+    """The bytes of a tile of x, and of cos and sin."""
     ptx, (pairs, copied) = compiled(generation, spec, dtype).asm["ptx"], per_thread(spec)
     tile = (2 * pairs + copied) * DTYPES[dtype].itemsize
     assert sum(widths(ptx, "st")) == tile

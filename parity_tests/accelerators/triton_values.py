@@ -34,16 +34,6 @@ TRANSFORMED = ["half", "interleaved", "de-interleave", "three quarters"]
 EACH_TRANSFORMED = pytest.mark.parametrize("name", TRANSFORMED)
 
 
-@pytest.fixture(params=[1, 4], ids=["a head each", "four heads each"])
-def heads_each(request, monkeypatch):
-    """How many heads a program rotates, however small the arrays are."""
-    gpu._plan.cache_clear()
-    monkeypatch.setattr(gpu, "PROGRAMS", 1)
-    monkeypatch.setattr(gpu, "MAX_HEADS", request.param)
-    yield
-    gpu._plan.cache_clear()
-
-
 def there(tensor):
     """The same numbers on the device, seen in the same way."""
     length = tensor.untyped_storage().nbytes() // tensor.itemsize
@@ -65,7 +55,7 @@ def formula(x, cos, sin, ct, spec, rotate_in="float32"):
 
 @EACH_ARITHMETIC
 @pytest.mark.parametrize("spec", LAYOUTS.values(), ids=LAYOUTS)
-def test_every_layout(spec, dtype, rotate_in, heads_each, rng):
+def test_every_layout(spec, dtype, rotate_in, rng):
     """Forward and derivative; a negative sign is in sin."""
     x, cos, sin, ct = arrays(spec, dtype, rng)
     right = formula(x, cos, sin * spec.sign, ct, spec, rotate_in)
