@@ -20,7 +20,7 @@ Rotate = Callable[[Tensor, Tensor, Tensor, Tensor], Sequence[Tensor]]
 
 
 def ours(spec: RopeSpec) -> Rotate:
-    return lambda q, k, cos, sin: [rope_torch.rotate(x, cos, sin, spec) for x in (q, k)]
+    return lambda q, k, cos, sin: [rope_torch.rotate(spec, x, cos, sin) for x in (q, k)]
 
 
 def formula(spec: RopeSpec) -> Rotate:

@@ -29,16 +29,18 @@ ROOT = Path(__file__).parent.parent.parent
 GENERATIONS = {"A100": 80, "H100": 90, "B200": 100}
 THREADS = 32 * gpu.WARPS
 MODELS = {
-    "Llama": RopeSpec(head_dim=128, theta=5e5, pairs=Pairs.single(128)),
-    "Cohere": RopeSpec(head_dim=128, theta=1e4, pairs=Pairs.single(128), read="interleaved"),
-    "DeepSeek": RopeSpec(
-        head_dim=64, theta=1e4, pairs=Pairs.single(64), read="interleaved", write="half"
+    "Llama": RopeSpec(head_dim=128, theta=5e5, pairs=Pairs.single(rotary_dim=128)),
+    "Cohere": RopeSpec(
+        head_dim=128, theta=1e4, pairs=Pairs.single(rotary_dim=128), read="interleaved"
     ),
-    "Phi-4-mini": RopeSpec(head_dim=128, theta=1e4, pairs=Pairs.single(96)),
-    "Phi-2": RopeSpec(head_dim=80, theta=1e4, pairs=Pairs.single(32)),
-    "Gemma": RopeSpec(head_dim=256, theta=1e4, pairs=Pairs.single(256)),
+    "DeepSeek": RopeSpec(
+        head_dim=64, theta=1e4, pairs=Pairs.single(rotary_dim=64), read="interleaved", write="half"
+    ),
+    "Phi-4-mini": RopeSpec(head_dim=128, theta=1e4, pairs=Pairs.single(rotary_dim=96)),
+    "Phi-2": RopeSpec(head_dim=80, theta=1e4, pairs=Pairs.single(rotary_dim=32)),
+    "Gemma": RopeSpec(head_dim=256, theta=1e4, pairs=Pairs.single(rotary_dim=256)),
     "half per axis of 128": RopeSpec(
-        head_dim=128, theta=1e4, pairs=Pairs.axial(128), read="half_per_axis"
+        head_dim=128, theta=1e4, pairs=Pairs.axial(rotary_dim=128), read="half_per_axis"
     ),
 }
 EACH_GENERATION = pytest.mark.parametrize("generation", GENERATIONS.values(), ids=GENERATIONS)
@@ -168,7 +170,7 @@ def test_tensors_on_a_gpu_take_the_kernel():
     with FakeTensorMode():
         x = torch.empty(2, 5, 3, 64, device="cuda").transpose(1, 2)
         table = torch.empty(1, 5, 32, device="cuda")
-        y = rope_torch.rotate(x, table, table, LAYOUTS["half"])
+        y = rope_torch.rotate(LAYOUTS["half"], x, table, table)
         assert gpu.takes(x, table, table) and not gpu.takes(x.cpu(), table.cpu(), table.cpu())
         assert not gpu.takes(x, table, table.cpu()) and not gpu.takes(x.double(), table, table)
     assert (y.shape, y.stride(), y.device) == (x.shape, x.stride(), x.device)

@@ -74,21 +74,21 @@ def test_strides_of_every_operand(width, order, rng):
             assert same(ours(*views, spec, "float32"), formula(*views, spec)), names
 
 
-@pytest.mark.parametrize("axes", [0, 1, 4, 5])
+@pytest.mark.parametrize("axes", [1, 4, 5])
 def test_any_number_of_axes(axes, rng):
-    """Every other one is repeated in cos and sin."""
+    """cos and sin have every other one."""
     spec, shape = LAYOUTS["half"], (2, 3, 2, 1, 3)[:axes]
-    repeated = [n if i % 2 else 1 for i, n in enumerate(shape)]
+    repeated = [n if (axes - i) % 2 else 1 for i, n in enumerate(shape)]
     random = lambda *size: torch.tensor(rng.standard_normal(size), dtype=torch.float32)
     x, (cos, sin) = random(*shape, 64), random(2, *repeated, 32)
-    y = rope_torch.rotate(*(t.to(DEVICE) for t in (x, cos, sin)), spec, heads_axis=None)
+    y = rope_torch.rotate(spec, *(t.to(DEVICE) for t in (x, cos, sin)), heads_axis=None)
     assert same([y], [rotate_pairs(x, cos, sin, spec.channels, "float32")])
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 0, 64), (0, 3, 4, 64)])
 def test_nothing_to_rotate(shape):
     table = torch.ones(shape[0], shape[2], 32, device=DEVICE)
-    y = rope_torch.rotate(torch.ones(shape, device=DEVICE), table, table, LAYOUTS["half"])
+    y = rope_torch.rotate(LAYOUTS["half"], torch.ones(shape, device=DEVICE), table, table)
     assert y.shape == shape
 
 
@@ -121,7 +121,7 @@ def test_function_transforms(name, rng):
     """vmap over x alone, over all, vjp, jvp, and both after another."""
     spec = LAYOUTS[name]
     x, cos, sin, ct = arrays(spec, "float32", rng)
-    rotate = lambda x, cos=cos, sin=sin: rope_torch.rotate(x, cos, sin, spec)
+    rotate = lambda x, cos=cos, sin=sin: rope_torch.rotate(spec, x, cos, sin)
     y, dx = formula(x, cos, sin, ct, spec)
     assert same(torch.func.vmap(rotate)(x[:, None], cos[:, None], sin[:, None]), y[:, None])
     stacked = torch.stack([x, ct], 1)
@@ -138,7 +138,7 @@ def test_second_derivative(name, rng):
     spec = LAYOUTS[name]
     x, cos, sin, ct = arrays(spec, "float32", rng)
     x, t = x.requires_grad_(), ct.clone().requires_grad_()
-    (dx,) = torch.autograd.grad(rope_torch.rotate(x, cos, sin, spec), x, t, create_graph=True)
+    (dx,) = torch.autograd.grad(rope_torch.rotate(spec, x, cos, sin), x, t, create_graph=True)
     again = torch.autograd.grad(dx, t, ct)
     assert same(again, [formula(ct, cos, sin, ct, spec)[0]])
 
@@ -149,7 +149,7 @@ def test_gradients_of_cos_and_sin(name, rng):
     spec = LAYOUTS[name]
     x, cos, sin, ct = arrays(spec, "float32", rng)
     form = lambda cos, sin: rotate_pairs(x, cos[:, None], sin[:, None], spec.channels, "float32")
-    rotate = lambda cos, sin: rope_torch.rotate(x, cos, sin, spec)
+    rotate = lambda cos, sin: rope_torch.rotate(spec, x, cos, sin)
     found, right = (torch.func.vjp(f, cos, sin)[1](ct) for f in (rotate, form))
     for mine, theirs in zip(found, right, strict=True):
         torch.testing.assert_close(mine, theirs)
@@ -160,7 +160,7 @@ def test_compiled(name, rng):
     """In one graph, forward and backward, of transposed q, for lengths that are not known."""
     spec = LAYOUTS[name]
     torch._dynamo.reset()
-    rotate = lambda x, cos, sin: rope_torch.rotate(x, cos, sin, spec) * 2
+    rotate = lambda x, cos, sin: rope_torch.rotate(spec, x, cos, sin) * 2
     compiled = torch.compile(rotate, fullgraph=True, dynamic=True, backend="aot_eager")
     for length in (6, 5):
         x, cos, sin, ct = (t[..., :length, :] for t in arrays(spec, "bfloat16", rng))
@@ -176,7 +176,7 @@ def test_compiled_by_inductor(rng):
     spec = LAYOUTS["half"]
     x, cos, sin, ct = arrays(spec, "bfloat16", rng)
     torch._dynamo.reset()
-    rotate = torch.compile(lambda x: rope_torch.rotate(x, cos, sin, spec), fullgraph=True)
+    rotate = torch.compile(lambda x: rope_torch.rotate(spec, x, cos, sin), fullgraph=True)
     y = rotate(x.requires_grad_())
     found = y.detach(), torch.autograd.grad(y, x, ct)[0]
     assert same(found, formula(x.detach(), cos, sin, ct, spec))
@@ -188,7 +188,7 @@ def test_exported(name, rng):
 
     class Module(torch.nn.Module):
         def forward(self, x, cos, sin):
-            return rope_torch.rotate(x, cos, sin, LAYOUTS[name])
+            return rope_torch.rotate(LAYOUTS[name], x, cos, sin)
 
     x, cos, sin, ct = arrays(LAYOUTS[name], "bfloat16", rng)
     length = torch.export.Dim("s")
