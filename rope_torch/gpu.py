@@ -30,10 +30,15 @@ WARPS = 4
 
 def takes(x: Tensor, cos: Tensor, sin: Tensor) -> bool:
     """Whether the kernel computes this rotation; all else is left to the formula."""
-    if not (HAS_TRITON and x.is_cuda and torch.version.hip is None):
+    if not (HAS_TRITON and _is_nvidia(x)) or is_traceable_wrapper_subclass(x):  # a DTensor is one
         return False
-    known = all(t.dtype in DTYPES and t.device == x.device for t in (x, cos, sin))
-    return known and not is_traceable_wrapper_subclass(x)  # such as a DTensor
+    if not torch.compiler.is_compiling() and torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+        return False
+    return all(t.dtype in DTYPES and t.device == x.device for t in (x, cos, sin))
+
+
+def _is_nvidia(x: Tensor) -> bool:
+    return x.is_cuda and torch.version.hip is None
 
 
 def rotate_pairs_in_kernel(

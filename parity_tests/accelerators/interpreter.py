@@ -19,7 +19,7 @@ def use_interpreter() -> None:
     builder.cast_impl = as_torch_casts(builder.cast_impl)
     builder.create_fp_trunc = builder.create_fp_ext = lambda *of: builder.cast_impl(*of)
     torch.library.impl(gpu.OPERATOR, "CPU", gpu.launch)
-    gpu.takes = lambda *tensors: {t.dtype for t in tensors} <= set(gpu.DTYPES)
+    gpu._is_nvidia = lambda x: True
 
 
 def as_torch_casts(cast):

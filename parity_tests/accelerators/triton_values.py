@@ -209,6 +209,15 @@ def test_the_operator_keeps_the_rules_of_operators(rng):
     )
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_traced(rng):
+    """A traced program holds the formula, which can be loaded without rope_torch."""
+    x, cos, sin, _ = arrays(LAYOUTS["half"], "bfloat16", rng)
+    rotate = lambda x, cos, sin: rope_torch.rotate(LAYOUTS["half"], x, cos, sin)
+    program = torch.jit.trace(rotate, (x, cos, sin))
+    assert "aten::mul" in str(program.graph) and same([program(x, cos, sin)], [rotate(x, cos, sin)])
+
+
 def test_another_dtype_is_left_to_the_formula():
     x = torch.ones(1, 1, 1, 64, device=DEVICE)
     assert gpu.takes(x, x, x)
