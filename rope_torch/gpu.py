@@ -22,10 +22,7 @@ from .rotation import Half, Heads
 
 HAS_TRITON = find_spec("triton") is not None
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-TILE = (
-    512  # pairs of channels that a program rotates, 4 for each of its threads: fastest on an H100
-)
-WARPS = 4
+TILE, WARPS = 512, 4  # of a program, which is 4 pairs of channels for each thread: see benchmarks
 
 
 def takes(x: Tensor, cos: Tensor, sin: Tensor) -> bool:

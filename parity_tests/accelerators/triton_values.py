@@ -92,6 +92,13 @@ def test_nothing_to_rotate(shape):
     assert y.shape == shape
 
 
+def test_views_that_negate_what_they_read(rng):
+    """As the imaginary part of a conjugate is one."""
+    spec, (x, cos, sin, ct) = LAYOUTS["half"], arrays(LAYOUTS["half"], "bfloat16", rng)
+    views = [torch._neg_view(-t) for t in (x, cos, sin, ct)]
+    assert same(ours(*views, spec, "float32"), formula(x, cos, sin, ct, spec))
+
+
 def test_a_stride_beyond_32_bits(rng):
     """Rows that are 2 ** 32 bytes apart; of the memory between them nothing is touched."""
     far, spec = 2**31 + 64, LAYOUTS["half"]
