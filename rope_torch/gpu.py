@@ -43,7 +43,7 @@ def rotate_pairs_in_kernel(
 ) -> Heads:
     """`rope_torch.rotation.rotate_pairs` as one kernel; y lies in memory as x does."""
     place = channels.start, channels.read, channels.write
-    return torch.ops.rope_torch.rotate(x, cos, sin, *place, rotate_in == "input")
+    return rotate_on_gpu(x, cos, sin, *place, rotate_in == "input")
 
 
 def launch(
@@ -52,18 +52,14 @@ def launch(
     """The operator on tensors that hold numbers."""
     from .triton_kernel import rotate_kernel
 
-    y, pairs = torch.empty_like(x), cos.shape[-1]
+    y = torch.empty_like(x)
     if x.numel() == 0:
         return y
-    arrays = y, x, *(t.expand(*x.shape[:-1], pairs) for t in (cos, sin))
-    tile = max(1, TILE // _power_of_2(pairs)), _power_of_2(pairs)
-    programs, *axes = _plan(tile[0], x.shape[:-1], *(t.stride()[:-1] for t in arrays))
-    strides = tuple(t.stride(-1) for t in arrays)
-    constants = strides, x.shape[-1], start, pairs, read, write, round_each, tile
-    options = {"num_warps": WARPS, "enable_fp_fusion": False}
+    layouts = ((t.shape, t.stride()) for t in (y, x, cos, sin))
+    programs, arguments = _arguments(TILE, start, read, write, round_each, *layouts)
     kernel: Any = rotate_kernel
     with torch.cuda.device_of(x):
-        kernel[programs,](*arrays, *axes, *constants, **options)
+        kernel[programs,](y, x, cos, sin, *arguments, num_warps=WARPS, enable_fp_fusion=False)
     return y
 
 
@@ -72,6 +68,10 @@ SCHEMA = "(Tensor x, Tensor cos, Tensor sin, int start, int read, int write, boo
 torch.library.define(OPERATOR, SCHEMA + " -> Tensor", tags=torch.Tag.pt2_compliant_tag)
 torch.library.impl(OPERATOR, "CUDA", launch)
 torch.library.register_fake(OPERATOR, lambda x, *_: torch.empty_like(x))
+rotate_on_gpu = torch.ops.rope_torch.rotate.default
+
+
+Layout = tuple[tuple[int, ...], tuple[int, ...]]  # shape and strides
 
 
 class Axis(NamedTuple):
@@ -84,16 +84,38 @@ class Axis(NamedTuple):
     sin: int
 
 
-@lru_cache(maxsize=2**10)  # a pure function, and 20 us in each call
-def _plan(tile_rows: int, shape: tuple[int, ...], *strides: tuple[int, ...]) -> tuple[Any, ...]:
-    """The number of programs, and what the kernel is told: lengths, strides, repeats, units."""
-    rows, repeats, others = _rows(_merged(map(Axis, shape, *strides)))
+@lru_cache(maxsize=2**10)  # a pure function: launching has to take less time than the kernel
+def _arguments(
+    size: int, start: int, read: int, write: int, round_each: bool, *layouts: Layout
+) -> tuple[int, tuple[Any, ...]]:
+    """The number of programs, and the arguments of the kernel after its arrays."""
+    (shape, _), pairs = layouts[0], layouts[2][0][-1]
+    tile = max(1, size // _power_of_2(pairs)), _power_of_2(pairs)
+    rows, repeats, others = _rows(_merged(_axes(*layouts)))
     lengths, y, x, cos, sin = zip(rows, *others, strict=True)
-    of_x, of_table = gcd(16, *y, *x), gcd(16, *cos, *sin)
-    y, x = (tuple(n // of_x for n in t) for t in (y, x))
-    cos, sin = (tuple(n // of_table for n in t) for t in (cos, sin))
-    programs = ceil(rows.length / tile_rows) * prod(lengths[1:])
-    return programs, lengths, y, x, cos, sin, repeats, (of_x, of_table)
+    units = gcd(16, *y, *x), gcd(16, *cos, *sin)
+    scaled = (
+        tuple(stride // unit for stride in strides)
+        for strides, unit in ((y, units[0]), (x, units[0]), (cos, units[1]), (sin, units[1]))
+    )
+    channels = tuple(strides[-1] for _, strides in layouts)
+    constants = units, channels, shape[-1], start, pairs, read, write, round_each, tile
+    programs = ceil(rows.length / tile[0]) * prod(lengths[1:])
+    return programs, (lengths, *scaled, repeats, *constants)
+
+
+def _axes(*layouts: Layout) -> list[Axis]:
+    """The axes before the channels, along which an array may be repeated."""
+    before = layouts[0][0][:-1]
+    for shape, _ in layouts:
+        if torch.broadcast_shapes(shape[:-1], before) != before:
+            raise ValueError(f"rope_torch::rotate: got cos or sin of shape {shape} for x {before}.")
+    strides = (
+        [0] * (len(before) + 1 - len(shape))
+        + [0 if n == 1 else stride for n, stride in zip(shape[:-1], stride_of, strict=False)]
+        for shape, stride_of in layouts
+    )
+    return list(map(Axis, before, *strides))
 
 
 def _merged(axes: Iterable[Axis]) -> list[Axis]:

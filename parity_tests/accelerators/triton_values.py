@@ -5,6 +5,7 @@ What is right is the formula, `rope_torch.rotation.rotate_pairs`, on contiguous 
 
 import pytest
 import torch
+from torch.autograd import forward_ad
 
 import rope_torch
 from parity_tests import test_strides
@@ -139,6 +140,19 @@ def test_function_transforms(name, rng):
     assert same(torch.func.vmap(lambda t: torch.func.vjp(rotate, x)[1](t)[0])(ct[None]), dx[None])
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, of torch.jit.script
+@EACH_TRANSFORMED
+def test_forward_mode_without_functions(name, rng):
+    """Dual numbers, with no gradient asked for."""
+    spec = LAYOUTS[name]
+    x, cos, sin, ct = arrays(spec, "float32", rng)
+    with torch.no_grad(), forward_ad.dual_level():
+        y = rope_torch.rotate(spec, forward_ad.make_dual(x, ct), cos, sin)
+        found = tuple(forward_ad.unpack_dual(y))
+    right = (formula(t, cos, sin, ct, spec)[0] for t in (x, ct))
+    assert same(found, list(right))
+
+
 @EACH_TRANSFORMED
 def test_second_derivative(name, rng):
     """The derivative of the pullback by its cotangent is the rotation."""
@@ -223,6 +237,12 @@ def test_traced(rng):
     rotate = lambda x, cos, sin: rope_torch.rotate(LAYOUTS["half"], x, cos, sin)
     program = torch.jit.trace(rotate, (x, cos, sin))
     assert "aten::mul" in str(program.graph) and same([program(x, cos, sin)], [rotate(x, cos, sin)])
+
+
+def test_shapes_that_do_not_fit():
+    x, table = torch.ones(2, 3, 4, 64, device=DEVICE), torch.ones(2, 1, 3, 32, device=DEVICE)
+    with pytest.raises((ValueError, RuntimeError), match="rope_torch::rotate|broadcast"):
+        torch.ops.rope_torch.rotate(x, table, table, 0, 1, 1, False)
 
 
 def test_another_dtype_is_left_to_the_formula():
