@@ -3,7 +3,7 @@ NEWEST ?= python3.13
 BIN := .venv/bin
 NEWEST_TESTS := parity_tests/test_spec.py parity_tests/test_phase.py parity_tests/test_jax.py parity_tests/test_flax.py
 
-.PHONY: parity test lint format test-newest
+.PHONY: parity test lint format test-newest test-accelerators
 
 parity: .venv/installed
 	$(BIN)/rope-parity
@@ -25,6 +25,11 @@ test-newest:
 	@if $(NEWEST) -c "" 2>/dev/null; then $(MAKE) .venv-newest/installed && .venv-newest/bin/pytest $(NEWEST_TESTS); \
 	else echo "skipped: $(NEWEST) is not here; name a newer Python with NEWEST=..."; fi
 
+# What the compilers for TPUs and GPUs make of the rotation, on a machine that has neither
+test-accelerators:
+	@if $(MAKE) .venv-accelerators/installed; then .venv-accelerators/bin/pytest parity_tests/accelerators; \
+	else echo "skipped: the wheels of accelerators.txt cannot be had here"; fi
+
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
@@ -34,4 +39,10 @@ test-newest:
 .venv-newest/installed: pyproject.toml
 	$(NEWEST) -m venv .venv-newest
 	.venv-newest/bin/pip install --quiet --editable ".[jax]" hypothesis mpmath pytest
+	touch $@
+
+.venv-accelerators/installed: pyproject.toml constraints.txt accelerators.txt
+	$(PYTHON) -m venv .venv-accelerators
+	.venv-accelerators/bin/pip install --quiet --constraint constraints.txt --editable ".[jax,torch]" hypothesis ml-dtypes pytest
+	.venv-accelerators/bin/pip install --quiet --no-deps --requirement accelerators.txt
 	touch $@

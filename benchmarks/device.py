@@ -32,12 +32,14 @@ from rope_parity.backends import tensor
 from rope_parity.environment import environment
 from rope_parity.measure import DTYPES
 
+from . import gpu_roads
 from .jax_roads import PEERS
 from .shapes import LAYOUTS, Shape
 from .timing import RULER
 from .torch_roads import transformers_class, transformers_function
 
 COPY = "copy"
+COMPILED = ("rope_torch", "rope_torch, formula", "transformers", "rope_torch, table_free")
 Call = Callable[[], object]
 Wait = Callable[[object], object]
 
@@ -125,32 +127,51 @@ def _jitted(f: Callable[..., object], *arguments: object) -> Call:
 
 
 def torch_roads(shape: Shape, dtype: str, phase: str) -> tuple[dict[str, Call], Wait]:
-    """Eager and compiled, `(B, N, S, H)`; transformers in x.dtype, as its models run it."""
+    """Eager and compiled; q and k are `(B, N, S, H)`, and lie as a projection leaves them."""
     on, spec = "cuda" if torch.cuda.is_available() else "cpu", shape.spec
-    sizes = [(shape.batch, heads, shape.length, spec.head_dim) for heads in shape.heads]
-    q, k = (torch.randn(size, device=on).to(getattr(torch, dtype)) for size in sizes)
+    sizes = [(shape.batch, shape.length, heads, spec.head_dim) for heads in shape.heads]
+    q, k = (
+        torch.randn(size, device=on).to(getattr(torch, dtype)).transpose(1, 2) for size in sizes
+    )
     positions = tensor(shape.positions()).to(on)
-    table = rope_torch.cos_sin(spec, positions)
-    both = lambda q, k, cos, sin: [rope_torch.rotate(spec, x, cos, sin) for x in (q, k)]
-    forms: dict[str, Callable[..., object]] = {}
-    if phase == "from cos and sin":
-        arguments = q, k, *table
-        forms["rope_torch"] = both
-        if theirs := transformers_function(shape.layout, "input"):
-            forms["transformers"] = theirs
-    else:
-        arguments = q, k, positions
-        for strategy in ("fixed", "table_free"):
-            cache = rope_torch.init_cache(spec, strategy, 131_072, device=on)
-            forms[f"rope_torch, {strategy}"] = partial(_from_cache, both, cache)
-        if shape.layout == "half":
-            forms["transformers"] = transformers_class(shape, on)
+    arguments = q, k, *rope_torch.cos_sin(spec, positions)
+    forms: dict[str, Callable[..., object]] = dict(gpu_roads.eager(shape.layout, spec))
+    if theirs := transformers_function(shape.layout, "input"):
+        forms["transformers"] = theirs
+    if phase == "from positions":
+        forms, arguments = from_positions(shape, on), (q, k, positions)
     found: dict[str, Call] = {COPY: lambda: (q.clone(), k.clone()), RULER: lambda: (q + 1, k + 1)}
     torch._dynamo.reset()
     for name, form in forms.items():
+        if phase == "derivative":
+            found[name] = Later(partial(gpu_roads.pullback, form, *arguments))
+            continue
         found[name] = partial(form, *arguments)
-        found[f"{name}, compiled"] = partial(torch.compile(form, dynamic=False), *arguments)
+        if name in COMPILED:
+            found[f"{name}, compiled"] = partial(torch.compile(form, dynamic=False), *arguments)
     return found, (lambda _: torch.cuda.synchronize()) if on == "cuda" else (lambda _: None)
+
+
+class Later:
+    """A road that is built when it is first taken, so that its failure is its own."""
+
+    def __init__(self, build: Callable[[], Call]):
+        self.build = build
+
+    def __call__(self) -> object:
+        self.call = getattr(self, "call", None) or self.build()
+        return self.call()
+
+
+def from_positions(shape: Shape, device: str) -> dict[str, Callable[..., object]]:
+    """Our ways to keep a table, and transformers' class."""
+    both, forms = gpu_roads.ours(shape.spec), {}
+    for strategy in ("fixed", "table_free"):
+        cache = rope_torch.init_cache(shape.spec, strategy, 131_072, device=device)
+        forms[f"rope_torch, {strategy}"] = partial(_from_cache, both, cache)
+    if shape.layout == "half":
+        forms["transformers"] = transformers_class(shape, device)
+    return forms
 
 
 def _from_cache(both, cache, q, k, positions):
@@ -166,12 +187,15 @@ def jobs(lengths: tuple[int, ...], batch: int) -> Iterator[tuple[str, str, Shape
         ("half", "from positions"),
         ("interleaved", "from cos and sin"),
         ("de-interleave", "from cos and sin"),
+        ("half", "derivative"),
+        ("three quarters", "from cos and sin"),
+        ("half per axis", "from cos and sin"),
     ):
         for length in lengths:
             shape = Shape(
                 f"prefill {length}, batch {batch}", batch, length, (32, 8), LAYOUTS[layout], layout
             )
-            for framework in ("jax", "torch"):
+            for framework in ("torch",) if phase == "derivative" else ("jax", "torch"):
                 for dtype in DTYPES:
                     yield framework, phase, shape, dtype
 

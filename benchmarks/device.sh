@@ -35,7 +35,7 @@ else
         sees_gpu || { echo "no GPU that both jax and torch see"; exit 1; }
     fi
     device=gpu sizes=(--seconds "${BENCH_SECONDS:-200}") cases=()
-    tests=(parity_tests/test_{device,forms,parity,phase,jax}.py)
+    tests=(parity_tests/test_{device,forms,parity,phase,jax}.py parity_tests/accelerators/triton_values.py)
 fi
 workers=$("$python" -c "import xdist" 2>/dev/null && echo "-n 6")
 

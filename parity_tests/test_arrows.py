@@ -47,7 +47,13 @@ ARROWS = {  # what each room may import, beside itself and the standard library
     "notebooks": CHECKOUT | {"examples"},
     "parity_tests": CHECKOUT | {"benchmarks", "examples"},
 }
-ALONE = {"rope_jax/nnx.py": {"flax"}, "rope_jax/linen.py": {"flax"}}  # nowhere else in their room
+ALONE = {  # nowhere else in their room
+    "rope_jax/nnx.py": {"flax"},
+    "rope_jax/linen.py": {"flax"},
+    "rope_torch/triton_kernel.py": {"triton"},
+    "parity_tests/accelerators/test_triton.py": {"triton"},
+    "parity_tests/accelerators/interpreter.py": {"triton"},
+}
 LAZILY = {"rope_parity/reference.py": {"transformers"}}  # and inside a function alone
 
 
@@ -104,6 +110,7 @@ PLANTED = [  # a file, a line of it, and what is wrong with it
     ("rope_jax/cache.py", "from rope_torch import rotate", "rope_torch"),
     ("rope_jax/cache.py", "from flax import nnx", "flax"),
     ("rope_torch/cache.py", "def f():\n    import rope_jax.cache", "rope_jax"),
+    ("rope_torch/gpu.py", "import triton.language as tl", "triton"),
     ("rope_torch/swap.py", "def f():\n    from transformers import AutoModel", "transformers"),
     ("rope_parity/command.py", "from benchmarks.__main__ import bench", "benchmarks"),
     (
@@ -152,7 +159,8 @@ def of_others(room):
 
 @pytest.mark.parametrize("room", ["rope_spec", *EXTRA_OF])
 def test_what_a_package_imports_is_declared(room):
-    assert of_others(room) <= declared(EXTRA_OF.get(room))
+    optional = {"triton"}  # which torch for CUDA brings
+    assert of_others(room) <= declared(EXTRA_OF.get(room)) | optional
 
 
 def test_the_command_knows_every_module_that_may_be_missing():

@@ -16,6 +16,7 @@ MODULES = [
     f"{package.__name__}.{found.name}"
     for package in PACKAGES
     for found in pkgutil.iter_modules(package.__path__)
+    if found.name != "triton_kernel"  # Triton is optional; it has no examples
 ]
 WITH_EXAMPLES = {"spec", "weights", "functional", "cache"}
 

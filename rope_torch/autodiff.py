@@ -1,14 +1,17 @@
 """The rotation as an autograd function, so that its derivative is the rotation by the negative angle, bit for bit."""
 
+from collections.abc import Callable
 from inspect import signature
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from rope_spec import RotateIn
 from rope_spec.channels import Channels
 
+from . import gpu
 from .eager import rotate_pairs_in_chunks
 from .rotation import Half, Heads, inside, rotate_pairs, split
 
@@ -21,10 +24,22 @@ def apply(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateI
     small = (
         2**18 if channels.read == channels.write == 1 else 2**14
     )  # numbers, whose time is that of so many calls
-    if needs_grad or (_in_chunks(x) and x.numel() > small):
+    on_gpu = gpu.takes(x, cos, sin)
+    if on_gpu and not needs_grad and not _is_transformed():
+        return gpu.rotate_pairs_in_kernel(x, cos, sin, channels, rotate_in)
+    if needs_grad or on_gpu or (_in_chunks(x) and x.numel() > small):
         function = Rotate if torch.compiler.is_compiling() else RotateInBothModes
         return function.apply(x, cos, sin, channels, rotate_in)  # pyright: ignore[reportReturnType]
     return rotate_pairs(x, cos, sin, channels, rotate_in)
+
+
+def _is_transformed() -> bool:
+    """Whether the rules of the autograd function may be asked for, although no gradient is.
+
+    torch has no public name for this; where these move, True is right and costs 30 us in each call.
+    """
+    functions = torch._C._are_functorch_transforms_active  # pyright: ignore[reportAttributeAccessIssue]
+    return torch.compiler.is_compiling() or functions() or forward_ad._current_level >= 0
 
 
 def _in_chunks(x: Heads) -> bool:
@@ -36,13 +51,19 @@ def _in_chunks(x: Heads) -> bool:
     return x.device.type == "cpu" and type(x) in (Tensor, torch.nn.Parameter)
 
 
+def _form(x: Heads, cos: Half, sin: Half) -> Callable[..., Heads]:
+    """The kernel on a GPU, chunks on a CPU, else the formula; all with the same bits."""
+    if gpu.takes(x, cos, sin):
+        return gpu.rotate_pairs_in_kernel
+    return rotate_pairs_in_chunks if _in_chunks(x) else rotate_pairs
+
+
 class Rotate(torch.autograd.Function):
     """`rotate_pairs`, bilinear in x and (cos, sin); of x nothing is kept for the backward pass."""
 
     @staticmethod
     def forward(x, cos, sin, channels, rotate_in):
-        form = rotate_pairs_in_chunks if _in_chunks(x) else rotate_pairs
-        return form(x, cos, sin, channels, rotate_in)
+        return _form(x, cos, sin)(x, cos, sin, channels, rotate_in)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
