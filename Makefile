@@ -1,15 +1,24 @@
 PYTHON ?= python3.11
-NEWEST ?= python3.13
+# The newest Python after 3.11 that is here: on the path, or one of pyenv's
+PYENV := $(shell ls -dr "$$(pyenv root 2>/dev/null)"/versions/3.1[2-9]*/bin/python 2>/dev/null)
+NEWEST ?= $(shell for python in python3.14 python3.13 python3.12 $(PYENV); do $$python -c "" 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
-NEWEST_TESTS := parity_tests/test_spec.py parity_tests/test_phase.py parity_tests/test_jax.py parity_tests/test_flax.py
+TESTS := $(addprefix parity_tests/test_,$(addsuffix .py,spec phase jax flax))
+QUICK := $(addprefix parity_tests/test_,$(addsuffix .py,spec phase axes arguments weights positions config published isolation arrows))
+OLDEST := $(addprefix parity_tests/test_,$(addsuffix .py,axes arguments strides))
+TORCH_OLDEST ?= 2.6.0 --index-url https://download.pytorch.org/whl/cpu
 
-.PHONY: parity test lint format test-newest test-accelerators
+.PHONY: parity quick test lint format test-oldest test-newest test-accelerators
 
 parity: .venv/installed
 	$(BIN)/rope-parity
 
+# A verdict in two minutes; `test` is everything
+quick: .venv/installed
+	$(BIN)/pytest -n auto $(QUICK)
+
 test: .venv/installed
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -22,8 +31,14 @@ format: .venv/installed
 
 # rope_jax with the newest jax and flax, on a newer Python, without torch
 test-newest:
-	@if $(NEWEST) -c "" 2>/dev/null; then $(MAKE) .venv-newest/installed && .venv-newest/bin/pytest $(NEWEST_TESTS); \
-	else echo "skipped: $(NEWEST) is not here; name a newer Python with NEWEST=..."; fi
+	@if [ -n "$(NEWEST)" ]; then $(MAKE) .venv-newest/installed && .venv-newest/bin/pytest $(TESTS); \
+	else echo "skipped: no Python after 3.11 is here; name one with NEWEST=..."; fi
+
+# The oldest jax and flax that pyproject.toml allows; the oldest torch too, where a CPU build of it can be had
+test-oldest: .venv-oldest/installed
+	.venv-oldest/bin/pytest $(TESTS)
+	@if .venv-oldest/bin/pip install --quiet torch==$(TORCH_OLDEST); then .venv-oldest/bin/pytest $(OLDEST); \
+	else echo "skipped: the oldest torch; name one with TORCH_OLDEST='2.6.0 --index-url ...'"; fi
 
 # What the compilers for TPUs and GPUs make of the rotation, on a machine that has neither
 test-accelerators:
@@ -38,7 +53,12 @@ test-accelerators:
 
 .venv-newest/installed: pyproject.toml
 	$(NEWEST) -m venv .venv-newest
-	.venv-newest/bin/pip install --quiet --editable ".[jax]" hypothesis mpmath pytest
+	.venv-newest/bin/pip install --quiet --editable ".[jax]" beartype hypothesis ml-dtypes mpmath pytest
+	touch $@
+
+.venv-oldest/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/pip install --quiet --editable ".[jax]" jax==0.9.2 flax==0.12.4 beartype hypothesis ml-dtypes mpmath pytest
 	touch $@
 
 .venv-accelerators/installed: pyproject.toml constraints.txt accelerators.txt
