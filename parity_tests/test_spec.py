@@ -126,7 +126,7 @@ WRONG_KIND = {
         r"rule: got {'rope_type': 'linear'}, expected a rule, for instance Linear\(4.0\), or None",
     ),
     "head_dim": (lambda: spec(head_dim=8.5), r"head_dim: got 8.5, expected a whole number"),
-    "pairs": (lambda: Pairs([0], [0], 2), r"got axis=\[0\] and rung=\[0\], expected tuples"),
+    "pairs": (lambda: Pairs([0], [0], 2), r"got axis=\[0\], expected a tuple"),
     "pairs that are a number": (
         lambda: spec(pairs=16),
         r"pairs: got 16, expected Pairs, for instance Pairs.single\(rotary_dim=64\)",
