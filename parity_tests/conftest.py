@@ -29,7 +29,7 @@ jaxtyping.install_import_hook(PACKAGES, BEARTYPE)  # before the first import of 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Signatures are not checked in tests marked `unchecked`: bad input has to reach our own error."""
+    """Check no signature in a test marked `unchecked`: bad input has to reach our own error."""
     jaxtyping.config.update("jaxtyping_disable", item.get_closest_marker("unchecked") is not None)
     try:
         return (yield)
@@ -42,7 +42,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     tests = [report for report in reports if getattr(report, "when", None) == "call"]
     unchecked = sum("unchecked" in report.keywords for report in tests)
     terminalreporter.write_line(
-        f"signatures checked in {len(tests) - unchecked} tests, not in {unchecked} (marked unchecked)"
+        f"signatures: checked in {len(tests) - unchecked} tests, not in {unchecked} marked unchecked"
     )
 
 

@@ -114,6 +114,7 @@ BAD = {
 }
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("build, message", BAD.values(), ids=BAD)
 def test_what_cannot_be_is_refused(build, message):
     with pytest.raises(ValueError, match=message):
@@ -147,6 +148,7 @@ WRONG_KIND = {
 }
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("build, message", WRONG_KIND.values(), ids=WRONG_KIND)
 def test_what_is_of_the_wrong_kind_is_refused(build, message):
     with pytest.raises(TypeError, match=message):
@@ -167,6 +169,7 @@ def test_equal_specs_are_equal_whatever_they_were_made_of():
     assert replace(spec(read="half", write="half"), read="interleaved").written == "interleaved"
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("rule", [DynamicNTK(4.0, 64), LongRope((1.0,) * 4, (2.0,) * 4, 64, 4.0)])
 def test_frequencies_that_depend_on_the_length_ask_for_it(rule):
     """And they change beyond the original context, not at its end."""

@@ -28,7 +28,7 @@ Positions = Real[Array | np.ndarray, "..."]  # (..., S), or (..., S, A) for A > 
 Half = Float[Array | np.ndarray, "*rows P"]  # cos or sin: (..., S), then a column for each pair
 Table = tuple[Float32[Array, "*rows P"], Float32[Array, "*rows P"]]  # cos and sin
 Full = Float[Array | np.ndarray, "*rows H"]  # cos or sin, a column for each channel
-Heads = Float[Array | np.ndarray, "*tokens H"]  # the tokens are (..., S), with or without heads
+Heads = Float[Array, "*tokens H"]  # queries or keys: the tokens are (..., S), and maybe heads
 Length = int | Integer[Array | np.ndarray, "..."] | None  # one, or one for each row of the batch
 
 
@@ -111,7 +111,7 @@ def _float32_cos_sin(
 
 def rotate(
     spec: RopeSpec,
-    x: Heads,
+    x: Float[Array | np.ndarray, "*tokens H"],
     cos: Half,
     sin: Half,
     *,
@@ -186,7 +186,7 @@ def apply_rotary_pos_emb(
     """
     if position_ids is not None:
         rows = {"mode": "fill", "fill_value": jnp.nan, "wrap_negative_indices": False}
-        cos, sin = (table.at[position_ids].get(**rows) for table in (cos, sin))
+        cos, sin = (jnp.asarray(t).at[position_ids].get(**rows) for t in (cos, sin))
     cos, sin = (
         jnp.expand_dims(t[None] if t.ndim + 1 < q.ndim else t, unsqueeze_dim) for t in (cos, sin)
     )

@@ -67,7 +67,7 @@ class Rotate(torch.autograd.Function):
         return dx, dcos, dsin, None, None
 
     @staticmethod
-    def vmap(
+    def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
         info: Any,
         in_dims: tuple[int | None, ...],
         x: Tensor,
@@ -92,7 +92,7 @@ class RotateInBothModes(Rotate):
         ctx.save_for_forward(*inputs[:3])
 
     @staticmethod
-    def jvp(
+    def jvp(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, dx: Tensor | None, dcos: Tensor | None, dsin: Tensor | None, *_: None
     ) -> Tensor:
         """The rotation itself for tangents of x, `rotate_pairs` for those of cos and sin."""

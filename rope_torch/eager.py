@@ -14,7 +14,7 @@ from .rotation import Half, Heads, as_pairs, inside, join, rotate_pairs
 
 CHUNK = 2**21  # bytes in the dtype of the arithmetic: a chunk and its temporaries stay in cache
 NO_SCRATCH_CHUNK = 2**25  # bytes, where there are no temporaries: large, as each chunk has a trial
-Form = Callable[[Tensor, Tensor, Tensor, Tensor, int, int], bool]  # y, x, cos, sin, read, write
+Form = Callable[..., bool]  # of y, x, cos, sin, read, write
 
 
 def rotate_pairs_in_chunks(

@@ -25,7 +25,7 @@ Positions = Real[Tensor | np.ndarray, "..."]  # (..., S), or (..., S, A) for A >
 Half = Float[Tensor, "*rows P"]  # cos or sin: (..., S), then a column for each pair
 Table = tuple[Float32[Tensor, "*rows P"], Float32[Tensor, "*rows P"]]  # cos and sin
 Full = Float[Tensor, "*rows H"]  # cos or sin, a column for each channel
-Heads = Float[Tensor, "*tokens H"]  # the tokens are (..., S), with or without heads
+Heads = Float[Tensor, "*tokens H"]  # queries or keys: the tokens are (..., S), and maybe heads
 Length = int | Integer[Tensor | np.ndarray, "..."] | None  # one, or one for each row of the batch
 
 
@@ -144,7 +144,8 @@ def rotate(
     check_spec("rotate", spec)
     check_arrays("rotate", Tensor, x=x, cos=cos, sin=sin)
     check_dtypes(*(name_of(t.dtype) for t in (x, cos, sin)))
-    axis = check_rotation(spec, *(tuple(t.shape) for t in (x, cos, sin)), heads_axis)
+    shapes = (tuple(t.shape) for t in (x, cos, sin))
+    axis = check_rotation(spec, *shapes, heads_axis=heads_axis)
     if axis is not None and -axis <= cos.ndim:  # else the heads stand left of all axes of cos
         cos, sin = cos.unsqueeze(axis), sin.unsqueeze(axis)
     return apply(x, cos, sin if spec.sign == 1 else -sin, spec.channels, arithmetic.rotate_in)
