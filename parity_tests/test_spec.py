@@ -159,6 +159,7 @@ def test_specs_are_values():
     assert spec() == spec() and hash(spec()) == hash(spec()) and spec() != spec(theta=500000.0)
 
 
+@pytest.mark.unchecked  # numbers of NumPy, which a type checker refuses
 def test_equal_specs_are_equal_whatever_they_were_made_of():
     """NumPy's numbers are Python's, what is the default need not be said, and hashes follow."""
     plain = RopeSpec(head_dim=8)

@@ -8,6 +8,7 @@ argument like any other: a larger one has other shapes, and the function is comp
 
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +36,7 @@ class RopeCache:
     strategy: Strategy = field(metadata={"static": True})
     capacity: int = field(metadata={"static": True})  # of a table: it serves 0 to capacity - 1
     # cos and sin, (L, P); split_table: at multiples of SPLIT without the factor, then below SPLIT
-    tables: tuple[Array, ...] = ()
+    tables: tuple[Any, ...] = ()  # arrays, or whatever jax.tree.map has put in their place
 
 
 def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: int = 0) -> RopeCache:

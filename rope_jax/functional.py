@@ -29,7 +29,7 @@ Half = Float[Array | np.ndarray, "*rows P"]  # cos or sin: (..., S), then a colu
 Table = tuple[Float32[Array, "*rows P"], Float32[Array, "*rows P"]]  # cos and sin
 Full = Float[Array | np.ndarray, "*rows H"]  # cos or sin, a column for each channel
 Heads = Float[Array, "*tokens H"]  # queries or keys: the tokens are (..., S), and maybe heads
-Length = int | Integer[Array | np.ndarray, "..."] | None  # one, or one for each row of the batch
+Length = int | np.integer | Integer[Array | np.ndarray, "..."] | None  # one, or one for each row
 
 
 def cos_sin(

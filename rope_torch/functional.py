@@ -26,7 +26,7 @@ Half = Float[Tensor, "*rows P"]  # cos or sin: (..., S), then a column for each 
 Table = tuple[Float32[Tensor, "*rows P"], Float32[Tensor, "*rows P"]]  # cos and sin
 Full = Float[Tensor, "*rows H"]  # cos or sin, a column for each channel
 Heads = Float[Tensor, "*tokens H"]  # queries or keys: the tokens are (..., S), and maybe heads
-Length = int | Integer[Tensor | np.ndarray, "..."] | None  # one, or one for each row of the batch
+Length = int | np.integer | Integer[Tensor | np.ndarray, "..."] | None  # one, or one for each row
 
 
 def cos_sin(
