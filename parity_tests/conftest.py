@@ -42,7 +42,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     tests = [report for report in reports if getattr(report, "when", None) == "call"]
     unchecked = sum("unchecked" in report.keywords for report in tests)
     terminalreporter.write_line(
-        f"signatures: checked in {len(tests) - unchecked} tests, not in {unchecked} marked unchecked"
+        f"signatures: checked in {len(tests) - unchecked} tests, not in {unchecked} (unchecked)"
     )
 
 

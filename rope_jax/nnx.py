@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Float32, Integer
+from jaxtyping import Array, Float, Float32, Integer, Shaped
 
 from rope_spec import Arithmetic, Config, OutOfRange, RopeSpec, Strategy, spec_from_config
 from rope_spec.strategies import check_options
@@ -116,7 +116,7 @@ class RotaryAttention(nnx.Module):
         key: Float[Array, "B S K H"],
         value: Float[Array, "B S K H"],
         *,
-        mask: Bool[Array, "#B #N #Q S"] | None = None,
+        mask: Shaped[Array, "#B #N #Q S"] | None = None,
         **options: Any,
     ) -> Float[Array, "B Q N H"]:
         positions = self.positions.get_value()
@@ -131,7 +131,7 @@ class RotaryAttention(nnx.Module):
 
 
 def _row_of_query(
-    table: Float32[Array, "#B S P"], mask: Bool[Array, "B #N Q S"] | None
+    table: Float32[Array, "#B S P"], mask: Shaped[Array, "B #N Q S"] | None
 ) -> Float32[Array, "B 1 P"]:
     """The row of the last key that each query may see."""
     if mask is None or mask.shape[-2] != 1:
