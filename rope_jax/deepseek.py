@@ -19,7 +19,7 @@ from rope_spec import Pairs, RopeSpec, inverse_frequencies
 class DeepseekState(NamedTuple):
     """What the lesson's module keeps in its buffers."""
 
-    inv_freq: Float32[Array, " H//2"]
+    inv_freq: Float32[Array, " P"]
     cos_cached: Float[Array, "L H"]  # L is max_seq_len_cached
     sin_cached: Float[Array, "L H"]
 
@@ -71,7 +71,7 @@ def forward(
     return (cos.astype(x.dtype), sin.astype(x.dtype)), state
 
 
-def _tables(inv_freq: Float32[Array, " H//2"], seq_len: int, dtype: jnp.dtype) -> DeepseekState:
+def _tables(inv_freq: Float32[Array, " P"], seq_len: int, dtype: jnp.dtype) -> DeepseekState:
     angles = jnp.outer(jnp.arange(seq_len, dtype=inv_freq.dtype), inv_freq)
     angles = jnp.concatenate((angles, angles), axis=-1)
     return DeepseekState(inv_freq, jnp.cos(angles).astype(dtype), jnp.sin(angles).astype(dtype))

@@ -20,7 +20,7 @@ class DeepseekV3RotaryEmbedding(nn.Module):
         device: where the first table is built.
     """
 
-    inv_freq: Float[Tensor, " H//2"]
+    inv_freq: Float[Tensor, " P"]
     cos_cached: Float[Tensor, "L H"]  # L is max_seq_len_cached
     sin_cached: Float[Tensor, "L H"]
 
