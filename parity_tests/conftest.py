@@ -2,6 +2,7 @@
 silently, and every warning is an error (pyproject.toml).
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Generator
@@ -24,7 +25,16 @@ PACKAGES = ["rope_spec", "rope_jax", "rope_torch", "rope_parity"]
 BEARTYPE = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
-jaxtyping.install_import_hook(PACKAGES, BEARTYPE)  # before the first import of a package
+IS_CHECKED = os.environ.get("JAXTYPING_DISABLE", "0") == "0"
+if IS_CHECKED:
+    jaxtyping.install_import_hook(PACKAGES, BEARTYPE)  # before the first import of a package
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave tests marked `compiled` to a run with JAXTYPING_DISABLE=1: torch compiles no checker."""
+    compiled = [item for item in items if IS_CHECKED and item.get_closest_marker("compiled")]
+    config.hook.pytest_deselected(items=compiled)
+    items[:] = [item for item in items if item not in compiled]
 
 
 @pytest.hookimpl(wrapper=True)

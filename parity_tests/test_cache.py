@@ -140,7 +140,7 @@ def test_all_strategies_agree(name, lengths, dtypes):
 OUTSIDE = np.array([[-1, 0, 99, 100, 2**31 - 1]], np.int32)
 
 
-@pytest.mark.unchecked
+@pytest.mark.compiled
 @pytest.mark.parametrize("strategy", ["lazy", "doubling", "fixed"])
 def test_leaving_the_table_is_loud(strategy):
     """NaN under jit and torch.compile, NumPy and CPU positions raise at once, `clamp` takes the

@@ -121,7 +121,7 @@ def _born_on_meta(module):
     return twin.to_empty(device="cpu")
 
 
-@pytest.mark.unchecked
+@pytest.mark.compiled
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
 def test_the_torch_module_survives(move, strategy, x, rotated):
