@@ -134,6 +134,7 @@ def test_all_strategies_agree(name, lengths, dtypes):
 OUTSIDE = np.array([[-1, 0, 99, 100, 2**31 - 1]], np.int32)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("strategy", ["lazy", "doubling", "fixed"])
 def test_leaving_the_table_is_loud(strategy):
     """NaN under jit and torch.compile, NumPy and CPU positions raise at once, `clamp` takes the
@@ -183,6 +184,7 @@ def test_positions_may_be_mapped(branch, vmap, put, strategy):
     )
 
 
+@pytest.mark.unchecked
 def test_an_error_goes_through_checkify():
     cache = rope_jax.init_cache(SPEC, "fixed", 100)
     checked = jax.jit(checkify.checkify(lambda p: rope_jax.lookup(cache, p)[0]))
@@ -266,6 +268,7 @@ BAD = {
 }
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("branch", [rope_jax, rope_torch])
 @pytest.mark.parametrize("call, message", BAD.values(), ids=BAD)
 def test_bad_input(call, message, branch):

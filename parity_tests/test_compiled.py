@@ -148,6 +148,7 @@ def test_the_concatenate_form_is_slower():
     assert statistics.median(times[theirs]) > 2 * statistics.median(times[ours])
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["half", "first quarter", "last half, interleaved"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_torch_compile_makes_one_loop_with_the_same_bits(name, dtype, rng):
@@ -163,6 +164,7 @@ def test_torch_compile_makes_one_loop_with_the_same_bits(name, dtype, rng):
     assert "".join(code).count("for(int64_t x0=") == 1
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["half", "de-interleave"])
 def test_torch_compile_takes_the_gradient_whole(name, rng):
     """The autograd function is part of the graph, without its forward mode, which torch.compile

@@ -228,6 +228,7 @@ BAD = {
 }
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("call, error, message", BAD.values(), ids=BAD)
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):

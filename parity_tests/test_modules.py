@@ -52,6 +52,7 @@ def test_every_module_is_its_function(strategy, x, rotated):
     assert same_bytes(of_torch(tensor(x), tensor(POSITIONS)), rotated)
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize(
     "make", [NnxRotary.from_config, LinenRotary.from_config, rope_torch.RotaryEmbedding.from_config]
 )
@@ -72,6 +73,7 @@ def test_from_config(make):
         make(path)
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("module", [NnxRotary, LinenRotary, rope_torch.RotaryEmbedding])
 def test_options_that_do_not_go_together_are_refused(module, x):
     def use(**options):
@@ -112,6 +114,7 @@ def _born_on_meta(module):
     return twin.to_empty(device="cpu")
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
 def test_the_torch_module_survives(move, strategy, x, rotated):
@@ -127,6 +130,7 @@ def test_autocast_changes_nothing(dtype, x, rotated):
         assert same_bytes(module(tensor(x), tensor(POSITIONS)), rotated)
 
 
+@pytest.mark.unchecked
 def test_an_old_checkpoint_loads_strictly():
     model = torch.nn.ModuleDict(
         {"rope": rope_torch.RotaryEmbedding(SPEC), "linear": torch.nn.Linear(2, 2)}

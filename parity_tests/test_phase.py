@@ -86,6 +86,7 @@ def test_the_attention_factor_has_32_bits(factor):
     assert abs(multiplier * 2.0**-32 * scale * 2.0**31 / factor - 1) <= 2.0**-32
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize(
     "positions, error, message",
     [
@@ -105,6 +106,7 @@ def test_bad_positions(positions, error, message):
         rope_spec.cos_sin(SPECS["half"], positions)
 
 
+@pytest.mark.unchecked
 def test_bad_length():
     with pytest.raises(ValueError, match="got seq_len=0, expected at least 1, or None"):
         inverse_frequencies(SPECS["dynamic"], 0)

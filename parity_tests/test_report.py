@@ -197,6 +197,7 @@ def test_no_transformers_is_said(monkeypatch):
     assert result.exit_code == 0 and f"package transformers: {INSTALL}" in result.output
 
 
+@pytest.mark.unchecked
 def test_the_ruler():
     left = np.array([1.0, 0.5, np.nan, np.inf, -0.0], np.float32)
     same = compare(left, left.copy(), 1.0, 0.0)

@@ -98,6 +98,7 @@ def test_to_another_base(rng):
     assert is_near(moved, fresh(x, old, wider), spec, 1.0, "float32", roundings=3)
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("branch", [rope_jax, rope_torch])
 def test_other_channels_are_refused(branch):
     message = "rerotate: got RopeSpec(head_dim=64"

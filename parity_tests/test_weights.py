@@ -110,6 +110,7 @@ def test_fused_weights_are_the_parts(grouped, rng):
     assert np.array_equal(there.T, expected)
 
 
+@pytest.mark.unchecked
 def test_bad_input():
     with pytest.raises(
         ValueError,

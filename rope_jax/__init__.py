@@ -1,4 +1,4 @@
-"""RoPE for JAX: functional, explicit state, safe under `jit`; bit for bit what `rope_torch` computes."""
+"""RoPE for JAX: pure functions, explicit state, safe under `jit`; the same bits as `rope_torch`."""
 
 from . import deepseek as deepseek
 from .cache import (

@@ -1,10 +1,12 @@
-"""The rotation as a JAX primitive, bilinear in x and (cos, sin): its derivative is the rotation by the negative angle.
+"""The rotation as a JAX primitive, whose derivative is the rotation by the negative angle.
 
-A primitive, because that derivative has to be computed with the same guard: `custom_vjp` has no forward mode, and
-differentiating through the guard would give zero.
+It is a primitive because the derivative needs the same rounding of each product. `custom_vjp` has
+no forward mode, and the derivative of `rounded` itself would be zero.
 """
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +26,9 @@ rotate_p = Primitive("rope_rotate")
 
 
 def bind(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
-    """The primitive, with operands that vary over the same axes of a mesh under `shard_map`, as those of a product do."""
+    """The rotation, whose operands are made to vary over the same axes under `shard_map`."""
     varying = [_varying_axes(t) for t in (x, cos, sin)]
-    missing = (tuple(frozenset().union(*varying) - mine) for mine in varying)
+    missing = (tuple(frozenset().union(*varying) - axes) for axes in varying)
     operands = map(partial(lax.pcast, to="varying"), (x, cos, sin), missing)
     return rotate_p.bind(*operands, channels=channels, rotate_in=rotate_in)
 
@@ -34,18 +36,17 @@ def bind(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn
 def _varying_axes(t: Array) -> frozenset[str]:
     """The axes of a mesh over which t varies under `shard_map`."""
     kind = jax.typeof(t)
-    return (
-        kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma
-    )  # < 0.10
+    before_0_10 = not hasattr(kind, "manual_axis_type")
+    return kind.vma if before_0_10 else kind.manual_axis_type.varying
 
 
 @rotate_p.def_abstract_eval
-def _abstract(x, cos, sin, **params):
+def _abstract(x: Any, cos: Any, sin: Any, **params: Any) -> Any:
     return x.update(weak_type=False)
 
 
-def _jvp(primals, tangents, **params):
-    """Linear in x by the primitive; in cos and sin, should anyone learn them, by plain operations."""
+def _jvp(primals: Sequence[Array], tangents: Sequence[Any], **params: Any) -> tuple[Array, Array]:
+    """The primitive for tangents of x, plain operations for those of cos and sin."""
     (x, cos, sin), (dx, dcos, dsin) = primals, tangents
     rotated = partial(rotate_p.bind, **params)
     terms = []
@@ -57,8 +58,10 @@ def _jvp(primals, tangents, **params):
     return rotated(x, cos, sin), sum(terms[1:], terms[0])
 
 
-def _jvp_of_tables(x, dcos, dsin, *, channels, rotate_in):
-    """The rotation of x by tangents of cos and sin, in operations that can be differentiated again."""
+def _jvp_of_tables(
+    x: Heads, dcos: Half, dsin: Half, *, channels: Channels, rotate_in: RotateIn
+) -> Heads:
+    """The rotation of x by tangents of cos and sin, in operations that have derivatives."""
     rotated, dtype = channels.rotated(dcos.shape[-1]), inside(x.dtype, rotate_in)
     a, b = split(x[..., rotated], channels.read)
     a, b, dcos, dsin = (t.astype(dtype) for t in (a, b, dcos, dsin))
@@ -66,14 +69,18 @@ def _jvp_of_tables(x, dcos, dsin, *, channels, rotate_in):
     return jnp.pad(dy, [(0, 0)] * (x.ndim - 1) + [(rotated.start, x.shape[-1] - rotated.stop)])
 
 
-def _transpose(ct, x, cos, sin, *, channels, rotate_in):
+def _transpose(
+    ct: Heads, x: Any, cos: Half, sin: Half, *, channels: Channels, rotate_in: RotateIn
+) -> tuple[Heads, None, None]:
     """Rotation by the negative angle, from the written layout back to the one that was read."""
     dx = rotate_p.bind(ct, cos, -sin, channels=channels.inverse, rotate_in=rotate_in)
     return dx, None, None
 
 
-def _batch(operands, axes, **params):
-    """The mapped axis in front; cos and sin broadcast over it where they have none, x is repeated."""
+def _batch(
+    operands: Sequence[Array], axes: Sequence[int | None], **params: Any
+) -> tuple[Array, int]:
+    """Put the mapped axis in front. Without one, x is repeated, and cos and sin broadcast."""
     size = next(x.shape[axis] for x, axis in zip(operands, axes, strict=True) if axis is not None)
     front = [
         x[None] if axis is None else jnp.moveaxis(x, axis, 0)

@@ -1,11 +1,14 @@
-"""cos/sin tables as values: `init_cache`, `grow_cache`, `lookup`; growing builds another cache and keeps every row.
+"""cos/sin tables as values: `init_cache`, `grow_cache`, `lookup`.
 
-All strategies give the same bits, but `split_table`, which is within 1.6e-7 f. Under `jit` a cache is an argument like any
-other: a larger one is another shape, hence another compilation. `table_free` holds nothing and never grows.
+Growing builds another cache with the same first rows. All strategies give the same bits, except
+`split_table`, whose error is at most 1.6e-7 times the attention factor. Under `jit` a cache is an
+argument like any other: a larger one has other shapes, and the function is compiled anew.
+`table_free` holds no table and never grows.
 """
 
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +16,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.experimental import checkify
 from jax.sharding import PartitionSpec
-from jaxtyping import Array
+from jaxtyping import Array, Float32, Integer
 
 from rope_spec import OutOfRange, RopeSpec, Strategy
 from rope_spec.phase import table_rows
@@ -31,41 +34,38 @@ class RopeCache:
 
     spec: RopeSpec = field(metadata={"static": True})
     strategy: Strategy = field(metadata={"static": True})
-    capacity: int = field(
-        metadata={"static": True}
-    )  # positions from 0 up to here are served; 0 for table_free: all are
-    tables: tuple[
-        Array, ...
-    ] = ()  # cos, sin (L, P); for split_table those of SPLIT * h without factor, then those below SPLIT
+    capacity: int = field(metadata={"static": True})  # of a table: it serves 0 to capacity - 1
+    # cos and sin, (L, P); split_table: at multiples of SPLIT without the factor, then below SPLIT
+    tables: tuple[Any, ...] = ()  # arrays, or whatever jax.tree.map has put in their place
 
 
 def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: int = 0) -> RopeCache:
-    """A cache that serves positions from 0 up to `length`.
+    """A cache that serves positions from 0 to `length - 1`.
 
     Args:
         spec: the rotary embedding.
-        strategy: `lazy` grows to the exact length, `doubling` to a power of two times the first, `fixed` never;
-            `split_table` keeps two small tables and adds angles; `table_free` keeps nothing.
+        strategy: `lazy` grows to the exact length, `doubling` to a power of two times the first
+            length, `fixed` never; `split_table` keeps two small tables and adds angles;
+            `table_free` keeps no table.
         length: the first number of rows; `table_free` needs none.
 
     Raises:
-        ValueError: an unknown strategy, no length, or a table for frequencies that change with the length.
+        ValueError: an unknown strategy, no length, or a table for frequencies that change with the
+            length.
 
     Example:
-        >>> from rope_spec import Pairs
-        >>> cache = init_cache(RopeSpec(head_dim=4, theta=10000.0, pairs=Pairs.single(rotary_dim=4)), "doubling", 8)
+        >>> cache = init_cache(RopeSpec(head_dim=4), "doubling", 8)
         >>> cache = grow_cache(cache, 9)
         >>> cache.capacity, tuple(lookup(cache, jnp.arange(9)[None])[0].shape)
         (16, (1, 9, 2))
     """
     capacity = first_capacity(spec, strategy, length)
-    return RopeCache(
-        spec, strategy, capacity, tuple(map(_on_device, _on_host(spec, strategy, 0, capacity)))
-    )
+    rows = _on_host(spec, strategy, 0, capacity)
+    return RopeCache(spec, strategy, capacity, tuple(map(_on_device, rows)))
 
 
 def grow_cache(cache: RopeCache, length: int) -> RopeCache:
-    """A cache that serves `length` positions: the same object when this one does, else one with the same first rows.
+    """A cache that serves `length` positions: this object itself where it does.
 
     Raises:
         ValueError: a `fixed` or `split_table` cache is too short.
@@ -73,14 +73,10 @@ def grow_cache(cache: RopeCache, length: int) -> RopeCache:
     capacity = grown_capacity(cache.strategy, cache.capacity, length)
     if capacity == cache.capacity:
         return cache
-    numpy = (
-        jnp if isinstance(cache.tables[0], Tracer) else np
-    )  # on the host nothing has to be compiled
+    numpy = jnp if isinstance(cache.tables[0], Tracer) else np  # NumPy has nothing to compile
     more = _on_host(cache.spec, cache.strategy, cache.capacity, capacity)
-    tables = tuple(
-        _on_device(numpy.concatenate(rows)) for rows in zip(cache.tables, more, strict=True)
-    )
-    return replace(cache, capacity=capacity, tables=tables)
+    tables = [numpy.concatenate(rows) for rows in zip(cache.tables, more, strict=True)]
+    return replace(cache, capacity=capacity, tables=tuple(map(_on_device, tables)))
 
 
 def lookup(
@@ -90,7 +86,7 @@ def lookup(
     seq_len: Length = None,
     out_of_range: OutOfRange = "error",
 ) -> Table:
-    """cos and sin at the positions, `(..., S, P)` float32, with the same arguments for every strategy.
+    """cos and sin at the positions, `(..., S, P)` float32; every strategy has these arguments.
 
     Args:
         cache: from `init_cache` or `grow_cache`.
@@ -98,8 +94,8 @@ def lookup(
         seq_len: the current length, for `DynamicNTK` and `LongRope`.
         out_of_range: what a position outside the table gives. `error`: ValueError where positions
             are NumPy's; an error of `jax.experimental.checkify.checkify` where that traces the
-            caller; NaN elsewhere, as no value on a device is waited for. `nan`: NaN everywhere.
-            `clamp`: the nearest row.
+            caller; NaN elsewhere, since a check would have to wait for the device. `nan`: NaN
+            everywhere. `clamp`: the nearest row.
 
     Raises:
         ValueError: positions outside the table, with `error`.
@@ -114,7 +110,7 @@ def lookup(
 
 
 @partial(jax.jit, static_argnums=2)
-def _lookup(cache: RopeCache, positions: Array, out_of_range: OutOfRange) -> Table:
+def _lookup(cache: RopeCache, positions: Integer[Array, "..."], out_of_range: OutOfRange) -> Table:
     pairs = cache.spec.pairs
     per_pair = positions if pairs.axes == 1 else pairs.coordinates(positions)
     per_pair = per_pair.astype(jnp.int32) if per_pair.dtype.itemsize < 4 else per_pair
@@ -140,31 +136,31 @@ def cached_cos_sin(
     seq_len: Length = None,
     out_of_range: OutOfRange = "error",
 ) -> tuple[Table, RopeCache]:
-    """`grow_cache` and `lookup` in one call: `((cos, sin), cache)`; `length` is what the positions stay below."""
+    """`grow_cache` and `lookup` in one call, for positions below `length`."""
     cache = grow_cache(cache, length)
     return lookup(cache, positions, seq_len=seq_len, out_of_range=out_of_range), cache
 
 
-def _on_host(spec: RopeSpec, strategy: Strategy, start: int, stop: int) -> tuple[np.ndarray, ...]:
-    """The rows of positions from `start` to `stop`, built on the host: with the same integers, and nothing to compile."""
+def _on_host(
+    spec: RopeSpec, strategy: Strategy, start: int, stop: int
+) -> tuple[Float32[np.ndarray, "_L P"], ...]:
+    """The rows of positions from `start` to `stop`, in NumPy: the same bits, nothing to compile."""
     if strategy == "table_free":
         return ()
     if strategy == "split_table":
-        return *table_rows(spec, range(0, stop, SPLIT), with_factor=False), *table_rows(
-            spec, range(SPLIT)
-        )
+        high = table_rows(spec, range(0, stop, SPLIT), with_factor=False)
+        return *high, *table_rows(spec, range(SPLIT))
     return table_rows(spec, range(start, stop))
 
 
-def _on_device(rows: np.ndarray | Array) -> Array:
-    """The rows on the device; replicated where a mesh has explicit axes, which want every array to say how it is sharded."""
-    return jax.device_put(
-        rows, PartitionSpec() if jax.sharding.get_abstract_mesh().explicit_axes else None
-    )
+def _on_device(rows: Float32[np.ndarray | Array, "L P"]) -> Float32[Array, "L P"]:
+    """The rows on the device, replicated where a mesh has explicit axes: these need a sharding."""
+    explicit = jax.sharding.get_abstract_mesh().explicit_axes
+    return jax.device_put(rows, PartitionSpec() if explicit else None)
 
 
-def _rows(tables: tuple[Array, ...], index: Array, axes: int) -> Table:
-    """Rows of two tables, or for A > 1 axes each pair from the row of its own coordinate; sharded as the index is."""
+def _rows(tables: tuple[Array, ...], index: Integer[Array, "..."], axes: int) -> Table:
+    """Rows of two tables, sharded as the index; for A > 1 axes each pair has a row of its own."""
     column = () if axes == 1 else (jnp.arange(tables[0].shape[-1]),)
     sharding = jax.typeof(index).sharding
     out = None if sharding.mesh.empty else PartitionSpec(*sharding.spec, *[None] * (axes == 1))
@@ -175,8 +171,8 @@ def _rows(tables: tuple[Array, ...], index: Array, axes: int) -> Table:
     return cos, sin
 
 
-def _split_rows(tables: tuple[Array, ...], index: Array, axes: int) -> Table:
-    """`(c, s)(a + b)` from `(c, s)(a)` and `(c, s)(b)`, for `position = SPLIT h + l`: one pair turned by the other's angle."""
+def _split_rows(tables: tuple[Array, ...], index: Integer[Array, "..."], axes: int) -> Table:
+    """cos and sin at `position = SPLIT h + l`, by the addition of the angles of SPLIT h and l."""
     cos_high, sin_high = _rows(tables[:2], index // SPLIT, axes)
     cos_low, sin_low = _rows(tables[2:], index % SPLIT, axes)
     cos = rounded(cos_high * cos_low) - rounded(sin_high * sin_low)

@@ -5,9 +5,9 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float, Float32, Integer, Real
 
-from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, inverse_frequencies
+from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, RotateIn, inverse_frequencies
 from rope_spec.channels import HALVES
 from rope_spec.checks import (
     check_arrays,
@@ -21,15 +21,15 @@ from rope_spec.checks import (
 )
 
 from .autodiff import bind
-from .phase import inv_freq_at, limbs, limbs_at, phase_cos_sin, phase_of
+from .phase import inv_freq_at, phase_cos_sin, phase_of, split_words, split_words_at
 
 EXACT = Arithmetic()
-Positions = Integer[Array | np.ndarray, "*batch seq"]  # (..., S), or (..., S, A)
-Half = Float[Array, "*batch seq pairs"]  # cos or sin, one column for each pair
-Table = tuple[Half, Half]
-Full = Float[Array, "*batch seq head_dim"]  # cos or sin, one column for each channel
-Heads = Float[Array, "*batch_heads_seq head_dim"]
-Length = int | Integer[Array, "*batch"] | None
+Positions = Real[Array | np.ndarray, "..."]  # (..., S), or (..., S, A) for A > 1 axes
+Half = Float[Array | np.ndarray, "*rows P"]  # cos or sin: (..., S), then a column for each pair
+Table = tuple[Float32[Array, "*rows P"], Float32[Array, "*rows P"]]  # cos and sin
+Full = Float[Array | np.ndarray, "*rows H"]  # cos or sin, a column for each channel
+Heads = Float[Array, "*tokens H"]  # queries or keys: the tokens are (..., S), and maybe heads
+Length = int | np.integer | Integer[Array | np.ndarray, "..."] | None  # one, or one for each row
 
 
 def cos_sin(
@@ -58,7 +58,7 @@ def cos_sin(
         ((1, 3, 2), 0.540302)
     """
     check(spec, positions)
-    with jax.numpy_rank_promotion("allow"):  # whatever the caller's own code is held to
+    with jax.numpy_rank_promotion("allow"):  # the caller may have forbidden it for its own code
         if spec.depends_on_length and isinstance(seq_len, (jax.Array, np.ndarray)):
             length = jnp.asarray(seq_len)
             check_length(length.dtype.name, jnp.issubdtype(length.dtype, jnp.integer))
@@ -69,7 +69,7 @@ def cos_sin(
 
 
 def check(spec: RopeSpec, positions: Positions) -> None:
-    """What `rope_spec.checks` asks of positions."""
+    """Raise TypeError or ValueError for a spec or positions that cannot be meant."""
     check_spec("cos_sin", spec)
     check_arrays("cos_sin", (jax.Array, np.ndarray), positions=positions)
     dtype = jnp.result_type(positions)
@@ -83,23 +83,27 @@ def check(spec: RopeSpec, positions: Positions) -> None:
 
 
 @partial(jax.jit, static_argnums=(0, 2, 3))
-def _cos_sin(spec: RopeSpec, positions: Array, seq_len: int | None, angles: Angles) -> Table:
+def _cos_sin(spec: RopeSpec, positions: Positions, seq_len: int | None, angles: Angles) -> Table:
     frequencies = inverse_frequencies(spec, seq_len)
     if angles == "exact" and not spec.real:
-        phase = phase_of(spec.pairs.coordinates(positions), limbs(frequencies.turns))
+        phase = phase_of(spec.pairs.coordinates(positions), split_words(frequencies.turns))
         return phase_cos_sin(phase, frequencies.attention_factor)
     return _float32_cos_sin(spec, positions, frequencies.inv_freq_float32)
 
 
 @partial(jax.jit, static_argnums=(0, 3))
-def _cos_sin_at(spec: RopeSpec, positions: Array, seq_len: Array, angles: Angles) -> Table:
+def _cos_sin_at(
+    spec: RopeSpec, positions: Positions, seq_len: Integer[Array, "..."], angles: Angles
+) -> Table:
     if angles == "exact" and isinstance(spec.rule, LongRope):
-        phase = phase_of(spec.pairs.coordinates(positions), limbs_at(spec, seq_len))
+        phase = phase_of(spec.pairs.coordinates(positions), split_words_at(spec, seq_len))
         return phase_cos_sin(phase, inverse_frequencies(spec).attention_factor)
     return _float32_cos_sin(spec, positions, inv_freq_at(spec, seq_len))
 
 
-def _float32_cos_sin(spec: RopeSpec, positions: Array, inv_freq: Array | np.ndarray) -> Table:
+def _float32_cos_sin(
+    spec: RopeSpec, positions: Positions, inv_freq: Float32[Array | np.ndarray, "... P"]
+) -> Table:
     angle = spec.pairs.coordinates(positions).astype(jnp.float32) * inv_freq
     factor = np.float32(inverse_frequencies(spec).attention_factor)
     return jnp.cos(angle) * factor, jnp.sin(angle) * factor
@@ -107,7 +111,7 @@ def _float32_cos_sin(spec: RopeSpec, positions: Array, inv_freq: Array | np.ndar
 
 def rotate(
     spec: RopeSpec,
-    x: Heads,
+    x: Float[Array | np.ndarray, "*tokens H"],
     cos: Half,
     sin: Half,
     *,
@@ -122,7 +126,7 @@ def rotate(
         cos: `(..., S, P)` from `cos_sin`, a row for each token of x; the batch may broadcast.
         sin: the same.
         heads_axis: the axis of x that holds the heads: -2 for `(B, S, N, H)`, -3 for
-            `(B, N, S, H)`, None for none.
+            `(B, N, S, H)`, None for x without heads.
         arithmetic: whether to round once at the end or, as most models in transformers do, at each
             step.
 
@@ -147,7 +151,9 @@ def rotate(
 
 
 @partial(jax.jit, static_argnums=(3, 4, 5))
-def _rotate(x, cos, sin, spec, heads_axis, rotate_in):
+def _rotate(
+    x: Heads, cos: Half, sin: Half, spec: RopeSpec, heads_axis: int | None, rotate_in: RotateIn
+) -> Heads:
     missing = tuple(range(x.ndim - (heads_axis is not None) - cos.ndim))
     cos, sin = jnp.expand_dims(cos, missing), jnp.expand_dims(sin, missing)
     if heads_axis is not None:
@@ -156,23 +162,23 @@ def _rotate(x, cos, sin, spec, heads_axis, rotate_in):
 
 
 def apply_rotary_pos_emb(
-    q: Heads,
-    k: Heads,
+    q: Float[Array | np.ndarray, "*q H"],
+    k: Float[Array | np.ndarray, "*k H"],
     cos: Full,
     sin: Full,
-    position_ids: Positions | None = None,
+    position_ids: Integer[Array | np.ndarray, "..."] | None = None,
     unsqueeze_dim: int = 1,
-) -> tuple[Heads, Heads]:
+) -> tuple[Float[Array, "*q H"], Float[Array, "*k H"]]:
     """The function of the lesson and of transformers: `q * cos + rotate_half(q) * sin`.
 
     Args:
         q: queries, `(B, N, S, H)` with `unsqueeze_dim=1`, `(B, S, N, H)` with 2.
-        k: keys, the same.
+        k: keys, the same, of as many or of fewer heads.
         cos: `(B, S, H)` or `(S, H)`, both halves alike; with `position_ids` a table `(L, H)` to
             gather from.
         sin: the same.
-        position_ids: rows of the table, `(B, S)`, or None. A row that is not in the table, a
-            negative one too, is NaN: JAX would take another one silently.
+        position_ids: rows of the table, `(B, S)`, or None. A row that is not in the table gives
+            NaN, and so does a negative one: JAX would take another row silently.
         unsqueeze_dim: where the heads are, as an axis of q.
 
     Returns:
@@ -180,7 +186,7 @@ def apply_rotary_pos_emb(
     """
     if position_ids is not None:
         rows = {"mode": "fill", "fill_value": jnp.nan, "wrap_negative_indices": False}
-        cos, sin = (table.at[position_ids].get(**rows) for table in (cos, sin))
+        cos, sin = (jnp.asarray(t).at[position_ids].get(**rows) for t in (cos, sin))
     cos, sin = (
         jnp.expand_dims(t[None] if t.ndim + 1 < q.ndim else t, unsqueeze_dim) for t in (cos, sin)
     )
@@ -188,7 +194,9 @@ def apply_rotary_pos_emb(
 
 
 @jax.jit
-def _rotate_halves(x: Array, cos: Array, sin: Array) -> Array:
+def _rotate_halves(
+    x: Float[Array, "*tokens H"], cos: Float[Array, "... H"], sin: Float[Array, "... H"]
+) -> Float[Array, "*tokens H"]:
     check_full_width(x.shape, cos.shape)
     pairs, missing = x.shape[-1] // 2, tuple(range(x.ndim - cos.ndim))
     cos, sin = jnp.expand_dims(cos, missing), jnp.expand_dims(sin, missing)

@@ -1,7 +1,7 @@
-"""Flax Linen: a module that holds a spec and calls."""
+"""Flax Linen: `cos_sin` and `rotate` as a module."""
 
 from collections.abc import Collection
-from typing import Any, Self
+from typing import Any
 
 from flax import linen
 
@@ -13,10 +13,11 @@ from .functional import EXACT, Heads, Length, Positions, Table, cos_sin, rotate
 
 
 class RotaryEmbedding(linen.Module):
-    """Rotates queries and keys; without a table by default: no variables, no length, every int32 position.
+    """Rotates queries and keys.
 
-    A table is a `RopeCache` in the collection `rope`, beside `params`: neither trained nor checkpointed with them. A longer
-    one comes from `rope_jax.grow_cache`, outside of the module.
+    By default there is no table: the module has no variables and serves every int32 position. A
+    table is a `RopeCache` in the collection `rope`, beside `params`: it is neither trained nor
+    checkpointed with them. A longer one comes from `rope_jax.grow_cache`, outside of the module.
 
     Attributes:
         spec: the rotary embedding.
@@ -43,8 +44,8 @@ class RotaryEmbedding(linen.Module):
         model_type: str | None = None,
         ignore: Collection[str] = (),
         **options: Any,
-    ) -> Self:
-        """From a config.json, as `rope_spec.spec_from_config` reads it; options as for the constructor."""
+    ) -> "RotaryEmbedding":
+        """From a config.json, by `rope_spec.spec_from_config`; options go to the constructor."""
         return cls(spec_from_config(config, label, model_type=model_type, ignore=ignore), **options)
 
     @linen.compact

@@ -1,11 +1,11 @@
-"""Flax NNX: a module that holds a spec and calls, and an attention function for `nnx.MultiHeadAttention`."""
+"""Flax NNX: `cos_sin` and `rotate` as a module, and as a part of `nnx.MultiHeadAttention`."""
 
 from collections.abc import Callable, Collection
-from typing import Any, Self
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Integer
+from jaxtyping import Array, Float, Float32, Integer, Shaped
 
 from rope_spec import Arithmetic, Config, OutOfRange, RopeSpec, Strategy, spec_from_config
 from rope_spec.strategies import check_options
@@ -15,7 +15,7 @@ from .functional import EXACT, Heads, Length, Positions, Table, cos_sin, rotate
 
 
 class RopeTable(nnx.Variable):
-    """Holds a `RopeCache`: a type of its own, so that no filter for parameters or checkpoints takes it."""
+    """Holds a `RopeCache`: no filter for parameters or checkpoints takes a type of its own."""
 
 
 class RopePositions(nnx.Variable):
@@ -23,7 +23,9 @@ class RopePositions(nnx.Variable):
 
 
 class RotaryEmbedding(nnx.Module):
-    """Rotates queries and keys; without a table by default: no state, no length, every int32 position.
+    """Rotates queries and keys.
+
+    By default there is no table: the module has no state and serves every int32 position.
 
     Args:
         spec: the rotary embedding.
@@ -59,8 +61,8 @@ class RotaryEmbedding(nnx.Module):
         model_type: str | None = None,
         ignore: Collection[str] = (),
         **options: Any,
-    ) -> Self:
-        """From a config.json, as `rope_spec.spec_from_config` reads it; options as for the constructor."""
+    ) -> "RotaryEmbedding":
+        """From a config.json, by `rope_spec.spec_from_config`; options go to the constructor."""
         return cls(spec_from_config(config, label, model_type=model_type, ignore=ignore), **options)
 
     def cos_sin(self, positions: Positions, *, seq_len: Length = None) -> Table:
@@ -77,20 +79,20 @@ class RotaryEmbedding(nnx.Module):
         )
 
     def grow(self, length: int) -> None:
-        """Make the table serve `length` positions; without a table there is nothing to do."""
+        """Make the table serve `length` positions; without a table nothing happens."""
         if self.table is not None:
             self.table.set_value(grow_cache(self.table.get_value(), length))
 
 
 class RotaryAttention(nnx.Module):
-    """An `attention_fn` for `nnx.MultiHeadAttention` that rotates queries and keys first, also in decode.
+    """An `attention_fn` for `nnx.MultiHeadAttention` that rotates queries and keys first.
 
-    The cache of keys of `MultiHeadAttention` holds them as they were before the rotation, so that each call rotates all of
-    them. In decode the position of the query is that of the last key that the mask lets it see.
+    The cache of `MultiHeadAttention` holds the keys before the rotation, so that each call rotates
+    all of them. In decode the query has the position of the last key that the mask lets it see.
 
     Args:
         rope: the rotary embedding, for `(B, S, N, H)`.
-        attention_fn: what attends after the rotation.
+        attention_fn: the attention function that gets the rotated queries and keys.
     """
 
     def __init__(
@@ -98,24 +100,25 @@ class RotaryAttention(nnx.Module):
     ):
         if rope.spec.depends_on_length:
             raise ValueError(
-                "RotaryAttention: got frequencies that change with the length, expected others. Rotate before it."
+                "RotaryAttention: got frequencies that change with the length, expected others. "
+                "Rotate before it."
             )
         self.rope, self.attention_fn = rope, attention_fn
         self.positions = RopePositions(None)
 
-    def set_positions(self, positions: Integer[Array, "batch keys"] | None) -> None:
-        """The positions of the keys in the calls from here on; None for 0, 1, 2, ..."""
+    def set_positions(self, positions: Integer[Array, "B S"] | None) -> None:
+        """Set the positions of the S keys for the next calls; None for 0, 1, 2, ..."""
         self.positions.set_value(positions)
 
     def __call__(
         self,
-        query: Float[Array, "batch queries heads head_dim"],
-        key: Float[Array, "batch keys kv_heads head_dim"],
-        value: Float[Array, "batch keys kv_heads head_dim"],
+        query: Float[Array, "B Q N H"],
+        key: Float[Array, "B S K H"],
+        value: Float[Array, "B S K H"],
         *,
-        mask: Bool[Array, "batch #heads queries keys"] | None = None,
+        mask: Shaped[Array, "#B #N #Q S"] | None = None,
         **options: Any,
-    ) -> Float[Array, "batch queries heads head_dim"]:
+    ) -> Float[Array, "B Q N H"]:
         positions = self.positions.get_value()
         if positions is None:
             positions = jnp.arange(key.shape[-3])[None]
@@ -128,16 +131,16 @@ class RotaryAttention(nnx.Module):
 
 
 def _row_of_query(
-    table: Float[Array, "#batch keys pairs"], mask: Array | None
-) -> Float[Array, "batch 1 pairs"]:
+    table: Float32[Array, "#B S P"], mask: Shaped[Array, "B #N Q S"] | None
+) -> Float32[Array, "B 1 P"]:
     """The row of the last key that each query may see."""
     if mask is None or mask.shape[-2] != 1:
         raise ValueError(
-            f"RotaryAttention: got a mask of shape {mask if mask is None else mask.shape} for fewer queries than keys, "
-            "expected (B, 1, 1, keys): one query at a time, as MultiHeadAttention decodes. Else rotate before attention."
+            f"RotaryAttention: got a mask of shape {mask if mask is None else mask.shape} for "
+            "fewer queries than keys, expected (B, 1, 1, keys): one query at a time, as "
+            "MultiHeadAttention decodes. Else rotate before attention."
         )
-    keys = mask.shape[-1]
+    batch, keys = mask.shape[0], mask.shape[-1]
     last = keys - 1 - jnp.argmax(mask[:, 0, :, ::-1], axis=-1)
-    return jnp.take_along_axis(
-        jnp.broadcast_to(table, (mask.shape[0], *table.shape[1:])), last[..., None], axis=1
-    )
+    table = jnp.broadcast_to(table, (batch, *table.shape[1:]))
+    return jnp.take_along_axis(table, last[..., None], axis=1)

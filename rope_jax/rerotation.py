@@ -1,4 +1,4 @@
-"""Keys that are rotated already: moved to other positions or other frequencies, or turned back; for caches of keys."""
+"""Rotated keys of a cache: moved to other positions or other frequencies, or turned back."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from rope_spec import RopeSpec, inverse_frequencies
 from rope_spec.checks import check_rerotation
 
 from .functional import Heads, Positions, check, rotate
-from .phase import limbs, phase_cos_sin, phase_of
+from .phase import phase_cos_sin, phase_of, split_words
 
 
 def rerotate(
@@ -31,21 +31,22 @@ def rerotate(
     switch of LongRoPE or along dynamic NTK.
 
     Args:
-        spec: what they were rotated by.
+        spec: the rotary embedding that the keys were rotated by.
         x: keys as `rotate` returned them, `(B, S, N, H)`.
-        from_positions: where they were rotated, `(..., S)` or `(..., S, A)`.
-        to_positions: where they shall be, the same.
-        to_spec: what they shall be rotated by, with the same pairs and layout; None: the same.
+        from_positions: the positions of the keys, `(..., S)` or `(..., S, A)`.
+        to_positions: the positions that they are moved to, the same.
+        to_spec: the rotary embedding that they are moved to, of the same pairs and layout; None:
+            `spec`.
         seq_len: the length whose frequencies they were rotated by, which `DynamicNTK` and
             `LongRope` need.
-        to_seq_len: the length whose frequencies they shall have; None: the same.
+        to_seq_len: the length whose frequencies they are moved to; None: `seq_len`.
         heads_axis: the axis of x that holds the heads.
 
     Returns:
         The keys, in their shape and dtype.
 
     Raises:
-        ValueError: the two specs have other channels, or angles that are no exact phases.
+        ValueError: the channels of the two specs differ, or a position is not an integer.
     """
     to_spec = to_spec or spec
     to_seq_len = seq_len if to_seq_len is None else to_seq_len
@@ -66,9 +67,9 @@ def unrotate(
     """The inverse of `rotate`: keys as they were before it, in the layout that it read.
 
     Args:
-        spec: what they were rotated by.
+        spec: the rotary embedding that the keys were rotated by.
         x: keys as `rotate` returned them, `(B, S, N, H)`.
-        positions: where they were rotated, `(..., S)` or `(..., S, A)`.
+        positions: the positions of the keys, `(..., S)` or `(..., S, A)`.
         seq_len: the length whose frequencies they were rotated by, which `DynamicNTK` and
             `LongRope` need.
         heads_axis: the axis of x that holds the heads.
@@ -77,7 +78,7 @@ def unrotate(
         The keys, in their shape and dtype.
 
     Raises:
-        ValueError: angles that are no exact phases.
+        ValueError: a position is not an integer.
     """
     check_rerotation(spec, spec)
     back = replace(spec.as_written, write=spec.read)
@@ -85,13 +86,12 @@ def unrotate(
     return rotate(back, x, *table, heads_axis=heads_axis)
 
 
-def _phase(
-    spec: RopeSpec, positions: Positions, seq_len: int | None
-) -> Int32[Array, "*batch pairs"]:
+def _phase(spec: RopeSpec, positions: Positions, seq_len: int | None) -> Int32[Array, "*rows P"]:
     check(spec, positions)
     turns = inverse_frequencies(spec, spec.effective_length(seq_len)).turns
     with jax.numpy_rank_promotion("allow"):
-        return spec.sign * phase_of(spec.pairs.coordinates(jnp.asarray(positions)), limbs(turns))
+        coordinates = spec.pairs.coordinates(jnp.asarray(positions))
+        return spec.sign * phase_of(coordinates, split_words(turns))
 
 
 def _factor(spec: RopeSpec, seq_len: int | None) -> float:

@@ -1,4 +1,4 @@
-"""The formula of the rotation, and how the channels of a pair lie: what GPUs and TPUs run."""
+"""The formula of the rotation, which is also what runs on GPUs and TPUs."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -8,8 +8,8 @@ from rope_spec.channels import Channels
 
 from .rounding import cast, inside, rounded
 
-Heads = Float[Array, "*batch head_dim"]
-Half = Float[Array, "*#batch pairs"]  # cos or sin, with as many axes as x
+Heads = Float[Array, "*tokens H"]
+Half = Float[Array, "*#tokens P"]  # cos or sin, with as many axes as x
 
 
 def rotate_pairs(
@@ -17,8 +17,8 @@ def rotate_pairs(
 ) -> Heads:
     """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for each pair; the other channels stay.
 
-    Each product is rounded before the sum, as in PyTorch, and each result is cast to the dtype of x
-    before the channels are put together: XLA's GPU compiler makes one kernel of that, without
+    Each product is rounded before the sum, as in PyTorch. Each result is cast to the dtype of x
+    before the channels are put together, so that XLA's GPU compiler makes one kernel of it, without
     temporary arrays.
     """
     rotated, dtype = channels.rotated(cos.shape[-1]), inside(x.dtype, rotate_in)
@@ -30,22 +30,28 @@ def rotate_pairs(
     return jnp.concatenate([x[..., : rotated.start], y, x[..., rotated.stop :]], axis=-1)
 
 
-def split(x: Heads, blocks: int) -> tuple[Array, Array]:
-    """The two channels of each pair, `(..., P)` each: the halves of each block."""
+def split(
+    x: Heads, blocks: int
+) -> tuple[Float[Array, "*tokens H//2"], Float[Array, "*tokens H//2"]]:
+    """The two channels of each pair: the halves of each block."""
     *batch, width = x.shape
     a, b = jnp.split(_in_blocks(x, blocks), 2, axis=-1)
     return a.reshape(*batch, width // 2), b.reshape(*batch, width // 2)
 
 
-def join(a: Array, b: Array, blocks: int) -> Heads:
+def join(
+    a: Float[Array, "*tokens P"], b: Float[Array, "*tokens P"], blocks: int
+) -> Float[Array, "*tokens 2*P"]:
     """The inverse of `split`."""
     *batch, pairs = a.shape
     halves = [_in_blocks(a, blocks), _in_blocks(b, blocks)]
     return jnp.concatenate(halves, axis=-1).reshape(*batch, 2 * pairs)
 
 
-def _in_blocks(x: Array, blocks: int) -> Array:
-    """`(..., blocks, width / blocks)`, and x itself for one block: XLA merges two concatenations
-    into one where no reshape stands between them."""
+def _in_blocks(x: Float[Array, "*tokens C"], blocks: int) -> Float[Array, "..."]:
+    """`(..., blocks, C / blocks)`, and x itself for one block.
+
+    XLA merges two concatenations into one where no reshape stands between them.
+    """
     *batch, width = x.shape
     return x if blocks == 1 else x.reshape(*batch, blocks, width // blocks)

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
-from jaxtyping import Array
+from jaxtyping import Array, Float, Int32
 
 from rope_spec import RotateIn
 from rope_spec.channels import Channels
@@ -43,7 +43,13 @@ def rotate_pairs(
     return lax.dynamic_update_slice_in_dim(x, y, channels.start, axis=-1)
 
 
-def _without_repetition(cos: Half, sin: Half) -> tuple[Array, Array, tuple[int, ...]]:
+Axes = tuple[int, ...]
+Table = Float[Array, "*rows P"]  # cos or sin without axes of length 1
+Pairs = Float[Array, "..."]  # x with its pairs as axes: (..., blocks, 2, m), see _pair_shape
+Units = Float[Array, "..."]  # x or a table with its channels as (units, channels of a unit)
+
+
+def _without_repetition(cos: Half, sin: Half) -> tuple[Table, Table, Axes]:
     """Drop axes of length 1, which XLA would copy; also return the axes of x that remain."""
     cos, sin = jnp.broadcast_arrays(cos, sin)  # vmap may have mapped one of them
     *batch, pairs = cos.shape
@@ -52,8 +58,10 @@ def _without_repetition(cos: Half, sin: Half) -> tuple[Array, Array, tuple[int, 
     return cos.reshape(shape), sin.reshape(shape), axes
 
 
-def _by_index(x, cos, sin, table_axes, channels, rotate_in):
-    """The rotated channels are one of the slices of the head that have their width."""
+def _by_index(
+    x: Heads, cos: Table, sin: Table, table_axes: Axes, channels: Channels, rotate_in: RotateIn
+) -> Heads:
+    """The head is cut into slices of the rotated width, and one of them is rotated."""
     *batch, head_dim = x.shape
     width = 2 * cos.shape[-1]
     slices = [head_dim // width] if head_dim > width else []
@@ -72,7 +80,17 @@ def _pair_shape(width: int, blocks: int) -> list[int]:
 
 
 @partial(jax.jit, static_argnames=("table_axes", "rotated_slice", "read", "write", "rotate_in"))
-def _loop_by_index(x, cos, sin, *, table_axes, rotated_slice, read, write, rotate_in):
+def _loop_by_index(
+    x: Pairs,
+    cos: Table,
+    sin: Table,
+    *,
+    table_axes: Axes,
+    rotated_slice: int | None,
+    read: int,
+    write: int,
+    rotate_in: RotateIn,
+) -> Pairs:
     dtype, round_product = arithmetic_of(x.dtype, rotate_in)
     width = 2 * cos.shape[-1]
     batch = x.shape[: x.ndim - len(_pair_shape(width, read))]
@@ -100,7 +118,9 @@ def _loop_by_index(x, cos, sin, *, table_axes, rotated_slice, read, write, rotat
     return y.astype(x.dtype)  # after this choice a cast is faster
 
 
-def _by_shift(x, cos, sin, table_axes, start, rotate_in):
+def _by_shift(
+    x: Heads, cos: Table, sin: Table, table_axes: Axes, start: int, rotate_in: RotateIn
+) -> Heads:
     """Halves of a part of the head, as 96 of 128: the partner of a channel is P channels away."""
     unit, trailing = _unit(x.shape[-1], start, cos.shape[-1], rotate_in)
     options = {"table_axes": table_axes, "start": start // unit, "rotate_in": rotate_in}
@@ -112,15 +132,17 @@ def _by_shift(x, cos, sin, table_axes, start, rotate_in):
 def _unit(head_dim: int, start: int, pairs: int, rotate_in: RotateIn) -> tuple[int, list[int]]:
     """How many channels move together, and an axis for them: a multiple of 16 in float32, else 1.
 
-    The loop over the channels of a unit is made of vectors. The loop over the units is unrolled, so
-    that what is chosen by index is known when XLA compiles.
+    XLA vectorises the loop over the channels of a unit. It unrolls the loop over the units, so that
+    the selects by their index become constants.
     """
     unit = math.gcd(head_dim, start, pairs)
     return (unit, [unit]) if unit % 16 == 0 and pairs > 16 and rotate_in == "float32" else (1, [])
 
 
 @partial(jax.jit, static_argnames=("table_axes", "start", "rotate_in"))
-def _loop_by_shift(x, cos, sin, *, table_axes, start, rotate_in):
+def _loop_by_shift(
+    x: Units, cos: Units, sin: Units, *, table_axes: Axes, start: int, rotate_in: RotateIn
+) -> Units:
     dtype, round_product = arithmetic_of(x.dtype, rotate_in)
     half, axis = cos.shape[len(table_axes)], x.ndim - (cos.ndim - len(table_axes))
     end, trailing = start + 2 * half, tuple(range(axis, x.ndim))
@@ -147,5 +169,6 @@ def _loop_by_shift(x, cos, sin, *, table_axes, start, rotate_in):
     return narrowed(y, x.dtype)
 
 
-def _index_along(axis: int, y: Array) -> Array:
+def _index_along(axis: int, y: Array) -> Int32[Array, "..."]:
+    """The index of each element of y along an axis."""
     return lax.broadcasted_iota(jnp.int32, y.shape, axis, out_sharding=jax.typeof(y).sharding)

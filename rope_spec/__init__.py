@@ -1,4 +1,4 @@
-"""Rotary position embeddings described: what they are, their frequencies, and their exact phase. NumPy only."""
+"""A rotary position embedding as a value, with its frequencies and its exact phase; NumPy only."""
 
 from .config import (
     Config as Config,

@@ -1,4 +1,4 @@
-"""Where the two channels of each pair lie, in numbers, for the code that rotates."""
+"""Where the two channels of each pair lie: `RopeSpec.read`, `write` and `start` as numbers."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,8 @@ from typing import NamedTuple
 class Channels(NamedTuple):
     """Where the two channels of each pair lie: what a rotation needs to know beside cos and sin.
 
-    A pair lies across axis -2 of `(..., blocks, 2, P // blocks)`.
+    The rotated channels are reshaped to `(..., blocks, 2, P // blocks)`: the two channels of a pair
+    are then 0 and 1 on axis -2.
 
     Attributes:
         start: the first rotated channel.
@@ -20,7 +21,7 @@ class Channels(NamedTuple):
 
     @property
     def inverse(self) -> "Channels":
-        """From where the channels were written to where they were read."""
+        """The channels of the inverse rotation, which reads what this one has written."""
         return Channels(self.start, self.write, self.read)
 
     def rotated(self, pairs: int) -> slice:

@@ -1,4 +1,4 @@
-"""Checks that both branches make of their arguments, from kinds, shapes and names alone.
+"""Checks of arguments for both branches, which pass types, shapes and names of dtypes alone.
 
 Each error says what was got, what is expected, and the next step.
 """
@@ -13,23 +13,26 @@ def check_spec(function: str, spec: object) -> None:
     """Raise TypeError where something else stands in the place of the spec."""
     if not isinstance(spec, RopeSpec):
         raise TypeError(
-            f"{function}: got {_kind(spec)} as the spec, expected a RopeSpec. It is the first argument: "
-            "cos_sin(spec, positions), rotate(spec, x, cos, sin)."
+            f"{function}: got {_kind(spec)} as the spec, expected a RopeSpec. It is the first "
+            "argument: cos_sin(spec, positions), rotate(spec, x, cos, sin)."
         )
 
 
 def check_arrays(function: str, kinds: type | tuple[type, ...], **arguments: object) -> None:
-    """Raise TypeError for an argument that is no array of the framework, or of NumPy."""
+    """Raise TypeError for an argument whose type is none of `kinds`, the types of arrays."""
     for name, value in arguments.items():
         if not isinstance(value, kinds):
             raise TypeError(
-                f"{function}: got {_kind(value)} as {name}, expected an array. Make one of it, with "
-                "the shape that the documentation gives."
+                f"{function}: got {_kind(value)} as {name}, expected an array. Make one of it, "
+                "with the shape that the documentation gives."
             )
 
 
 def check_positions(spec: RopeSpec, shape: Shape, dtype: str, is_integer: bool) -> None:
-    """Raise for positions that are no integers, or lack the A coordinates last."""
+    """Raise TypeError for positions that are no integers, ValueError for another shape.
+
+    The shape is `(..., S)`, and `(..., S, A)` for a spec with A > 1 axes.
+    """
     if not is_integer and not (spec.real and dtype.startswith("float")):
         raise TypeError(
             f"positions: got {dtype}, expected integers. Cast them to int32 where they are whole "
@@ -63,7 +66,7 @@ def check_length(dtype: str, is_integer: bool) -> None:
 
 
 def check_dtypes(x: str, cos: str, sin: str) -> None:
-    """Raise TypeError for dtypes, by name, that a rotation is not computed in."""
+    """Raise TypeError for dtypes, given by name, that a rotation is not computed in."""
     for name, dtype in (("x", x), ("cos", cos), ("sin", sin)):
         if not dtype.startswith(("float", "bfloat")):
             raise TypeError(
@@ -118,7 +121,7 @@ def _axis_from_the_end(x: Shape, heads_axis: object) -> int | None:
 
 
 def _check_rows(x: Shape, cos: Shape, heads_axis: int | None) -> None:
-    """A row of cos for each token: the sequence has to fit, what stands before may broadcast."""
+    """Raise ValueError unless cos has a row for each token; the batch may broadcast."""
     tokens = tuple(size for axis, size in enumerate(x[:-1], -len(x)) if axis != heads_axis)
     rows = cos[:-1]
     before = zip(rows[-2::-1], tokens[-2::-1], strict=False)
@@ -133,7 +136,7 @@ def _check_rows(x: Shape, cos: Shape, heads_axis: int | None) -> None:
 
 
 def check_full_width(x: Shape, cos: Shape) -> None:
-    """Raise ValueError for a table that does not fit to x, channel by channel or by its heads."""
+    """Raise ValueError for a table that is not as wide as x, or does not broadcast to it."""
     if cos[-1] != x[-1]:
         raise ValueError(
             f"apply_rotary_pos_emb: got cos of width {cos[-1]} for x of width {x[-1]}, expected a "
@@ -142,14 +145,14 @@ def check_full_width(x: Shape, cos: Shape) -> None:
         )
     if len(cos) > len(x) or any(c not in (1, n) for c, n in zip(cos[::-1], x[::-1], strict=False)):
         raise ValueError(
-            f"apply_rotary_pos_emb: got x of shape {x}, and cos of shape {cos} with an axis for the "
-            "heads, expected it to broadcast. Name where the heads are: unsqueeze_dim=1 for "
+            f"apply_rotary_pos_emb: got x of shape {x}, and cos of shape {cos} with an axis for "
+            "the heads, expected it to broadcast. Name where the heads are: unsqueeze_dim=1 for "
             "(B, N, S, H), 2 for (B, S, N, H)."
         )
 
 
 def check_rerotation(spec: RopeSpec, to_spec: RopeSpec) -> None:
-    """Raise ValueError where one rotation by an exact phase does not lead from spec to spec."""
+    """Raise ValueError where one rotation does not turn keys of `spec` into keys of `to_spec`."""
     same = [(s.head_dim, s.pairs.axis, s.start, s.written) for s in (spec, to_spec)]
     if same[0] != same[1] or spec.real or to_spec.real:
         raise ValueError(

@@ -1,7 +1,9 @@
-"""From a spec to the inverse frequency of each pair, exactly rounded, and in transformers' float32 steps.
+"""From a spec to the inverse frequency of each pair: correctly rounded, and as transformers has it.
 
-Each rule is written once, over a ladder `w_k = theta ** (2 k / ladder_dim)` whose numbers are either `Decimal` (50 digits,
-the same on every machine) or float32 in the order of operations of transformers' `modeling_rope_utils.py`.
+The ladder of a spec is `w_k = theta ** (2 k / ladder_dim)`, and its frequencies without a rule are
+`1 / w_k`. Each rule is one function of w, for two kinds of number: `Decimal` with 50 digits, which
+gives the same result on every machine, and float32 in the order of operations of transformers'
+`modeling_rope_utils.py`.
 """
 
 import math
@@ -11,23 +13,23 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float32, Float64, Int64, Shaped
 
 from .rules import DynamicNTK, Explicit, Linear, Llama3, LongRope, Proportional, Yarn
 from .spec import RopeSpec
 
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494")
 DIGITS = 50
-Number = Callable[[Any], Any]  # Decimal, or float
+Number = Callable[[Any], Any]  # the kind of number: Decimal, or float for float32
+Ladder = Shaped[np.ndarray, " K"]  # one number for each frequency index, Decimals or float32
 
 
 class Frequencies(NamedTuple):
     """What `inverse_frequencies` returns; the arrays are read-only."""
 
-    inv_freq: np.ndarray  # (P,) float64, radians per position, correctly rounded
-    inv_freq_float32: (
-        np.ndarray
-    )  # (P,) float32, as transformers computes them, each power rounded correctly
-    turns: np.ndarray  # (P,) int64, turns per position in units of 2 ** -64, modulo one turn
+    inv_freq: Float64[np.ndarray, " P"]  # radians per position, correctly rounded
+    inv_freq_float32: Float32[np.ndarray, " P"]  # in transformers' steps, powers correctly rounded
+    turns: Int64[np.ndarray, " P"]  # turns per position in units of 2 ** -64, modulo one turn
     attention_factor: float  # multiplies cos and sin
     softmax_scale_factor: float  # multiplies the scale of the attention
 
@@ -38,10 +40,14 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> Frequenci
 
     Args:
         spec: the rotary embedding.
-        seq_len: the current length, which `DynamicNTK` and `LongRope` depend on; None: one within the original context.
+        seq_len: the current length, which `DynamicNTK` and `LongRope` depend on; None: a length
+            within the original context.
 
     Returns:
-        `Frequencies`, a pure function of the arguments and therefore remembered.
+        `Frequencies`. They depend on the arguments alone, so that they are computed once.
+
+    Raises:
+        ValueError: `seq_len` is below 1, or a factor is not finite and above 0.
     """
     if seq_len is not None and seq_len < 1:
         raise ValueError(
@@ -54,8 +60,9 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> Frequenci
         factors = float(_attention_factor(spec.rule)), float(_softmax_scale_factor(spec.rule))
     if not all(0 < factor < math.inf for factor in factors):
         raise ValueError(
-            f"{type(spec.rule).__name__}: got an attention factor of {factors[0]} and a softmax factor of {factors[1]}, "
-            "expected finite numbers above 0. They follow from factor, mscale and mscale_all_dim, or attention_factor."
+            f"{type(spec.rule).__name__}: got an attention factor of {factors[0]} and a softmax "
+            f"factor of {factors[1]}, expected finite numbers above 0. They follow from factor, "
+            "mscale and mscale_all_dim, or attention_factor."
         )
     rounded = _scaled_ladder(spec, seq_len, float)[rungs]
     arrays = (
@@ -68,7 +75,7 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> Frequenci
     return Frequencies(*arrays, *factors)
 
 
-def _scaled_ladder(spec: RopeSpec, seq_len: int | None, number: Number) -> np.ndarray:
+def _scaled_ladder(spec: RopeSpec, seq_len: int | None, number: Number) -> Ladder:
     """The inverse frequency of every rung, under the rule of the spec."""
     rule, dim = spec.rule, spec.pairs.ladder_dim
     theta = number(spec.theta)
@@ -92,8 +99,8 @@ def _scaled_ladder(spec: RopeSpec, seq_len: int | None, number: Number) -> np.nd
             return np.array([number(value) for value in inv_freq], dtype=w.dtype)
 
 
-def _ladder(theta: Any, dim: int, number: Number) -> np.ndarray:
-    """`theta ** (2 k / dim)`: as Decimals, or each step rounded to float32 as transformers' tensors are."""
+def _ladder(theta: Any, dim: int, number: Number) -> Ladder:
+    """`theta ** (2 k / dim)`, as Decimals or in float32 steps."""
     if number is Decimal:
         return np.array([theta ** (Decimal(i) / dim) for i in range(0, dim, 2)], dtype=object)
     return _float32_power(theta, np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim))
@@ -104,40 +111,32 @@ def _float32_power(base: Any, exponent: Any) -> Any:
 
 
 def _ntk_theta(theta: Any, rule: DynamicNTK, seq_len: int | None, dim: int, number: Number) -> Any:
-    """`theta (factor L / L0 - (factor - 1)) ** (d / (d - 2))` for a length L beyond L0; theta itself up to there."""
-    if seq_len is None or seq_len <= rule.max_position_embeddings:
+    """`theta (factor L / L0 - (factor - 1)) ** (d / (d - 2))` for a length L > L0, else theta."""
+    factor, original = rule.factor, rule.max_position_embeddings
+    if seq_len is None or seq_len <= original:
         return theta
     power = number(dim) / (dim - 2)
     if number is Decimal:
-        return (
-            theta
-            * (
-                number(rule.factor) * seq_len / rule.max_position_embeddings
-                - (number(rule.factor) - 1)
-            )
-            ** power
-        )
-    stretch = (
-        np.float32(rule.factor) * np.float32(seq_len) / np.float32(rule.max_position_embeddings)
-    )
-    return np.float32(theta) * _float32_power(stretch - np.float32(rule.factor - 1), power)
+        return theta * (number(factor) * seq_len / original - (number(factor) - 1)) ** power
+    stretch = np.float32(factor) * np.float32(seq_len) / np.float32(original)
+    return np.float32(theta) * _float32_power(stretch - np.float32(factor - 1), power)
 
 
-def _longrope(w: np.ndarray, rule: LongRope, seq_len: int | None, number: Number) -> np.ndarray:
+def _longrope(w: Ladder, rule: LongRope, seq_len: int | None, number: Number) -> Ladder:
     """`1 / (factor_k w_k)`, long factors for a length beyond the original context."""
     beyond = (seq_len or 0) > rule.original_max_position_embeddings
     factors = [number(factor) for factor in (rule.long_factor if beyond else rule.short_factor)]
     return 1 / (np.array(factors, dtype=w.dtype) * w)
 
 
-def _llama3(w: np.ndarray, rule: Llama3, number: Number) -> np.ndarray:
-    """Wavelengths above L0 / low are stretched, below L0 / high kept; between, a blend linear in L0 / wavelength."""
+def _llama3(w: Ladder, rule: Llama3, number: Number) -> Ladder:
+    """Wavelengths above L0 / low are stretched, and those below L0 / high are kept.
+
+    Between them the frequencies are blended, linearly in L0 / wavelength.
+    """
     inv_freq, length = 1 / w, number(rule.original_max_position_embeddings)
-    factor, low, high = (
-        number(rule.factor),
-        number(rule.low_freq_factor),
-        number(rule.high_freq_factor),
-    )
+    factors = rule.factor, rule.low_freq_factor, rule.high_freq_factor
+    factor, low, high = map(number, factors)
     wavelength = 2 * _pi(number) / inv_freq
     smooth = (length / wavelength - low) / (high - low) if low != high else 1
     blend = (1 - smooth) * inv_freq / factor + smooth * inv_freq
@@ -148,8 +147,8 @@ def _llama3(w: np.ndarray, rule: Llama3, number: Number) -> np.ndarray:
     )
 
 
-def _yarn(w: np.ndarray, rule: Yarn, theta: Any, dim: int, number: Number) -> np.ndarray:
-    """`(1 - keep_k) / (factor w_k) + keep_k / w_k`, keep falling from 1 to 0 over the ramp of `_yarn_range`."""
+def _yarn(w: Ladder, rule: Yarn, theta: Any, dim: int, number: Number) -> Ladder:
+    """`(1 - keep_k) / (factor w_k) + keep_k / w_k`: keep falls from 1 to 0 over `_yarn_range`."""
     low, high = _yarn_range(rule, theta, dim, number)
     ramp = (np.arange(len(w)).astype(w.dtype) - low) / (high - low)
     keep = 1 - np.clip(ramp, 0, 1).astype(w.dtype)
@@ -157,7 +156,7 @@ def _yarn(w: np.ndarray, rule: Yarn, theta: Any, dim: int, number: Number) -> np
 
 
 def _yarn_range(rule: Yarn, theta: Any, dim: int, number: Number) -> tuple[Any, Any]:
-    """The rungs, as real numbers, that turn `beta_fast` and `beta_slow` times within the original context."""
+    """The rungs, as real numbers, that make `beta_fast` and `beta_slow` turns in L0 tokens."""
     length = number(rule.original_max_position_embeddings)
     turns = (number(beta) * 2 * _pi(number) for beta in (rule.beta_fast, rule.beta_slow))
     low, high = (dim * _ln(length / turn) / (2 * _ln(theta)) for turn in turns)
@@ -194,11 +193,13 @@ def _attention_factor(rule: object) -> Decimal:
             return _mscale(Decimal(factor))
         case LongRope(factor=factor, original_max_position_embeddings=length) if factor > 1:
             return (1 + Decimal(factor).ln() / Decimal(length).ln()).sqrt()
-    return Decimal(1)
+        case _:
+            return Decimal(1)
 
 
 def _softmax_scale_factor(rule: object) -> Decimal:
     match rule:
         case Yarn(scales_softmax=True, factor=factor, mscale_all_dim=all_dim) if all_dim:
             return _mscale(Decimal(factor), all_dim) ** 2
-    return Decimal(1)
+        case _:
+            return Decimal(1)

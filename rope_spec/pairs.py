@@ -1,6 +1,6 @@
 """Which coordinate of a position moves each pair of channels, and how fast.
 
-M-RoPE, axial vision and video ropes are just that.
+Text, M-RoPE, axial vision and video differ in that alone.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ import numpy as np
 
 from .values import whole
 
-MOST_CHANNELS = 2**16  # of a head; more would only fill the memory
+MOST_CHANNELS = 2**16  # of one head: far beyond any model
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """For each pair of channels: the coordinate that moves it, and its rung on the frequency ladder.
+    """For each pair of channels: the coordinate that moves it, and its rung on the ladder.
 
-    Rung k of the ladder is `theta ** (-2 k / ladder_dim)`, for k from 0 to `ceil(ladder_dim / 2) - 1`.
+    The ladder is the list of frequencies `theta ** (-2 k / ladder_dim)`, and a rung is an index k,
+    from 0 to `ceil(ladder_dim / 2) - 1`.
 
     Attributes:
-        axis: which of the A coordinates of a position moves pair j, length P.
-        rung: which rung of the ladder pair j has, length P.
+        axis: for each of the P pairs, which of the A coordinates of a position moves it.
+        rung: for each of the P pairs, the index of its frequency on the ladder.
         ladder_dim: the denominator of the exponent.
     """
 
@@ -32,12 +33,13 @@ class Pairs:
     rung: tuple[int, ...]
     ladder_dim: int
 
-    def __post_init__(self):
-        if not (isinstance(self.axis, tuple) and isinstance(self.rung, tuple)):
-            raise TypeError(
-                f"Pairs: got axis={self.axis!r} and rung={self.rung!r}, expected tuples, which can "
-                "be hashed. Call tuple()."
-            )
+    def __post_init__(self) -> None:
+        for name in ("axis", "rung"):
+            if not isinstance(getattr(self, name), tuple):
+                raise TypeError(
+                    f"Pairs: got {name}={getattr(self, name)!r}, expected a tuple, which can be "
+                    "hashed. Call tuple()."
+                )
         if not self.axis or len(self.axis) != len(self.rung):
             raise ValueError(
                 f"Pairs: got {len(self.axis)} axes and {len(self.rung)} rungs, expected as many of "
@@ -72,7 +74,7 @@ class Pairs:
         return max(self.axis) + 1
 
     def coordinates(self, positions: Any) -> Any:
-        """The coordinate of each pair, in any framework.
+        """The coordinate of each pair, for an array of any framework.
 
         `(..., S) -> (..., S, 1)`, and for A > 1 `(..., S, A) -> (..., S, P)`.
         """
@@ -85,7 +87,7 @@ class Pairs:
 
     @classmethod
     def single(cls, *, rotary_dim: int) -> Pairs:
-        """One coordinate for all pairs of `rotary_dim` channels, twice as many as pairs.
+        """One coordinate for all pairs. There are `rotary_dim` channels, hence half as many pairs.
 
         An odd `rotary_dim` rounds the pairs up and keeps the denominator, as transformers does.
         """
@@ -102,13 +104,13 @@ class Pairs:
 
     @classmethod
     def strided(cls, sections: tuple[int, ...], pairs: int | None = None) -> Pairs:
-        """Axes take turns: pair j belongs to axis j mod A while j < A times its section, else to 0.
+        """Axes take turns: pair j has axis `a = j mod A` where `j < A * sections[a]`, else axis 0.
 
         Source: Qwen3-VL in transformers.
 
         Args:
             sections: how many pairs each axis has.
-            pairs: P, where the sections need not sum to it: axis 0 has the rest, as in transformers.
+            pairs: P, where it is not the sum of the sections: the other pairs have axis 0.
         """
         axes = len(sections)
         turns = [
@@ -124,7 +126,7 @@ class Pairs:
 
     @classmethod
     def spatial_first(cls, sections: tuple[int, int, int]) -> Pairs:
-        """Sections h, w, t: height (axis 1) and width (axis 2) alternate, time (axis 0) has the rest.
+        """Sections h, w, t: height (axis 1) and width (axis 2) alternate, then comes time (axis 0).
 
         Source: Ernie-4.5-VL in transformers.
         """

@@ -1,16 +1,19 @@
-"""Positions as data pipelines need them: padding, packing, images. NumPy on the host; int32."""
+"""Positions for padded and packed sequences, images and videos, in NumPy on the host; int32."""
 
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool, Int32, Int64, Integer
 
 from .checks import check_int32
 
 Grid = tuple[int, int, int]
-TEXT = (int, np.integer)  # what a part of text is: a number of tokens
+TEXT = (int, np.integer)  # the type of a part that is text: its number of tokens
 
 
-def positions_from_mask(mask: np.ndarray) -> np.ndarray:
+def positions_from_mask(
+    mask: Bool[np.ndarray, "... S"] | Integer[np.ndarray, "... S"],
+) -> Int32[np.ndarray, "... S"]:
     """The index of each token among the real ones; 0 for padding, left or right.
 
     Args:
@@ -23,18 +26,21 @@ def positions_from_mask(mask: np.ndarray) -> np.ndarray:
     return np.where(real, np.cumsum(real, axis=-1) - 1, 0).astype(np.int32)
 
 
-def positions_from_segments(segment_ids: np.ndarray, padding: int = 0) -> np.ndarray:
+def positions_from_segments(
+    segment_ids: Integer[np.ndarray, "... S"], padding: int = 0
+) -> Int32[np.ndarray, "... S"]:
     """The index of each token within its segment, for sequences packed into one row.
 
     Args:
         segment_ids: integers `(..., S)`; a segment is a run of equal numbers.
-        padding: the number of what is no segment; its positions are 0.
+        padding: the number that marks padding, whose positions are 0.
 
     Returns:
         int32 `(..., S)`.
     """
     segment_ids = np.asarray(segment_ids)
-    index = np.arange(segment_ids.shape[-1])
+    length: int = segment_ids.shape[-1]
+    index = np.arange(length)
     starts = np.concatenate(
         [segment_ids[..., :1] == segment_ids[..., :1], np.diff(segment_ids) != 0], axis=-1
     )
@@ -42,12 +48,13 @@ def positions_from_segments(segment_ids: np.ndarray, padding: int = 0) -> np.nda
     return np.where(segment_ids == padding, 0, index - start).astype(np.int32)
 
 
-def grid_positions(grid: Grid, merge: int = 1) -> np.ndarray:
+def grid_positions(grid: Grid, merge: int = 1) -> Int32[np.ndarray, "S 2"]:
     """Row and column of each patch of a vision tower, frame by frame.
 
     Args:
         grid: frames, rows and columns of patches.
-        merge: patches come in squares of this size, one square after the other, as Qwen2-VL orders them.
+        merge: the side of the squares in which patches come, one square after the other, as in
+            Qwen2-VL.
 
     Returns:
         int32 `(T H W, 2)`.
@@ -69,52 +76,54 @@ def mrope_positions(
     *,
     tokens_per_second: float = 1.0,
     second_per_grid: float | Sequence[float] = 1.0,
-) -> np.ndarray:
+) -> Int32[np.ndarray, "S 3"]:
     """Time, row and column of each token of a text with images and videos, as M-RoPE counts them.
 
-    Text has the same number on all three axes, and so has sound. The tokens of an image or video start
-    where the text stopped and count each axis for itself; frame t has the time
-    `int(t * second_per_grid * tokens_per_second)`. Text goes on after the largest number so far. (The
-    Qwen2-VL and Qwen2.5-VL of transformers 5.24 leave time out of that, Qwen2.5-Omni does not: no
-    difference while the time of a video stays below its rows or columns.)
+    A token of text, or of sound, has the same number on all three axes. The tokens of an image or
+    video start where the text stopped, and each axis counts for itself. Frame t has the time
+    `int(t * second_per_grid * tokens_per_second)`. Text goes on after the largest number so far.
+    (Qwen2-VL and Qwen2.5-VL of transformers 5.24 leave time out of this maximum, Qwen2.5-Omni does
+    not. Both agree while the time of a video stays below its rows or columns.)
 
     Args:
-        parts: in their order the number of tokens of a text, or the grid `(T, H, W)` of patches of an
-            image or video. For Qwen3-VL, which writes the time as text, each frame is a grid of its own.
-        merge: patches that become one token along rows and along columns.
+        parts: for each part, in order, the number of tokens of a text, or the grid `(T, H, W)` of
+            patches of an image or video. Qwen3-VL writes the time as text: there each frame is a
+            grid of its own.
+        merge: the side of the square of patches that become one token.
         tokens_per_second: how much the time grows in a second: `tokens_per_second` of Qwen2.5-VL's
-            vision_config (2 in what is published), `position_id_per_seconds` of Qwen2.5-Omni (25).
-        second_per_grid: seconds from one frame of a grid to the next, one number for all grids or one
-            for each; an image has one frame, so that any number will do. The default counts frames.
+            vision_config (2 where published), `position_id_per_seconds` of Qwen2.5-Omni (25).
+        second_per_grid: seconds from one frame of a grid to the next, one number for all grids or
+            one for each. An image has one frame, so that any number will do. The default counts
+            frames.
 
     Returns:
         int32 `(S, 3)`.
 
     Raises:
-        ValueError: rows or columns are no multiple of `merge`, there are not as many intervals as grids,
-            an interval is negative or not finite, or a position does not fit in int32.
+        ValueError: rows or columns are no multiple of `merge`, there are not as many intervals as
+            grids, an interval is negative or not finite, or a position does not fit in int32.
 
     Source:
         arXiv:2409.12191 (Qwen2-VL), arXiv:2502.13923 (Qwen2.5-VL), arXiv:2503.20215 (Qwen2.5-Omni).
     """
     intervals = iter(_one_per_grid(second_per_grid, parts))
-    start, found = 0, [np.zeros((0, 3), np.int64)]
+    start, tokens = 0, [np.zeros((0, 3), np.int64)]
     for part in parts:
         if isinstance(part, TEXT):
-            axes = _text_tokens(part)
+            axes = _text_tokens(int(part))
         else:
             axes = _grid_tokens(_checked(part, merge), merge, next(intervals), tokens_per_second)
-        found.append(start + axes)
-        start = int(found[-1].max(initial=start - 1)) + 1
+        tokens.append(start + axes)
+        start = int(tokens[-1].max(initial=start - 1)) + 1
     check_int32(0, start - 1)
-    return np.concatenate(found).astype(np.int32)
+    return np.concatenate(tokens).astype(np.int32)
 
 
-def mrope_delta(positions: np.ndarray) -> int:
-    """What is added to the index of a token to get its position while text is decoded after a prompt.
+def mrope_delta(positions: Integer[np.ndarray, "S 3"]) -> int:
+    """The offset from the index of a token to its position, for text decoded after a prompt.
 
-    Token n, counted from 0 with the prompt, has the position `n + mrope_delta(positions)` on all axes:
-    `rope_deltas` of transformers.
+    Token n, counted from 0 with the prompt, has the position `n + mrope_delta(positions)` on all
+    axes: `rope_deltas` of transformers.
 
     Args:
         positions: of the whole prompt `(S, 3)`, from `mrope_positions`.
@@ -122,7 +131,7 @@ def mrope_delta(positions: np.ndarray) -> int:
     return int(np.max(positions, initial=-1)) + 1 - len(positions)
 
 
-def _text_tokens(count: int | np.integer) -> np.ndarray:
+def _text_tokens(count: int) -> Int64[np.ndarray, "S 3"]:
     if count < 0:
         raise ValueError(f"mrope_positions: got a text of {count} tokens, expected 0 or more.")
     return np.repeat(np.arange(count)[:, None], 3, axis=1)
@@ -137,23 +146,26 @@ def _one_per_grid(
     intervals = list(second_per_grid)
     if len(intervals) != grids:
         raise ValueError(
-            f"second_per_grid: got {len(intervals)} intervals for {grids} grids, expected one number for "
-            "all, or one for each grid of parts. Give an image 1.0: it has one frame."
+            f"second_per_grid: got {len(intervals)} intervals for {grids} grids, expected one "
+            "number for all, or one for each grid of parts. Give an image 1.0: it has one frame."
         )
     return intervals
 
 
-def _grid_tokens(grid: Grid, merge: int, interval: float, tokens_per_second: float) -> np.ndarray:
-    """`(S, 3)` from 0 on; float32 products in the order of Qwen2.5-Omni.
+def _grid_tokens(
+    grid: Grid, merge: int, interval: float, tokens_per_second: float
+) -> Int64[np.ndarray, "S 3"]:
+    """Time, row and column from 0 on, the time in float32 products in the order of Qwen2.5-Omni.
 
-    Qwen2.5-VL multiplies the interval by tokens_per_second first, which is the same for a power of two.
+    Qwen2.5-VL multiplies the interval by tokens_per_second first: the same for a power of two.
     """
     frames, rows, columns = grid
     longest = (frames - 1) * interval * tokens_per_second
     if not all(0 <= number < 2**31 for number in (interval, tokens_per_second, longest)):
         raise ValueError(
-            f"mrope_positions: got second_per_grid={interval} and tokens_per_second={tokens_per_second} "
-            f"for {frames} frames, expected times from 0 to what int32 holds. Give both in seconds, above 0."
+            f"mrope_positions: got second_per_grid={interval} and tokens_per_second="
+            f"{tokens_per_second} for {frames} frames, expected times from 0 to what int32 holds. "
+            "Give both in seconds, above 0."
         )
     times = (
         np.arange(frames, dtype=np.float32) * np.float32(interval) * np.float32(tokens_per_second)
@@ -166,6 +178,7 @@ def _grid_tokens(grid: Grid, merge: int, interval: float, tokens_per_second: flo
 def _checked(grid: Grid, merge: int) -> Grid:
     if merge < 1 or len(grid) != 3 or min(grid) < 1 or grid[1] % merge or grid[2] % merge:
         raise ValueError(
-            f"grid: got {grid}, expected (frames, rows, columns), rows and columns multiples of merge={merge}."
+            f"grid: got {grid}, expected (frames, rows, columns), rows and columns multiples of "
+            f"merge={merge}."
         )
     return grid

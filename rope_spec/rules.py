@@ -1,24 +1,25 @@
 """One small frozen dataclass for each rule that scales the frequency ladder.
 
-`frequencies.py` has their formulas.
+Their formulas are in `frequencies.py`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from .values import LEAST as LEAST, MOST as MOST, number, positive, whole
 
 
 def _convert(rule: object, convert: Callable[..., Any], *names: str, **options: int) -> None:
-    """Check the named fields of `rule`, and set them to the number that `convert` makes of each.
+    """Check the named fields of `rule`, and set each to the number that `convert` makes of it.
 
-    A tuple is converted number by number; None is left to the rule.
+    A tuple is converted number by number. None stays: the rule derives that number itself.
     """
     for name in names:
         label, value = f"{type(rule).__name__}.{name}", getattr(rule, name)
         if isinstance(value, tuple):
-            converted: object = tuple(convert(label, each, **options) for each in value)
+            numbers = cast(tuple[object, ...], value)
+            converted: object = tuple(convert(label, each, **options) for each in numbers)
         else:
             converted = None if value is None else convert(label, value, **options)
         object.__setattr__(rule, name, converted)
@@ -30,13 +31,13 @@ class Linear:
 
     factor: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _convert(self, positive, "factor")
 
 
 @dataclass(frozen=True)
 class DynamicNTK:
-    """theta grows with the current length, once that is beyond `max_position_embeddings`.
+    """theta grows with the current length where this is beyond `max_position_embeddings`.
 
     Source: u/emozilla on r/LocalLLaMA, 2023; transformers, `modeling_rope_utils.py`.
     """
@@ -44,22 +45,22 @@ class DynamicNTK:
     factor: float
     max_position_embeddings: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _convert(self, positive, "factor")
         _convert(self, whole, "max_position_embeddings", least=1)
 
 
 @dataclass(frozen=True)
 class Yarn:
-    """Interpolates low frequencies, keeps high ones, with a ramp between. Source: arXiv:2309.00071.
+    """Low frequencies are divided, high ones kept, those between blended. Source: arXiv:2309.00071.
 
     Attributes:
         factor: how far the context is stretched.
         original_max_position_embeddings: the context length of pretraining.
-        beta_fast: rotations within that length above which a frequency is kept.
-        beta_slow: rotations below which it is divided by `factor`.
+        beta_fast: a frequency with more turns within that length is kept.
+        beta_slow: a frequency with fewer turns is divided by `factor`.
         mscale: DeepSeek's numerator of the attention factor.
-        mscale_all_dim: DeepSeek's denominator of it, and what scales the softmax where `scales_softmax`.
+        mscale_all_dim: DeepSeek's denominator of it, which scales the softmax, if `scales_softmax`.
         attention_factor: overrides the factor that the rule derives.
         truncate: whether the ends of the ramp are rounded to whole rungs (gpt-oss does not).
         scales_softmax: whether the model multiplies its attention scale by the square of mscale, as
@@ -76,7 +77,7 @@ class Yarn:
     truncate: bool = True
     scales_softmax: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _convert(self, positive, "factor", "beta_fast", "beta_slow", "attention_factor")
         _convert(self, whole, "original_max_position_embeddings", least=1)
         _convert(self, number, "mscale", "mscale_all_dim")
@@ -107,18 +108,18 @@ class LongRope:
     factor: float
     attention_factor: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _convert(self, positive, "short_factor", "long_factor", "factor", "attention_factor")
         _convert(self, whole, "original_max_position_embeddings", least=2)
 
 
 @dataclass(frozen=True)
 class Llama3:
-    """Long wavelengths are stretched by `factor`, short ones kept, smooth between.
+    """Long wavelengths are stretched by `factor`, short ones kept, those between blended.
+
+    Where `low_freq_factor` equals `high_freq_factor`, as in Llama-4-Scout, none is between.
 
     Source: Llama 3.1, arXiv:2407.21783.
-
-    Where `low_freq_factor` is `high_freq_factor` there is nothing between, as in Llama-4-Scout.
     """
 
     factor: float
@@ -126,7 +127,7 @@ class Llama3:
     high_freq_factor: float
     original_max_position_embeddings: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _convert(self, positive, "factor", "low_freq_factor", "high_freq_factor")
         _convert(self, whole, "original_max_position_embeddings", least=1)
         low, high = self.low_freq_factor, self.high_freq_factor
@@ -139,30 +140,27 @@ class Llama3:
 
 @dataclass(frozen=True)
 class Proportional:
-    """The first `rotated` rungs of the whole head's ladder, divided by `factor`.
+    """The first `rotated` rungs of the whole head's ladder are divided by `factor`.
 
-    The others stand still. Source: Gemma 4 in transformers.
+    The other frequencies are 0. Source: Gemma 4 in transformers.
     """
 
     rotated: int
     factor: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _convert(self, positive, "factor")
         _convert(self, whole, "rotated")
 
 
 @dataclass(frozen=True)
 class Explicit:
-    """The ladder itself, in radians per position, for frequencies that no formula gives.
-
-    theta is then unused.
-    """
+    """The inverse frequencies themselves, in radians per position; theta is unused."""
 
     inv_freq: tuple[float, ...]
     attention_factor: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _convert(self, positive, "attention_factor")
         _convert(self, number, "inv_freq")
 

@@ -16,8 +16,7 @@ Layout = Literal["half", "interleaved", "half_per_axis"]
 Angles = Literal["exact", "float32"]
 RotateIn = Literal["float32", "input"]
 
-
-EXPECTED = {
+EXPECTED = {  # by the name of a field, for errors
     "pairs": "Pairs, for instance Pairs.single(rotary_dim=64)",
     "rule": "a rule, for instance Linear(4.0), or None",
     "real": "True or False",
@@ -33,16 +32,16 @@ class RopeSpec:
     Attributes:
         head_dim: H, the width of the array that is handed to `rotate`; in MLA `qk_rope_head_dim`.
         theta: the base of the frequency ladder.
-        pairs: axis and rung of each pair; None: one coordinate, and all channels are rotated.
+        pairs: axis and rung of each pair; left out: one coordinate, and all channels are rotated.
         rule: how the ladder is scaled for long contexts, or None.
         read: where pair j lies in x. `half`: channels j and P + j; `interleaved`: 2j and 2j + 1;
             `half_per_axis`: halves within the block of each axis.
         write: where pair j goes in the result; None: where it was read. DeepSeek reads interleaved
             channels and writes halves.
-        start: the first rotated channel. 2 P channels from here on are rotated, the others stay.
+        start: the first of the 2 P channels that are rotated; the others stay.
         sign: -1 rotates by the negative angle (NanoChat).
-        real: positions are real-valued coordinates (DINOv3), whose angles are float32 products in
-            every arithmetic.
+        real: whether positions are real-valued coordinates (DINOv3). Their angles are float32
+            products in every arithmetic.
 
     Example:
         >>> RopeSpec(head_dim=128).rotary_dim
@@ -54,7 +53,7 @@ class RopeSpec:
 
     head_dim: int
     theta: float = 10000.0
-    pairs: Pairs = cast(Pairs, None)  # set below
+    pairs: Pairs = cast(Pairs, None)  # __post_init__ puts Pairs in its place
     rule: Rule | None = None
     read: Layout = "half"
     write: Layout | None = None
@@ -62,14 +61,13 @@ class RopeSpec:
     sign: int = 1
     real: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._set("head_dim", whole("RopeSpec.head_dim", self.head_dim, least=1))
         self._set("theta", positive("RopeSpec.theta", self.theta))
         self._set("start", whole("RopeSpec.start", self.start))
         self._set("sign", whole("RopeSpec.sign", self.sign, least=-1, most=1))
-        self._set(
-            "pairs", Pairs.single(rotary_dim=self.head_dim) if self.pairs is None else self.pairs
-        )
+        pairs = cast(Pairs | None, self.pairs)
+        self._set("pairs", Pairs.single(rotary_dim=self.head_dim) if pairs is None else pairs)
         self._check_kinds()
         check_choice("RopeSpec.read", self.read, Layout)
         check_choice("RopeSpec.write", self.written, Layout)
@@ -95,11 +93,11 @@ class RopeSpec:
 
     @property
     def as_written(self) -> "RopeSpec":
-        """A rotation, by the positive angle, of channels where this one has put them."""
+        """The rotation by positive angles that reads and writes the layout of the result."""
         return replace(self, read=self.written, write=None, sign=1)
 
     def blocks(self, layout: Layout) -> int:
-        """The number of blocks for which `(..., blocks, 2, P // blocks)` has a pair across axis -2."""
+        """The number of blocks of a layout; see `rope_spec.channels`."""
         return {"half": 1, "interleaved": len(self.pairs), "half_per_axis": self.pairs.axes}[layout]
 
     @property
@@ -108,9 +106,10 @@ class RopeSpec:
         return isinstance(self.rule, (DynamicNTK, LongRope))
 
     def effective_length(self, seq_len: object) -> int | None:
-        """The length that decides the frequencies: None in the original context.
+        """The length for `inverse_frequencies`: None within the original context.
 
-        In LongRoPE one length stands for all beyond the original context.
+        In LongRoPE all lengths beyond the original context have the same frequencies, so that one
+        stands for all.
 
         Raises:
             TypeError: the frequencies depend on the length, and `seq_len` is no whole number.
@@ -120,7 +119,8 @@ class RopeSpec:
                 return length if (length := self._length(seq_len)) > original else None
             case LongRope(original_max_position_embeddings=original):
                 return original + 1 if self._length(seq_len) > original else None
-        return None
+            case _:
+                return None
 
     def _length(self, seq_len: object) -> int:
         if seq_len is None:
@@ -131,7 +131,7 @@ class RopeSpec:
         return whole("seq_len", seq_len, least=1)
 
     def _set(self, name: str, value: object) -> None:
-        object.__setattr__(self, name, value)  # the value is frozen, and equal ones shall be equal
+        object.__setattr__(self, name, value)  # as the dataclass is frozen
 
     def _check_kinds(self) -> None:
         kinds: dict[str, Any] = {"pairs": Pairs, "rule": Rule | None, "real": bool}
@@ -148,9 +148,9 @@ class RopeSpec:
     def _check_channels(self) -> None:
         if self.start + self.rotary_dim > self.head_dim:
             raise ValueError(
-                f"RopeSpec: got {len(self.pairs)} pairs, which are {self.rotary_dim} channels, from "
-                f"channel {self.start} on, expected them within head_dim={self.head_dim}. Give "
-                "fewer pairs, or the full width of the array as head_dim."
+                f"RopeSpec: got {len(self.pairs)} pairs, which are {self.rotary_dim} channels, "
+                f"from channel {self.start} on, expected them within head_dim={self.head_dim}. "
+                "Give fewer pairs, or the full width of the array as head_dim."
             )
 
     def _check_blocks(self) -> None:
@@ -161,8 +161,8 @@ class RopeSpec:
             or len(self.pairs) % self.pairs.axes * per_axis
         ):
             raise ValueError(
-                f"RopeSpec: got layout half_per_axis with axes {self.pairs.axis}, expected one block "
-                "of equal length for each axis. Use Pairs.axial, or the layout 'half'."
+                f"RopeSpec: got layout half_per_axis with axes {self.pairs.axis}, expected one "
+                "block of equal length for each axis. Use Pairs.axial, or the layout 'half'."
             )
 
     def _check_rule(self) -> None:
@@ -194,19 +194,19 @@ class RopeSpec:
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How a rotation is computed; what it is stands in `RopeSpec`.
+    """How a rotation is computed; `RopeSpec` says which rotation it is.
 
     Attributes:
         angles: `exact` takes the phase from integers, with the same bits in every framework;
             `float32` follows the order of operations of transformers.
-        rotate_in: `float32` computes inside in float32 and casts once; `input` casts cos and sin to
-            the dtype of x and rounds each product and each sum to it, as most models in
+        rotate_in: `float32` computes in float32 and casts the result once; `input` casts cos and
+            sin to the dtype of x and rounds each product and each sum to it, as most models in
             transformers do.
     """
 
     angles: Angles = "exact"
     rotate_in: RotateIn = "float32"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_choice("Arithmetic.angles", self.angles, Angles)
         check_choice("Arithmetic.rotate_in", self.rotate_in, RotateIn)

@@ -1,6 +1,6 @@
-"""How a cos/sin table is kept: the names, and how many rows it has.
+"""How a cos/sin table is kept: the strategies by name, and how many rows each has.
 
-The arrays are in the branches.
+The arrays are in `rope_jax.cache` and `rope_torch.cache`.
 """
 
 from typing import Literal
@@ -18,8 +18,8 @@ def check_options(strategy: Strategy, arithmetic: Arithmetic, out_of_range: OutO
     check_choice("out_of_range", out_of_range, OutOfRange)
     if strategy != "table_free" and arithmetic.angles != "exact":
         raise ValueError(
-            f"RotaryEmbedding: got angles={arithmetic.angles!r} with strategy {strategy!r}, expected "
-            "'exact': a table is made of integers. Use strategy 'table_free'."
+            f"RotaryEmbedding: got angles={arithmetic.angles!r} with strategy {strategy!r}, "
+            "expected 'exact': a table is made of integers. Use strategy 'table_free'."
         )
 
 
@@ -44,7 +44,7 @@ def first_capacity(spec: RopeSpec, strategy: Strategy, length: int) -> int:
 
 
 def grown_capacity(strategy: Strategy, capacity: int, length: int) -> int:
-    """The rows that serve `length` positions, the same number when there are enough.
+    """The number of rows that serves `length` positions: `capacity` where that is enough.
 
     Raises:
         TypeError: the length is no whole number.
@@ -67,7 +67,7 @@ def check_on_host(smallest: int, largest: int, capacity: int) -> None:
     """Raise ValueError for positions, known on the host, that are not in the table."""
     if smallest < 0 or largest >= capacity:
         raise ValueError(
-            f"lookup: got positions from {smallest} to {largest}, expected 0 to {capacity - 1}, the "
-            "rows of the table. Call grow_cache first, pass out_of_range='clamp', or use "
+            f"lookup: got positions from {smallest} to {largest}, expected 0 to {capacity - 1}, "
+            "the rows of the table. Call grow_cache first, pass out_of_range='clamp', or use "
             "'table_free', which has no end."
         )

@@ -1,38 +1,38 @@
-"""Numbers and names as a description holds them: checked, and of one type whatever they came as."""
+"""Checks of the numbers and names in a spec; numbers of NumPy become Python's."""
 
 from numbers import Integral, Real
-from typing import get_args
+from typing import cast, get_args
 
-LEAST, MOST = 1e-30, 1e30  # what float32 and its square root hold, far beyond any model
-MOST_POSITIONS = 2**31  # as many int32 are not negative
+LEAST, MOST = 1e-30, 1e30  # float32 can be computed with these, and they are beyond any model
+MOST_POSITIONS = 2**31  # the number of int32 that are not negative
 
 
 def whole(name: str, value: object, least: int = 0, most: int = MOST_POSITIONS) -> int:
-    """`value` as an int, NumPy's included.
+    """`value`, which may be NumPy's, as an int.
 
     Raises:
-        TypeError: it is no whole number; True and 8.0 are none.
+        TypeError: it is not of an integer type, as True and 8.0.
         ValueError: it is not from `least` to `most`.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(
             f"{name}: got {value!r}, expected a whole number. Call int() where it is one."
         )
-    if not least <= value <= most:
+    if not least <= (converted := int(value)) <= most:
         raise ValueError(f"{name}: got {value}, expected {least} to {most}. Correct the value.")
-    return int(value)
+    return converted
 
 
 def number(name: str, value: object) -> float:
-    """`value` as a float, NumPy's included.
+    """`value`, which may be NumPy's, as a float.
 
     Raises:
-        TypeError: it is no real number; True is none.
-        ValueError: it is beyond what float32 can be computed with.
+        TypeError: it is not of a real type, as True.
+        ValueError: it is not from -1e30 to 1e30.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name}: got {value!r}, expected a number. Call float() where it is one.")
-    if not -MOST <= value <= MOST:
+    if not -MOST <= cast(float, value) <= MOST:
         raise ValueError(
             f"{name}: got {value!r}, expected a finite number, from {-MOST} to {MOST}. Correct it."
         )
@@ -40,7 +40,7 @@ def number(name: str, value: object) -> float:
 
 
 def positive(name: str, value: object) -> float:
-    """`number`, above 0."""
+    """`number(name, value)`; ValueError where that is not from 1e-30 to 1e30."""
     if not is_positive(checked := number(name, value)):
         raise ValueError(
             f"{name}: got {value!r}, expected a finite number above 0, from {LEAST} to {MOST}. "
@@ -50,7 +50,7 @@ def positive(name: str, value: object) -> float:
 
 
 def is_positive(value: float) -> bool:
-    """Whether a number is above 0 and of a size that float32 can be computed with."""
+    """Whether a number is from 1e-30 to 1e30."""
     return LEAST <= value <= MOST
 
 

@@ -1,4 +1,4 @@
-"""RoPE for PyTorch: bit for bit what `rope_jax` computes, and the lesson's `DeepseekV3RotaryEmbedding` as written."""
+"""RoPE for PyTorch: the same bits as `rope_jax`, and the lesson's `DeepseekV3RotaryEmbedding`."""
 
 from .cache import (
     RopeCache as RopeCache,

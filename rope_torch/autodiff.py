@@ -1,7 +1,8 @@
-"""The rotation as an autograd function, so that its derivative is the rotation by the negative angle, bit for bit."""
+"""The rotation as an autograd function, whose derivative is the rotation by the negative angle."""
 
 from collections.abc import Callable
 from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,13 +18,12 @@ from .rotation import Half, Heads, inside, rotate_pairs, split
 
 
 def apply(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
-    """`rotate_pairs`, as an autograd function for a gradient, or if chunks gain more than it costs."""
+    """`rotate_pairs`, by way of the autograd function where a gradient or the chunks need it."""
     if x.ndim > cos.ndim:
         cos, sin = (t[(None,) * (x.ndim - t.ndim)] for t in (cos, sin))
     needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (x, cos, sin))
-    small = (
-        2**18 if channels.read == channels.write == 1 else 2**14
-    )  # numbers, whose time is that of so many calls
+    # up to this many numbers the calls take longer than the arithmetic, and chunks do not pay
+    small = 2**18 if channels.read == channels.write == 1 else 2**14
     on_gpu = gpu.takes(x, cos, sin)
     if on_gpu and not needs_grad and not _is_transformed():
         return gpu.rotate_pairs_in_kernel(x, cos, sin, channels, rotate_in)
@@ -43,7 +43,7 @@ def _is_transformed() -> bool:
 
 
 def _in_chunks(x: Heads) -> bool:
-    """Whether x is a plain tensor on the CPU, and nobody records operations, as a tracer does."""
+    """Whether x is a plain tensor on the CPU, and no compiler or tracer records operations."""
     if torch.compiler.is_compiling() or is_in_torch_dispatch_mode():
         return False
     if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
@@ -59,19 +59,19 @@ def _form(x: Heads, cos: Half, sin: Half) -> Callable[..., Heads]:
 
 
 class Rotate(torch.autograd.Function):
-    """`rotate_pairs`, bilinear in x and (cos, sin); of x nothing is kept for the backward pass."""
+    """`rotate_pairs`; x is kept for the backward pass only if cos or sin needs a gradient."""
 
     @staticmethod
-    def forward(x, cos, sin, channels, rotate_in):
+    def forward(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
         return _form(x, cos, sin)(x, cos, sin, channels, rotate_in)
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         x, cos, sin, ctx.channels, ctx.rotate_in = inputs
         ctx.save_for_backward(x if cos.requires_grad or sin.requires_grad else None, cos, sin)
 
     @staticmethod
-    def backward(ctx, *grads):
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Rotation by the negative angle, from the written layout back to the one that was read."""
         x, cos, sin = ctx.saved_tensors
         (dy,), channels, rotate_in = grads, ctx.channels, ctx.rotate_in
@@ -88,8 +88,16 @@ class Rotate(torch.autograd.Function):
         return dx, dcos, dsin, None, None
 
     @staticmethod
-    def vmap(info, in_dims, x, cos, sin, channels, rotate_in):
-        """The mapped axis in front; cos and sin broadcast over it where they have none, x is repeated."""
+    def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
+        info: Any,
+        in_dims: tuple[int | None, ...],
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        channels: Channels,
+        rotate_in: RotateIn,
+    ) -> tuple[Tensor, int]:
+        """Put the mapped axis in front. Without one, x is repeated, and cos and sin broadcast."""
         dims = zip((x, cos, sin), in_dims[:3], strict=True)
         x, cos, sin = (t if dim is None else t.movedim(dim, 0) for t, dim in dims)
         x = x.expand(info.batch_size, *x.shape) if in_dims[0] is None else x
@@ -97,31 +105,36 @@ class Rotate(torch.autograd.Function):
 
 
 class RotateInBothModes(Rotate):
-    """With forward mode, which `torch.compile` does not take."""
+    """`Rotate` with forward mode, which `torch.compile` does not support."""
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         Rotate.setup_context(ctx, inputs, output)
         ctx.save_for_forward(*inputs[:3])
 
     @staticmethod
-    def jvp(ctx, dx, dcos, dsin, *_):
-        """Linear in x by the rotation itself; in cos and sin, should anyone learn them, by plain operations."""
+    def jvp(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, dx: Tensor | None, dcos: Tensor | None, dsin: Tensor | None, *_: None
+    ) -> Tensor:
+        """The rotation itself for tangents of x, `rotate_pairs` for those of cos and sin."""
         x, cos, sin = ctx.saved_tensors
         channels, rotate_in = ctx.channels, ctx.rotate_in
         terms = [] if dx is None else [apply(dx, cos, sin, channels, rotate_in)]
         if dcos is not None or dsin is not None:
             dcos, dsin = _or_zeros(dcos, cos), _or_zeros(dsin, sin)
             rotated = channels.rotated(cos.shape[-1])
-            whole = channels._replace(start=0)
-            dy = rotate_pairs(x[..., rotated], dcos, dsin, whole, rotate_in)
+            from_zero = channels._replace(start=0)
+            dy = rotate_pairs(x[..., rotated], dcos, dsin, from_zero, rotate_in)
             padding = rotated.start, x.shape[-1] - rotated.stop
             terms.append(torch.nn.functional.pad(dy, padding))
         return sum(terms[1:], terms[0])
 
 
 def _summed(t: Tensor, shape: torch.Size) -> Tensor:
-    """The sum over the axes that are broadcast; contiguous, as the order of a sum follows strides."""
+    """The sum over the axes that were broadcast.
+
+    It is contiguous first, since torch adds in the order of the strides.
+    """
     return t.contiguous().sum_to_size(shape)
 
 
@@ -129,6 +142,5 @@ def _or_zeros(tangent: Tensor | None, t: Tensor) -> Tensor:
     return torch.zeros_like(t) if tangent is None else tangent
 
 
-Rotate.forward.__signature__ = signature(
-    Rotate.forward
-)  # torch asks for it in each call; to make it takes 16 us
+# torch asks for the signature in each call, and computing it takes 16 us
+Rotate.forward.__signature__ = signature(Rotate.forward)

@@ -1,12 +1,15 @@
-"""cos/sin tables as values: `init_cache`, `grow_cache`, `lookup`; growing builds another cache and keeps every row.
+"""cos/sin tables as values: `init_cache`, `grow_cache`, `lookup`.
 
-All strategies give the same bits, but `split_table`, which is within 1.6e-7 f. `table_free` holds nothing and never grows.
+Growing builds another cache with the same first rows. All strategies give the same bits, except
+`split_table`, whose error is at most 1.6e-7 times the attention factor. `table_free` holds no table
+and never grows.
 """
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Float32, Int64, Integer
 from torch import Tensor
 
 from rope_spec import OutOfRange, RopeSpec, Strategy
@@ -16,6 +19,8 @@ from rope_spec.values import check_choice
 from .functional import Length, Positions, Table, checked, cos_sin
 from .phase import constants, phase_cos_sin, phase_of
 
+Device = torch.device | str | int | None
+
 
 @dataclass(frozen=True, eq=False)
 class RopeCache:
@@ -23,30 +28,30 @@ class RopeCache:
 
     spec: RopeSpec
     strategy: Strategy
-    capacity: int  # positions from 0 up to here are served; 0 for table_free: all are
-    tables: tuple[
-        Tensor, ...
-    ] = ()  # cos, sin (L, P); for split_table those of SPLIT * h without factor, then those below SPLIT
+    capacity: int  # of a table: it serves 0 to capacity - 1
+    # cos and sin, (L, P); split_table: at multiples of SPLIT without the factor, then below SPLIT
+    tables: tuple[Float32[Tensor, "_L P"], ...] = ()
 
 
 def init_cache(
-    spec: RopeSpec, strategy: Strategy = "table_free", length: int = 0, device=None
+    spec: RopeSpec, strategy: Strategy = "table_free", length: int = 0, device: Device = None
 ) -> RopeCache:
-    """A cache that serves positions from 0 up to `length`.
+    """A cache that serves positions from 0 to `length - 1`.
 
     Args:
         spec: the rotary embedding.
-        strategy: `lazy` grows to the exact length, `doubling` to a power of two times the first, `fixed` never;
-            `split_table` keeps two small tables and adds angles; `table_free` keeps nothing.
+        strategy: `lazy` grows to the exact length, `doubling` to a power of two times the first
+            length, `fixed` never; `split_table` keeps two small tables and adds angles;
+            `table_free` keeps no table.
         length: the first number of rows; `table_free` needs none.
         device: where the tables are.
 
     Raises:
-        ValueError: an unknown strategy, no length, or a table for frequencies that change with the length.
+        ValueError: an unknown strategy, no length, or a table for frequencies that change with the
+            length.
 
     Example:
-        >>> from rope_spec import Pairs
-        >>> cache = init_cache(RopeSpec(head_dim=4, theta=10000.0, pairs=Pairs.single(rotary_dim=4)), "doubling", 8)
+        >>> cache = init_cache(RopeSpec(head_dim=4), "doubling", 8)
         >>> cache = grow_cache(cache, 9)
         >>> cache.capacity, tuple(lookup(cache, torch.arange(9)[None])[0].shape)
         (16, (1, 9, 2))
@@ -56,7 +61,7 @@ def init_cache(
 
 
 def grow_cache(cache: RopeCache, length: int) -> RopeCache:
-    """A cache that serves `length` positions: the same object when this one does, else one with the same first rows.
+    """A cache that serves `length` positions: this object itself where it does.
 
     Raises:
         ValueError: a `fixed` or `split_table` cache is too short.
@@ -76,7 +81,7 @@ def lookup(
     seq_len: Length = None,
     out_of_range: OutOfRange = "error",
 ) -> Table:
-    """cos and sin at the positions, `(..., S, P)` float32, with the same arguments for every strategy.
+    """cos and sin at the positions, `(..., S, P)` float32; every strategy has these arguments.
 
     Args:
         cache: from `init_cache` or `grow_cache`.
@@ -113,12 +118,12 @@ def cached_cos_sin(
     seq_len: Length = None,
     out_of_range: OutOfRange = "error",
 ) -> tuple[Table, RopeCache]:
-    """`grow_cache` and `lookup` in one call: `((cos, sin), cache)`; `length` is what the positions stay below."""
+    """`grow_cache` and `lookup` in one call, for positions below `length`."""
     cache = grow_cache(cache, length)
     return lookup(cache, positions, seq_len=seq_len, out_of_range=out_of_range), cache
 
 
-def _lookup(cache: RopeCache, positions: Tensor, out_of_range: OutOfRange) -> Table:
+def _lookup(cache: RopeCache, positions: Integer[Tensor, "..."], out_of_range: OutOfRange) -> Table:
     pairs = cache.spec.pairs
     per_pair = (positions if pairs.axes == 1 else pairs.coordinates(positions)).long()
     inside = per_pair.clamp(0, cache.capacity - 1)
@@ -132,9 +137,9 @@ def _lookup(cache: RopeCache, positions: Tensor, out_of_range: OutOfRange) -> Ta
 
 
 def _tables(
-    spec: RopeSpec, strategy: Strategy, start: int, stop: int, device
-) -> tuple[Tensor, ...]:
-    """The rows of positions from `start` to `stop`, with the same integers as without a table."""
+    spec: RopeSpec, strategy: Strategy, start: int, stop: int, device: Device
+) -> tuple[Float32[Tensor, "_L P"], ...]:
+    """The rows of positions from `start` to `stop`, from the same integers as without a table."""
     if strategy == "table_free":
         return ()
     turns, _, factor = constants(spec, None)
@@ -146,15 +151,15 @@ def _tables(
     return rows(torch.arange(start, stop, device=device), factor)
 
 
-def _rows(tables: tuple[Tensor, ...], index: Tensor, axes: int) -> Table:
-    """Rows of two tables, or for A > 1 axes each pair from the row of its own coordinate."""
+def _rows(tables: tuple[Tensor, ...], index: Int64[Tensor, "..."], axes: int) -> Table:
+    """Rows of two tables; for A > 1 axes each pair has a row of its own."""
     column = () if axes == 1 else (torch.arange(tables[0].shape[-1], device=index.device),)
     cos, sin = (table[(index, *column)] for table in tables)
     return cos, sin
 
 
-def _split_rows(tables: tuple[Tensor, ...], index: Tensor, axes: int) -> Table:
-    """`(c, s)(a + b)` from `(c, s)(a)` and `(c, s)(b)`, for `position = SPLIT h + l`: one pair turned by the other's angle."""
+def _split_rows(tables: tuple[Tensor, ...], index: Int64[Tensor, "..."], axes: int) -> Table:
+    """cos and sin at `position = SPLIT h + l`, by the addition of the angles of SPLIT h and l."""
     cos_high, sin_high = _rows(tables[:2], index // SPLIT, axes)
     cos_low, sin_low = _rows(tables[2:], index % SPLIT, axes)
     return cos_high * cos_low - sin_high * sin_low, sin_high * cos_low + cos_high * sin_low

@@ -1,4 +1,4 @@
-"""Chunks of arrays, scratch arrays of their shape, and the views that a chunk is worked on by."""
+"""Chunks of arrays, scratch arrays of their shape, and complex numbers in place of pairs."""
 
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .rotation import as_pairs, split
+
 Views = Callable[[Tensor], Iterable[Tensor]]
 
 
 def outermost_first(y: Tensor, *others: Tensor) -> Iterable[Tensor]:
-    """Axes in the order of y in memory, none of length 1: a chunk is then one piece of memory."""
+    """Axes in the order of y in memory, without those of length 1: a chunk is then contiguous."""
     shape, stride, arrays = y.shape[:-1], y.stride(), (y, *others)
     axes = sorted(range(y.ndim - 1), key=lambda axis: (shape[axis] > 1, -stride[axis]))
     ones = shape.count(1)
@@ -22,9 +24,9 @@ def outermost_first(y: Tensor, *others: Tensor) -> Iterable[Tensor]:
 
 
 def chunks(size: int, *arrays: Tensor) -> Iterable[tuple[Tensor, ...]]:
-    """Slices along the leading axes, of at most `size` numbers of the first array, or a row of it.
+    """Slices along the leading axes, of at most `size` numbers, but of one row at least.
 
-    Where an array has length 1 in such an axis, it is repeated.
+    The first array is counted. An array of length 1 on such an axis is repeated.
     """
     first, length = arrays[0], len(arrays[0])
     row = first.numel() // length
@@ -38,7 +40,10 @@ def chunks(size: int, *arrays: Tensor) -> Iterable[tuple[Tensor, ...]]:
 
 
 def scratch(dtype: torch.dtype, views: Views) -> Callable[[torch.Size], tuple[Any, ...]]:
-    """An array for each shape of a chunk, and its views: what the last chunk wrote is in cache."""
+    """A function from the shape of a chunk to an array for it, and views of that array.
+
+    It returns the same array for the same shape, which the last chunk has left in the CPU's cache.
+    """
 
     @cache
     def of_shape(shape: torch.Size) -> tuple[Any, ...]:
@@ -48,13 +53,37 @@ def scratch(dtype: torch.dtype, views: Views) -> Callable[[torch.Size], tuple[An
     return of_shape
 
 
-def lies_even(x: Tensor) -> bool:
-    """Whether two neighbours can be seen as one number of twice the width."""
+def can_view_pairs(x: Tensor) -> bool:
+    """Whether neighbouring channels can be viewed as one number of twice the width."""
     return x.stride(-1) == 1 and not any(n % 2 for n in (*x.stride()[:-1], x.storage_offset()))
 
 
 def as_complex(x: Tensor, blocks: int) -> Tensor:
-    """`x_a + i x_b` where x is interleaved float32 and lies evenly; else x itself."""
-    if x.dtype != torch.float32 or 2 * blocks != x.shape[-1] or not lies_even(x):
+    """`x_a + i x_b` where x is interleaved float32 and its pairs can be viewed; else x itself."""
+    if x.dtype != torch.float32 or 2 * blocks != x.shape[-1] or not can_view_pairs(x):
         return x
     return torch.view_as_complex(x.unflatten(-1, (blocks, 2)))
+
+
+def gather(x: Tensor, blocks: int, numbers: Tensor, complex_view: Tensor) -> None:
+    """Copy x to interleaved float32 `numbers`, of which `complex_view` is a view."""
+    if 2 * blocks == x.shape[-1]:
+        numbers.copy_(x)
+    else:
+        torch.complex(*(channel.float() for channel in split(x, blocks)), out=complex_view)
+
+
+def scatter(numbers: Tensor, y: Tensor, blocks: int) -> None:
+    """Copy interleaved float32 to y.
+
+    Both channels of a pair are taken out of one integer of twice the width, since torch copies
+    strided numbers one at a time.
+    """
+    if 2 * blocks == y.shape[-1]:
+        y.copy_(numbers)
+        return
+    narrow, wide = {2: (torch.int16, torch.int32), 4: (torch.int32, torch.int64)}[y.dtype.itemsize]
+    words = numbers.to(y.dtype).view(wide).unflatten(-1, (blocks, -1))
+    a, b = as_pairs(y.view(narrow), blocks).unbind(-2)
+    a.copy_(words)  # the lower half
+    b.copy_(words.bitwise_right_shift_(8 * y.dtype.itemsize))

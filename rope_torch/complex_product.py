@@ -1,4 +1,4 @@
-"""Whether torch's complex product has the bits of the formula: found out by trial, when needed."""
+"""Whether torch's complex product has the bits of the formula, which a trial finds out."""
 
 import os
 from functools import lru_cache
@@ -13,7 +13,7 @@ from .rotation import rotate_pairs
 
 Layout = tuple[tuple[int, ...], tuple[int, ...], int]  # shape, stride, address modulo 64
 
-# x_a, x_b, cos, sin, of which a product that is computed in another way has other bits
+# x_a, x_b, cos, sin; a product that is computed in another way has other bits for these
 ROUNDING = (0.855, -0.055, 0.791, -0.081)  # fused multiply-adds of either product, or one rounding
 SPECIAL = (
     (1.0, 1.0, nan, inf),  # C's complex product, which makes an infinity of two NaNs
@@ -26,11 +26,11 @@ THREADS_VARY = IS_DYNAMIC or "OMP_THREAD_LIMIT" in os.environ  # OpenMP may give
 def has_bits_of_formula(x: Tensor, rotation: Tensor, y: Tensor) -> bool:
     """Whether `torch.mul(x, rotation, out=y)` of complex64 has the bits of the formula everywhere.
 
-    That depends on how torch cuts arrays into shares of threads, and these into vectors: what is
-    left over may be compiled to fused multiply-adds. Nothing of this is deduced. Numbers that would
-    show it are multiplied in other arrays, which lie in memory as these do, by as many threads, and
-    each element is compared. This is done once, and the answer is kept: a fact about the machine.
-    Where the number of threads may change from call to call, the answer is no.
+    That depends on how torch divides arrays among threads, and their shares into vectors: elements
+    that fill no vector may be computed by fused multiply-adds. A trial tells. It multiplies numbers
+    whose product would differ, in arrays with the same place in memory as these, by as many
+    threads, and compares each element. The answer is a fact about the machine, and is kept. Where
+    the number of threads may change from call to call, the answer is no.
     """
     x_at, rotation_at, y_at = x.data_ptr(), rotation.data_ptr(), y.data_ptr()
     return not THREADS_VARY and _trial(
@@ -44,7 +44,7 @@ def has_bits_of_formula(x: Tensor, rotation: Tensor, y: Tensor) -> bool:
 
 @lru_cache(maxsize=2**12)
 def _trial(threads: int, in_place: bool, *layouts: Layout) -> bool:
-    """Of the rounding in all elements, and of special numbers, in the same loops, in the first."""
+    """Whether the rounding agrees in all elements, and special numbers do in the first ones."""
     if any(address % 8 for _, _, address in layouts):
         return False
     x, rotation, y = (_array_like(*layout) for layout in layouts)
@@ -66,7 +66,7 @@ def _agrees(probe: tuple[float, ...], x: Tensor, rotation: Tensor, y: Tensor) ->
 
 
 def _array_like(shape: tuple[int, ...], stride: tuple[int, ...], address: int) -> Tensor:
-    """An array of that shape and stride, from that address modulo 64, the bytes of a vector."""
+    """An array of this shape and stride, whose address is the same modulo 64, a vector's bytes."""
     span = 1 + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
     memory = torch.empty(span + 8, dtype=torch.complex64, device="cpu")
     return memory.as_strided(shape, stride, (address - memory.data_ptr()) // 8 % 8)

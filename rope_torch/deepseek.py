@@ -1,7 +1,8 @@
-"""The lesson's DeepSeek-V3 rotary embedding, faults included: a cos/sin table that grows when a call asks for more rows.
+"""The lesson's DeepSeek-V3 rotary embedding, faults included: a table that grows when needed.
 
-Its faults, which `RotaryEmbedding` does not have: the table takes the dtype of the call that grew it, so one float16 call
-leaves float16 values to every later float32 call; `.half()` halves `inv_freq` and the table; angles are float32 products.
+Its faults, which `RotaryEmbedding` does not have: the table takes the dtype of the call that grew
+it, so that one float16 call leaves float16 values to every later float32 call; `.half()` casts
+`inv_freq` and the table; angles are float32 products.
 """
 
 import torch
@@ -19,13 +20,17 @@ class DeepseekV3RotaryEmbedding(nn.Module):
         device: where the first table is built.
     """
 
-    inv_freq: Tensor  # (dim / 2,) float32
-    cos_cached: Tensor  # (max_seq_len_cached, dim)
-    sin_cached: Tensor  # (max_seq_len_cached, dim)
+    inv_freq: Float[Tensor, " P"]
+    cos_cached: Float[Tensor, "L H"]  # L is max_seq_len_cached
+    sin_cached: Float[Tensor, "L H"]
 
     def __init__(
-        self, dim: int, max_position_embeddings: int = 2048, base: float = 10000, device=None
-    ):
+        self,
+        dim: int,
+        max_position_embeddings: int = 2048,
+        base: float = 10000,
+        device: torch.device | str | int | None = None,
+    ) -> None:
         super().__init__()
         self.dim, self.max_position_embeddings, self.base = dim, max_position_embeddings, base
         exponent = torch.arange(0, dim, 2).float().to(device) / dim
@@ -44,19 +49,20 @@ class DeepseekV3RotaryEmbedding(nn.Module):
 
     def forward(
         self,
-        x: Float[Tensor, "*batch seq dim"],
+        x: Float[Tensor, "... S H"],
         seq_len: int | None = None,
         position_ids: Integer[Tensor, "..."] | None = None,
-    ) -> tuple[Float[Tensor, "length dim"], Float[Tensor, "length dim"]]:
+    ) -> tuple[Float[Tensor, "L H"], Float[Tensor, "L H"]]:
         """The first rows of the tables, in the dtype of x; grows them when they are too short.
 
         Args:
-            x: gives dtype, device, and the length where nothing else does; its values are not read.
-            seq_len: the number of rows.
-            position_ids: without `seq_len`, `max + 1` is the number of rows. The caller gathers: `cos[position_ids]`.
+            x: its dtype is that of the result; its values are not read.
+            seq_len: L, the number of rows.
+            position_ids: without `seq_len`, `max + 1` is the number of rows, and without both it is
+                S. The caller gathers: `cos[position_ids]`.
 
         Returns:
-            cos and sin, `(seq_len, dim)`.
+            cos and sin, `(L, H)`.
         """
         if seq_len is None:
             seq_len = x.shape[-2] if position_ids is None else int(position_ids.max()) + 1

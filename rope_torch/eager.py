@@ -1,4 +1,4 @@
-"""The rotation on a CPU without a compiler, in chunks that stay in cache: the formula's bits."""
+"""The rotation on a CPU without a compiler: the formula's bits, in chunks that stay in cache."""
 
 from collections.abc import Callable
 
@@ -8,19 +8,19 @@ from torch import Tensor
 from rope_spec import RotateIn
 from rope_spec.channels import Channels
 
-from .chunks import as_complex, chunks, lies_even, outermost_first, scratch
+from .chunks import as_complex, can_view_pairs, chunks, gather, outermost_first, scatter, scratch
 from .complex_product import has_bits_of_formula
-from .rotation import Half, Heads, as_pairs, inside, join, rotate_pairs, split
+from .rotation import Half, Heads, as_pairs, inside, join, rotate_pairs
 
 CHUNK = 2**21  # bytes in the dtype of the arithmetic: a chunk and its temporaries stay in cache
-NO_SCRATCH_CHUNK = 2**25  # bytes, where there are no temporaries: what a trial is worth
+NO_SCRATCH_CHUNK = 2**25  # bytes, where there are no temporaries: large, as each chunk has a trial
 Form = Callable[..., bool]  # of y, x, cos, sin, read, write
 
 
 def rotate_pairs_in_chunks(
     x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
-    """`rope_torch.rotation.rotate_pairs` in its fastest form; cos and sin have all axes of x."""
+    """`rotation.rotate_pairs` in the fastest form there is; cos and sin have all axes of x."""
     dtype, rotated = inside(x.dtype, rotate_in), channels.rotated(cos.shape[-1])
     x = (x if x.stride(-1) == 1 and 0 not in x.stride() else x.contiguous()).resolve_neg()
     y = torch.empty_like(x) if 2 * cos.shape[-1] == x.shape[-1] else x.clone()
@@ -36,7 +36,8 @@ def rotate_pairs_in_chunks(
 def _forms(dtype: torch.dtype, pairs: int, read: int, write: int) -> tuple[Form, ...]:
     """The forms for a layout and a dtype of the arithmetic, fastest first.
 
-    Each fills y and returns True, or returns False and leaves it to the next. The last always can.
+    Each form fills y and returns True, or returns False and leaves y to the next. The last one
+    always fills it.
     """
     interleaved = pairs in (read, write)
     if dtype == torch.float32 and interleaved:
@@ -57,15 +58,15 @@ def _formula(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write: i
 
 
 def _crosswise(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write: int) -> bool:
-    """All channels times cos and times sin; the second go to the other channel of each pair."""
+    """All channels are multiplied by cos and by sin; each product by sin goes to the partner."""
     dtype, cos, sin = cos.dtype, join(cos, cos, read), join(sin, sin, read)
-    of_pairs = lambda t: as_pairs(t, read).unbind(-2)
-    wide, product_scratch = scratch(dtype, of_pairs), scratch(dtype, of_pairs)
-    parts = chunks(CHUNK // dtype.itemsize, y, x, *as_pairs(y, read).unbind(-2), cos, sin)
+    both_channels = lambda t: as_pairs(t, read).unbind(-2)
+    wide_scratch, product_scratch = scratch(dtype, both_channels), scratch(dtype, both_channels)
+    parts = chunks(CHUNK // dtype.itemsize, y, x, *both_channels(y), cos, sin)
     for y, x, a, b, cos, sin in parts:
         by_cos, (by_sin, by_sin_a, by_sin_b) = y, product_scratch(x.shape)
         if x.dtype != dtype:
-            by_cos, a, b = wide(x.shape)
+            by_cos, a, b = wide_scratch(x.shape)
             x = by_cos.copy_(x)
         torch.mul(x, sin, out=by_sin)
         torch.mul(x, cos, out=by_cos)
@@ -79,11 +80,11 @@ def _crosswise(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write:
 def _swapped_words(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write: int) -> bool:
     """Interleaved channels of 16 bits: a pair is swapped first, as the halves of a 32-bit integer.
 
-    `_crosswise` moves channels one at a time, and takes 2.5 times as long. Adding a product with
-    -sin has the bits of subtracting one with sin. Temporaries stay unnamed, so that the allocator
-    reuses cached memory for the next chunk.
+    `_crosswise` moves channels one at a time, and takes 2.5 times as long. To add a product by -sin
+    gives the bits of subtracting one by sin. Temporaries stay unnamed, so that the allocator reuses
+    cached memory for the next chunk.
     """
-    x = x if lies_even(x) else x.clone(memory_format=torch.contiguous_format)
+    x = x if can_view_pairs(x) else x.clone(memory_format=torch.contiguous_format)
     cos, sin = join(cos, cos, read), join(-sin, sin, read)
     parts = chunks(CHUNK // 2, y, x, x.view(torch.int32), cos, sin)
     for y, x, as_words, cos, sin in parts:
@@ -107,51 +108,29 @@ def _complex_product(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, 
 
 
 def _through_complex(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write: int) -> bool:
-    """The same where x or y has another dtype or layout, by way of complex numbers in cache."""
+    """`_complex_product` where x or y has another dtype or layout: it is copied, chunk by chunk."""
     source, target = as_complex(x, read), as_complex(y, write)
     gathers, scatters = not source.is_complex(), not target.is_complex()
     views = [t for t in (source, target) if t.is_complex()]
     complex_scratch = scratch(torch.float32, lambda t: [as_complex(t, t.shape[-1] // 2)])
     parts, products, others = chunks(CHUNK // 4, y, x, _rotation(cos, sin), *views), [], []
     for y, x, rotation, *view in parts:
-        numbers, between = complex_scratch(x.shape)
-        source, target = between if gathers else view[0], between if scatters else view[-1]
+        numbers, complex_view = complex_scratch(x.shape)
+        source = complex_view if gathers else view[0]
+        target = complex_view if scatters else view[-1]
         products.append((source, rotation, target))
         others.append((y, x, numbers))
     if not all(has_bits_of_formula(*operands) for operands in products):
         return False
     for (source, rotation, target), (y, x, numbers) in zip(products, others, strict=True):
         if gathers:
-            _gather(numbers, source, x, read)
+            gather(x, read, numbers, source)
         torch.mul(source, rotation, out=target)
         if scatters:
-            _scatter(y, numbers, write)
+            scatter(numbers, y, write)
     return True
 
 
 def _rotation(cos: Tensor, sin: Tensor) -> Tensor:
-    """`cos + i sin`; contiguous, as torch multiplies strided operands by another loop."""
+    """`cos + i sin`, contiguous: torch has another loop for strided operands."""
     return torch.complex(cos, sin).contiguous()
-
-
-def _gather(numbers: Tensor, between: Tensor, x: Tensor, blocks: int) -> None:
-    """x to interleaved float32, of which `between` is the complex view."""
-    if 2 * blocks == x.shape[-1]:
-        numbers.copy_(x)
-    else:
-        torch.complex(*(channel.float() for channel in split(x, blocks)), out=between)
-
-
-def _scatter(y: Tensor, numbers: Tensor, blocks: int) -> None:
-    """Interleaved float32 to y.
-
-    To another layout as integers of twice the width: torch copies strided numbers one at a time.
-    """
-    if 2 * blocks == y.shape[-1]:
-        y.copy_(numbers)
-        return
-    narrow, wide = {2: (torch.int16, torch.int32), 4: (torch.int32, torch.int64)}[y.dtype.itemsize]
-    words = numbers.to(y.dtype).view(wide).unflatten(-1, (blocks, -1))
-    a, b = as_pairs(y.view(narrow), blocks).unbind(-2)
-    a.copy_(words)  # the lower half
-    b.copy_(words.bitwise_right_shift_(8 * y.dtype.itemsize))

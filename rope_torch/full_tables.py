@@ -1,10 +1,11 @@
-"""cos and sin as the rotary modules of transformers return them, in whichever form that is."""
+"""cos and sin in the forms in which the rotary modules of transformers return them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from rope_spec import Arithmetic, RopeSpec
@@ -21,10 +22,12 @@ class TableForm:
     """How the rotary module of a model lays out its tables, which no configuration says.
 
     Attributes:
-        columns: one for each pair, or two: half the table apart, neighbours, or halves per axis.
-        positions: coordinates first, `(A, B, S)`, as in M-RoPE, or last, `(..., S, A)`, in vision.
-        sine_first: it returns sin and cos, in that order (GPT-J).
-        keeps_float32: it does not cast them to the dtype of x.
+        columns: the columns of a pair: one alone, or two, which are half the table apart, next to
+            each other, or halves of the block of each axis.
+        positions: whether the coordinates of `position_ids` come first, `(A, B, S)`, as in M-RoPE,
+            or last, `(..., S, A)`, as in vision towers.
+        sine_first: whether the module returns sin and then cos (GPT-J).
+        keeps_float32: whether it leaves them in float32, instead of the dtype of x.
     """
 
     columns: Columns = "halves"
@@ -32,7 +35,7 @@ class TableForm:
     sine_first: bool = False
     keeps_float32: bool = False
 
-    def widen(self, per_pair: Tensor, axes: int) -> Tensor:
+    def widen(self, per_pair: Float[Tensor, "*rows P"], axes: int) -> Float[Tensor, "*rows C"]:
         """`(..., P)` to the columns of the table."""
         if self.columns == "one":
             return per_pair
@@ -40,14 +43,14 @@ class TableForm:
         return torch.stack([halves, halves], dim=-2).flatten(-3)
 
     def fits(self, table: Tensor, spec: RopeSpec) -> bool:
-        """Whether a table has the width of this form, and equal columns where this has."""
+        """Whether a table has the width of this form, with both columns of each pair equal."""
         pairs, axes = len(spec.pairs), spec.pairs.axes
         if self.columns == "one":
             return table.shape[-1] == pairs
         if table.shape[-1] != 2 * pairs or pairs % self._blocks(pairs, axes):
             return False
-        two = table.unflatten(-1, (self._blocks(pairs, axes), 2, -1))
-        return torch.equal(two[..., 0, :], two[..., 1, :])
+        halves = table.unflatten(-1, (self._blocks(pairs, axes), 2, -1))
+        return torch.equal(halves[..., 0, :], halves[..., 1, :])
 
     def _blocks(self, pairs: int, axes: int) -> int:
         return {"halves": 1, "neighbours": pairs, "halves_per_axis": axes}[self.columns]
@@ -56,11 +59,12 @@ class TableForm:
 class FullTables(nn.Module):
     """cos and sin as the rotary modules of transformers return them.
 
-    It has no buffers, so that `.to(torch.bfloat16)` and a load through the meta device leave it whole.
+    The module has no buffers, so that `.to(torch.bfloat16)` and a load through the meta device
+    change nothing.
 
     Args:
-        specs: a spec for each kind of layer; one alone for all of them.
-        arithmetic: how the angles are computed; what is done with cos and sin is up to the model.
+        specs: a spec for each kind of layer, or a single one for all layers.
+        arithmetic: how the angles are computed; the model itself rotates.
         form: how the tables are laid out.
     """
 
@@ -69,14 +73,14 @@ class FullTables(nn.Module):
         specs: Mapping[str, RopeSpec],
         arithmetic: Arithmetic = EXACT,
         form: TableForm = TableForm(),
-    ):
+    ) -> None:
         super().__init__()
         self.specs, self.arithmetic, self.form = dict(specs), arithmetic, form
 
     def forward(
-        self, x: Tensor, position_ids: Tensor, layer_type: str | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Both tables, `(B, S, 2 P)`.
+        self, x: Tensor, position_ids: Integer[Tensor, "..."], layer_type: str | None = None
+    ) -> tuple[Float[Tensor, "*rows C"], Float[Tensor, "*rows C"]]:
+        """Both tables, `(B, S, 2 P)`, or `(B, S, P)` with one column for each pair.
 
         `position_ids` are `(B, S)`; with A axes `(A, B, S)` or `(..., S, A)`, as the form has it.
         """
@@ -91,7 +95,7 @@ class FullTables(nn.Module):
     def _axes_last(self, position_ids: Tensor, axes: int) -> Tensor:
         if axes == 1 or self.form.positions == "axes_last":
             return position_ids
-        return position_ids.expand(axes, -1, -1).movedim(0, -1)  # of text alone: the same on each
+        return position_ids.expand(axes, -1, -1).movedim(0, -1)  # (B, S): the same on each axis
 
     def _laid_out(self, table: Tensor, x: Tensor, spec: RopeSpec) -> Tensor:
         wide = self.form.widen(table, spec.pairs.axes)

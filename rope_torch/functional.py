@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Float32, Int64, Integer, Real
 from torch import Tensor
 
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec
@@ -21,20 +21,16 @@ from .autodiff import apply
 from .phase import constants, inv_freq_at, phase_cos_sin, phase_of, turns_at
 
 EXACT = Arithmetic()
-Positions = Integer[Tensor, "*batch seq"]  # (..., S), or (..., S, A)
-Half = Float[Tensor, "*batch seq pairs"]  # cos or sin, one column for each pair
-Table = tuple[Half, Half]
-Full = Float[Tensor, "*batch seq head_dim"]  # cos or sin, one column for each channel
-Heads = Float[Tensor, "*batch_heads_seq head_dim"]
-Length = int | Integer[Tensor, "*batch"] | None
+Positions = Real[Tensor | np.ndarray, "..."]  # (..., S), or (..., S, A) for A > 1 axes
+Half = Float[Tensor, "*rows P"]  # cos or sin: (..., S), then a column for each pair
+Table = tuple[Float32[Tensor, "*rows P"], Float32[Tensor, "*rows P"]]  # cos and sin
+Full = Float[Tensor, "*rows H"]  # cos or sin, a column for each channel
+Heads = Float[Tensor, "*tokens H"]  # queries or keys: the tokens are (..., S), and maybe heads
+Length = int | np.integer | Integer[Tensor | np.ndarray, "..."] | None  # one, or one for each row
 
 
 def cos_sin(
-    spec: RopeSpec,
-    positions: Integer[Tensor, "*batch seq"],
-    *,
-    seq_len: Length = None,
-    arithmetic: Arithmetic = EXACT,
+    spec: RopeSpec, positions: Positions, *, seq_len: Length = None, arithmetic: Arithmetic = EXACT
 ) -> Table:
     """`attention_factor * (cos, sin)(position[axis_j] * inv_freq_j)` for each pair j.
 
@@ -66,36 +62,38 @@ def cos_sin(
     return _cos_sin(spec, positions, spec.effective_length(seq_len), arithmetic.angles)
 
 
-def _cos_sin(spec: RopeSpec, positions: Tensor, seq_len: int | None, angles: Angles) -> Table:
+def _cos_sin(
+    spec: RopeSpec, positions: Real[Tensor, "..."], seq_len: int | None, angles: Angles
+) -> Table:
     turns, inv_freq, factor = constants(spec, seq_len)
     if angles == "exact" and not spec.real:
-        return phase_cos_sin(
-            phase_of(
-                spec.pairs.coordinates(positions), torch.tensor(turns, device=positions.device)
-            ),
-            factor,
-        )
-    return _float32_cos_sin(
-        spec, positions, torch.tensor(inv_freq, dtype=torch.float32, device=positions.device)
-    )
+        turns = torch.tensor(turns, device=positions.device)
+        return phase_cos_sin(phase_of(spec.pairs.coordinates(positions), turns), factor)
+    inv_freq = torch.tensor(inv_freq, dtype=torch.float32, device=positions.device)
+    return _float32_cos_sin(spec, positions, inv_freq)
 
 
-def _cos_sin_at(spec: RopeSpec, positions: Tensor, seq_len: Tensor, angles: Angles) -> Table:
+def _cos_sin_at(
+    spec: RopeSpec, positions: Real[Tensor, "..."], seq_len: Int64[Tensor, "..."], angles: Angles
+) -> Table:
     if angles == "exact" and isinstance(spec.rule, LongRope):
-        return phase_cos_sin(
-            phase_of(spec.pairs.coordinates(positions), turns_at(spec, seq_len)),
-            constants(spec, None)[2],
-        )
+        phase = phase_of(spec.pairs.coordinates(positions), turns_at(spec, seq_len))
+        return phase_cos_sin(phase, constants(spec, None)[2])
     return _float32_cos_sin(spec, positions, inv_freq_at(spec, seq_len))
 
 
-def _float32_cos_sin(spec: RopeSpec, positions: Tensor, inv_freq: Tensor) -> Table:
+def _float32_cos_sin(
+    spec: RopeSpec, positions: Real[Tensor, "..."], inv_freq: Float32[Tensor, "... P"]
+) -> Table:
     angle, factor = spec.pairs.coordinates(positions).float() * inv_freq, constants(spec, None)[2]
     return angle.cos() * factor, angle.sin() * factor
 
 
-def checked(spec: RopeSpec, positions: Positions) -> Tensor:
-    """The positions as a tensor, those of NumPy too, after what `rope_spec.checks` asks of them."""
+def checked(spec: RopeSpec, positions: Positions) -> Real[Tensor, "..."]:
+    """The positions as a tensor.
+
+    Raises TypeError or ValueError for a spec or positions that cannot be meant.
+    """
     check_spec("cos_sin", spec)
     check_arrays("cos_sin", (Tensor, np.ndarray), positions=positions)
     positions = torch.as_tensor(positions)
@@ -126,7 +124,7 @@ def rotate(
         cos: `(..., S, P)` from `cos_sin`, a row for each token of x; the batch may broadcast.
         sin: the same.
         heads_axis: the axis of x that holds the heads: -3 for `(B, N, S, H)`, -2 for
-            `(B, S, N, H)`, None for none.
+            `(B, S, N, H)`, None for x without heads.
         arithmetic: whether to round once at the end or, as most models in transformers do, at each
             step.
 
@@ -146,30 +144,31 @@ def rotate(
     check_spec("rotate", spec)
     check_arrays("rotate", Tensor, x=x, cos=cos, sin=sin)
     check_dtypes(*(name_of(t.dtype) for t in (x, cos, sin)))
-    axis = check_rotation(spec, *(tuple(t.shape) for t in (x, cos, sin)), heads_axis)
-    if axis is not None and -axis <= cos.ndim:  # further left it is an axis to broadcast over
+    shapes = (tuple(t.shape) for t in (x, cos, sin))
+    axis = check_rotation(spec, *shapes, heads_axis=heads_axis)
+    if axis is not None and -axis <= cos.ndim:  # else the heads stand left of all axes of cos
         cos, sin = cos.unsqueeze(axis), sin.unsqueeze(axis)
     return apply(x, cos, sin if spec.sign == 1 else -sin, spec.channels, arithmetic.rotate_in)
 
 
 def apply_rotary_pos_emb(
-    q: Heads,
-    k: Heads,
+    q: Float[Tensor, "*q H"],
+    k: Float[Tensor, "*k H"],
     cos: Full,
     sin: Full,
-    position_ids: Positions | None = None,
+    position_ids: Integer[Tensor, "..."] | None = None,
     unsqueeze_dim: int = 1,
-) -> tuple[Heads, Heads]:
+) -> tuple[Float[Tensor, "*q H"], Float[Tensor, "*k H"]]:
     """The function of the lesson and of transformers: `q * cos + rotate_half(q) * sin`.
 
     Args:
         q: queries, `(B, N, S, H)` with `unsqueeze_dim=1`, `(B, S, N, H)` with 2.
-        k: keys, the same.
+        k: keys, the same, of as many or of fewer heads.
         cos: `(B, S, H)` or `(S, H)`, both halves alike; with `position_ids` a table `(L, H)` to
             gather from.
         sin: the same.
-        position_ids: rows of the table, `(B, S)`, or None. A row that is not in the table, a
-            negative one too, raises IndexError on a CPU.
+        position_ids: rows of the table, `(B, S)`, or None. A row that is not in the table raises
+            IndexError on a CPU, and so does a negative one.
         unsqueeze_dim: where the heads are, as an axis of q.
 
     Returns:
@@ -183,7 +182,9 @@ def apply_rotary_pos_emb(
     return _rotate_halves(q, cos, sin), _rotate_halves(k, cos, sin)
 
 
-def _rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def _rotate_halves(
+    x: Float[Tensor, "*tokens H"], cos: Float[Tensor, "... H"], sin: Float[Tensor, "... H"]
+) -> Float[Tensor, "*tokens H"]:
     check_full_width(tuple(x.shape), tuple(cos.shape))
     pairs = x.shape[-1] // 2
     dtype = torch.promote_types(x.dtype, cos.dtype)

@@ -1,23 +1,24 @@
-"""PyTorch: a module that holds a spec and calls."""
+"""`cos_sin` and `rotate` as a PyTorch module."""
 
-from collections.abc import Collection
-from typing import Any, Self
+from collections.abc import Callable, Collection
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rope_spec import Arithmetic, Config, OutOfRange, RopeSpec, Strategy, spec_from_config
 from rope_spec.strategies import check_options
 
-from .cache import grow_cache, init_cache, lookup
+from .cache import Device, grow_cache, init_cache, lookup
 from .functional import EXACT, Heads, Length, Positions, Table, cos_sin, rotate
 
 
 class RotaryEmbedding(nn.Module):
-    """Rotates queries and keys; without a table by default: no buffers, no length, every int32 position.
+    """Rotates queries and keys.
 
-    A table is rebuilt, not converted, when the module moves, so that `.half()` and loads through the meta device leave it
-    whole. The `state_dict` is empty; an `inv_freq` of an older checkpoint is accepted and ignored.
+    By default there is no table: the module has no buffers and serves every int32 position. A table
+    is rebuilt, not converted, when the module moves to another device; `.half()` does not cast it.
+    The `state_dict` is empty; an `inv_freq` of an older checkpoint is accepted and ignored.
 
     Args:
         spec: the rotary embedding.
@@ -38,8 +39,8 @@ class RotaryEmbedding(nn.Module):
         heads_axis: int | None = -3,
         arithmetic: Arithmetic = EXACT,
         out_of_range: OutOfRange = "error",
-        device=None,
-    ):
+        device: Device = None,
+    ) -> None:
         super().__init__()
         check_options(strategy, arithmetic, out_of_range)
         self.spec, self.heads_axis, self.arithmetic = spec, heads_axis, arithmetic
@@ -56,8 +57,8 @@ class RotaryEmbedding(nn.Module):
         model_type: str | None = None,
         ignore: Collection[str] = (),
         **options: Any,
-    ) -> Self:
-        """From a config.json, as `rope_spec.spec_from_config` reads it; options as for the constructor."""
+    ) -> "RotaryEmbedding":
+        """From a config.json, by `rope_spec.spec_from_config`; options go to the constructor."""
         return cls(spec_from_config(config, label, model_type=model_type, ignore=ignore), **options)
 
     def cos_sin(self, positions: Positions, *, seq_len: Length = None) -> Table:
@@ -74,22 +75,21 @@ class RotaryEmbedding(nn.Module):
         )
 
     def grow(self, length: int) -> None:
-        """Make the table serve `length` positions; without a table there is nothing to do."""
+        """Make the table serve `length` positions; without a table nothing happens."""
         self.cache = grow_cache(self.cache, length)
 
-    def _apply(self, fn, recurse=True):
-        """What every move and cast of a module goes through: follow to another device, and let no cast at the table."""
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "RotaryEmbedding":
+        """Rebuild the table where `fn`, by which torch moves and casts, has another device."""
         super()._apply(fn, recurse)
         if self.cache.tables:
-            device = fn(
-                torch.empty(0, dtype=torch.int64, device=self.cache.tables[0].device)
-            ).device
-            if device != self.cache.tables[0].device:
+            before = self.cache.tables[0].device
+            device = fn(torch.empty(0, dtype=torch.int64, device=before)).device
+            if device != before:
                 self.cache = init_cache(self.spec, self.cache.strategy, self.cache.capacity, device)
         return self
 
 
 def _ignore_inv_freq(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Take away what transformers and the lesson's class once saved; the spec says it better."""
+    """Drop the frequencies that transformers and the lesson's class once saved."""
     for name in ("inv_freq", "original_inv_freq"):
         state_dict.pop(prefix + name, None)

@@ -1,14 +1,14 @@
 """Exact cos and sin in PyTorch: the integers of `rope_spec.phase`, in int64.
 
-Frequencies that depend on the current length, as functions of a tensor: no host round trip, no recompilation.
-
-LongRoPE chooses between two sets of exact phases and stays exact. Dynamic NTK computes its frequencies in float32: for a
-stretch s of the context by a factor f, their relative error is at most (2 f + ln s + 8) 2 ** -24, and cos and sin err by that
-times the angle. A length that is a Python int is exact.
+Where the frequencies depend on the current length, this may be a tensor: there is no host round
+trip and no recompilation. LongRoPE then chooses between two sets of exact phases and stays exact.
+Dynamic NTK computes its frequencies in float32: for a context that is stretched s-fold under a
+factor f, their relative error is at most (2 f + ln s + 8) 2 ** -24, and the error of cos and sin is
+that times the angle. With a length that is a Python int both rules are exact.
 """
 
 import torch
-from jaxtyping import Float32, Int64, Integer
+from jaxtyping import Float32, Int64, Integer, Shaped
 from torch import Tensor
 
 from rope_spec import DynamicNTK, LongRope, RopeSpec, inverse_frequencies
@@ -27,50 +27,49 @@ def constants(spec: RopeSpec, seq_len: int | None) -> tuple[list[int], list[floa
 
 
 def phase_of(
-    positions: Integer[Tensor, "*batch pairs"], turns: Int64[Tensor, " pairs"]
-) -> Int64[Tensor, "*batch pairs"]:
-    """The phase `round(position * turns / 2 ** 32)`, modulo a turn, in units of 2 ** -32 turns; int64 products wrap."""
+    positions: Integer[Tensor, "*#rows #P"], turns: Int64[Tensor, "*#rows P"]
+) -> Int64[Tensor, "*rows P"]:
+    """The phase `round(position * turns / 2 ** 32)`, modulo a turn, in units of 2 ** -32 turns.
+
+    The product of int64 wraps, which drops whole turns.
+    """
     return (positions.long() * turns + 2**31) >> 32
 
 
 def phase_cos_sin(
-    phase: Int64[Tensor, "*batch pairs"], attention_factor: float = 1.0
-) -> tuple[Float32[Tensor, "*batch pairs"], Float32[Tensor, "*batch pairs"]]:
-    """float32 cos and sin of a phase, times the attention factor: the integers of `rope_spec.phase`."""
+    phase: Int64[Tensor, "*rows P"], attention_factor: float = 1.0
+) -> tuple[Float32[Tensor, "*rows P"], Float32[Tensor, "*rows P"]]:
+    """float32 cos and sin of a phase, times the attention factor, as in `rope_spec.phase`."""
     cos, sin, scale = integer_cos_sin(phase, attention_factor)
     return cos.float() * scale, sin.float() * scale
 
 
-def turns_at(spec: RopeSpec, seq_len: Integer[Tensor, "*batch"]) -> Int64[Tensor, "*batch 1 pairs"]:
+def turns_at(spec: RopeSpec, seq_len: Int64[Tensor, "*batch"]) -> Int64[Tensor, "*batch 1 P"]:
     """The turns of LongRoPE at each length."""
-    return _chosen(spec, seq_len, 0)
+    return _by_length(spec, seq_len, 0)
 
 
-def inv_freq_at(
-    spec: RopeSpec, seq_len: Integer[Tensor, "*batch"]
-) -> Float32[Tensor, "*batch 1 pairs"]:
-    """float32 inverse frequencies at each length, of either rule."""
+def inv_freq_at(spec: RopeSpec, seq_len: Int64[Tensor, "*batch"]) -> Float32[Tensor, "*batch 1 P"]:
+    """float32 inverse frequencies of dynamic NTK or LongRoPE at each length."""
     if not isinstance(spec.rule, DynamicNTK):
-        return _chosen(spec, seq_len, 1)
-    longest, factor = spec.rule.max_position_embeddings, spec.rule.factor
-    dim, rung = (
-        spec.pairs.ladder_dim,
-        torch.tensor(spec.pairs.rung, dtype=torch.float32, device=seq_len.device),
-    )
-    stretch = factor * (seq_len[..., None, None].clamp(min=longest).float() / longest) - (
-        factor - 1
-    )
-    inv_freq = torch.tensor(constants(spec, None)[1], dtype=torch.float32, device=seq_len.device)
+        return _by_length(spec, seq_len, 1)
+    original, factor, device = spec.rule.max_position_embeddings, spec.rule.factor, seq_len.device
+    dim, rung = spec.pairs.ladder_dim, torch.tensor(spec.pairs.rung, device=device).float()
+    length = seq_len[..., None, None].clamp(min=original).float()
+    stretch = factor * (length / original) - (factor - 1)
+    inv_freq = torch.tensor(constants(spec, None)[1], dtype=torch.float32, device=device)
     return inv_freq * stretch ** (-2 * rung / (dim - 2))
 
 
-def _chosen(spec: RopeSpec, seq_len: Tensor, which: int) -> Tensor:
-    """One of the constants of LongRoPE's short or long set, by the length of each row of the batch."""
+def _by_length(
+    spec: RopeSpec, seq_len: Int64[Tensor, "*batch"], which: int
+) -> Shaped[Tensor, "*batch 1 P"]:
+    """`constants(...)[which]` of LongRoPE's short or long set, by the length of each row."""
     assert isinstance(spec.rule, LongRope)
     original = spec.rule.original_max_position_embeddings
     dtype = (torch.int64, torch.float32)[which]
     short, long = (
-        torch.tensor(constants(spec, n)[which], dtype=dtype, device=seq_len.device)
-        for n in (None, original + 1)
+        torch.tensor(constants(spec, length)[which], dtype=dtype, device=seq_len.device)
+        for length in (None, original + 1)
     )
     return torch.where(seq_len[..., None, None] > original, long, short)

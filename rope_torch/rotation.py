@@ -1,18 +1,18 @@
-"""The formula of the rotation, and how the two channels of each pair lie: what `torch.compile` fuses, and GPUs run."""
+"""The formula of the rotation, which is also what runs on GPUs and under `torch.compile`."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from rope_spec import RotateIn
 from rope_spec.channels import Channels
 
-Heads = Float[Tensor, "*batch head_dim"]
-Half = Float[Tensor, "*#batch pairs"]  # cos or sin, broadcast against the pairs of x
+Heads = Float[Tensor, "*tokens H"]
+Half = Float[Tensor, "*#tokens P"]  # cos or sin, which broadcast to the tokens of x
 
 
 def rotate_pairs(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
-    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for each pair; the other channels stay."""
+    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for each pair; the rest stays."""
     width, rotated = 2 * cos.shape[-1], channels.rotated(cos.shape[-1])
     if x.shape[-1] == width:
         a, b = _rotated(x, cos, sin, channels.read, rotate_in)
@@ -26,17 +26,17 @@ def rotate_pairs(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: 
 
 def _rotated(
     x: Heads, cos: Half, sin: Half, read: int, rotate_in: RotateIn
-) -> tuple[Tensor, Tensor]:
-    """The two channels of each pair, `(..., P)` each."""
+) -> tuple[Float[Tensor, "*tokens P"], Float[Tensor, "*tokens P"]]:
+    """The two channels of each pair, rotated."""
     dtype = inside(x.dtype, rotate_in)
     (a, b), cos, sin = split(x.to(dtype), read), cos.to(dtype), sin.to(dtype)
     return (a * cos - b * sin).to(x.dtype), (b * cos + a * sin).to(x.dtype)
 
 
 def _rotate_slice(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
-    """One of several slices of the same width, chosen by index.
+    """The head is cut into slices of the rotated width, and one of them is rotated.
 
-    A concatenation is compiled to a loop for each operand.
+    It is selected by its index, as a concatenation would be compiled to a loop for each operand.
     """
     slices = x.unflatten(-1, (-1, 2 * cos.shape[-1]))
     index = torch.arange(slices.shape[-2], device=x.device)[:, None]
@@ -48,15 +48,19 @@ def _rotate_slice(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in:
 
 
 def inside(dtype: torch.dtype, rotate_in: RotateIn) -> torch.dtype:
+    """The dtype in which a rotation of x of `dtype` is computed."""
     return dtype if rotate_in == "input" else torch.promote_types(dtype, torch.float32)
 
 
-def as_pairs(x: Tensor, blocks: int) -> Tensor:
+def as_pairs(x: Shaped[Tensor, "... C"], blocks: int) -> Shaped[Tensor, "... {blocks} 2 _"]:
+    """A view of x with the two channels of a pair at index 0 and 1 of axis -2."""
     return x.unflatten(-1, (blocks, 2, x.shape[-1] // (2 * blocks)))
 
 
-def split(x: Tensor, blocks: int) -> tuple[Tensor, Tensor]:
-    """The two channels of each pair, `(..., P)` each."""
+def split(
+    x: Float[Tensor, "*tokens C"], blocks: int
+) -> tuple[Float[Tensor, "*tokens C//2"], Float[Tensor, "*tokens C//2"]]:
+    """The two channels of each pair."""
     if blocks == 1:
         a, b = x.chunk(2, dim=-1)
     else:
@@ -64,9 +68,11 @@ def split(x: Tensor, blocks: int) -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def join(a: Tensor, b: Tensor, blocks: int) -> Tensor:
+def join(
+    a: Float[Tensor, "*tokens P"], b: Float[Tensor, "*tokens P"], blocks: int
+) -> Float[Tensor, "*tokens 2*P"]:
+    """The inverse of `split`."""
     if blocks == 1:
         return torch.cat([a, b], dim=-1)
-    return torch.stack(
-        [t.unflatten(-1, (blocks, t.shape[-1] // blocks)) for t in (a, b)], dim=-2
-    ).flatten(-3)
+    halves = [t.unflatten(-1, (blocks, t.shape[-1] // blocks)) for t in (a, b)]
+    return torch.stack(halves, dim=-2).flatten(-3)

@@ -1,6 +1,6 @@
-"""Our cos and sin inside a loaded transformers model, and back: to see whether they are the cause of something."""
+"""Our cos and sin inside a loaded transformers model, to see whether they cause a difference."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
 import torch
@@ -11,63 +11,63 @@ from rope_spec import Arithmetic, RopeSpec, spec_from_config, specs_from_config
 from .full_tables import Columns, FullTables, Pair, Positions, TableForm
 from .functional import EXACT
 
-ENDINGS = ("RotaryEmbedding", "RotaryPositionalEmbedding")  # of the names of their classes
-TOKENS = 8  # are enough to see the form of a table
+ENDINGS = ("RotaryEmbedding", "RotaryPositionalEmbedding")  # of the class names of rotary modules
+TOKENS = 8  # positions in a trial call: enough to tell the form of a table
 
 
 def swap_rotary(model: nn.Module, arithmetic: Arithmetic = EXACT) -> Callable[[], None]:
     """Put `FullTables` in the place of each rotary module of a transformers model.
 
-    Taken are models whose rotary modules return cos and sin: of one coordinate or of several
-    (M-RoPE, vision towers), for all layers or by kind of layer. Not taken are tables of complex
+    The rotary modules have to return cos and sin. They may take one coordinate or several (M-RoPE,
+    vision towers), and may serve all layers or one kind of layer. Refused are tables of complex
     numbers (DeepSeek-V2, Llama-4), tables without positions (the Conformers), models without such a
-    module (RoFormer), and what `specs_from_config` refuses.
+    module (RoFormer), and configurations that `specs_from_config` refuses.
 
     Args:
         model: a loaded model of transformers.
-        arithmetic: exact angles, or float32 ones, which give transformers' own cos and sin wherever
-            inv_freq is equal.
+        arithmetic: exact angles, or float32 ones, which give the bits of transformers' own cos and
+            sin wherever inv_freq is equal.
 
     Returns:
         A function that puts the model's own modules back.
 
     Raises:
-        ValueError: the model has no rotary module, or one that is not taken. Nothing is swapped then.
+        ValueError: the model has no rotary module, or one that is refused. Nothing is swapped then.
     """
-    found = [
-        (name, part)
-        for name, part in model.named_modules()
-        if type(part).__name__.endswith(ENDINGS)
-    ]
-    if not found:
+    modules = {name: module for name, module in model.named_modules() if _is_rotary(module)}
+    if not modules:
         raise ValueError(
-            f"swap_rotary: got {type(model).__name__}, expected a model with modules named ...RotaryEmbedding."
+            f"swap_rotary: got {type(model).__name__}, expected a model with modules named "
+            "...RotaryEmbedding."
         )
-    ours = [
-        (name, _tables_for(name, module, _config_of(model, name), arithmetic))
-        for name, module in found
-    ]
-    for name, module in ours:
+    tables = {
+        name: _tables_for(name, module, _config_of(model, name), arithmetic)
+        for name, module in modules.items()
+    }
+    _set_modules(model, tables)
+    return lambda: _set_modules(model, modules)
+
+
+def _is_rotary(module: nn.Module) -> bool:
+    return type(module).__name__.endswith(ENDINGS)
+
+
+def _set_modules(model: nn.Module, modules: Mapping[str, nn.Module]) -> None:
+    for name, module in modules.items():
         model.set_submodule(name, module)
-
-    def undo() -> None:
-        for name, module in found:
-            model.set_submodule(name, module)
-
-    return undo
 
 
 def _config_of(model: nn.Module, name: str) -> Any:
-    """The configuration of a module, or of the nearest one around it that keeps one."""
+    """The configuration of a module, or of the innermost parent that has one."""
     path = name.split(".")
-    around = (model.get_submodule(".".join(path[:end])) for end in range(len(path), -1, -1))
-    return next((module.config for module in around if hasattr(module, "config")), None)
+    outwards = (model.get_submodule(".".join(path[:end])) for end in range(len(path), -1, -1))
+    return next((module.config for module in outwards if hasattr(module, "config")), None)
 
 
 def _tables_for(name: str, module: Any, config: Any, arithmetic: Arithmetic) -> FullTables:
-    """Ours for one of the model's, in its form, which is tried out.
+    """`FullTables` in the form of a module of the model, which trial calls find out.
 
-    Only the form: where its numbers are wrong, ours in their place shall show it.
+    Only its form is compared, as its numbers may be the fault that somebody is looking for.
     """
     try:
         kinds = _kinds(module)
@@ -76,20 +76,21 @@ def _tables_for(name: str, module: Any, config: Any, arithmetic: Arithmetic) -> 
         return FullTables(specs, arithmetic, _form(module, next(iter(specs.values())), layer))
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"swap_rotary: got {name}, a {type(module).__name__}: {error}. Expected one that takes (x, position_ids) and "
-            "returns cos and sin. Compare what it gives with rope_torch.cos_sin by itself."
+            f"swap_rotary: got {name}, a {type(module).__name__}: {error}. Expected one that takes "
+            "(x, position_ids) and returns cos and sin. Compare what it gives with "
+            "rope_torch.cos_sin by itself."
         ) from error
 
 
 def _kinds(module: nn.Module) -> list[str]:
-    """The kinds of layer for which a rotary module keeps frequencies; none where all share them."""
+    """The kinds of layer for which a rotary module has frequencies; none where all share them."""
     ladders = [name for name, _ in module.named_buffers() if name.endswith("_inv_freq")]
     own = [name for name in ladders if not name.endswith("original_inv_freq")]
     return [name.removesuffix("_inv_freq") for name in own]
 
 
 def _specs(config: Any, kinds: list[str]) -> dict[str, RopeSpec]:
-    """A spec for each of the kinds of layer, or the one that the configuration is about."""
+    """A spec for each kind of layer, or the only spec of the configuration."""
     specs = {label: spec for label, spec in specs_from_config(config).items() if spec is not None}
     if kinds and len(specs) > 1:
         return {kind: specs[kind] for kind in kinds}
@@ -104,7 +105,7 @@ def _form(module: Any, spec: RopeSpec, layer: dict[str, str]) -> TableForm:
         try:
             wide = _called(module, positions, torch.float32, layer)
             narrow = _called(module, positions, torch.bfloat16, layer)
-        except (IndexError, RuntimeError) as raised:  # it wants the axes elsewhere
+        except (IndexError, RuntimeError) as raised:  # the module expects the axes elsewhere
             error = raised
             continue
         is_sine, is_float32 = not wide[0][..., 0, :].any(), narrow[0].dtype == torch.float32
@@ -116,7 +117,7 @@ def _form(module: Any, spec: RopeSpec, layer: dict[str, str]) -> TableForm:
 
 
 def _trials(axes: int) -> Iterator[tuple[Tensor, Positions, tuple[int, ...]]]:
-    """Positions in each order of axes that a rotary module may want, and the shape of the tokens."""
+    """Positions in each order of axes that a module may take, and the shape of the tokens."""
     positions = torch.arange(TOKENS)
     if axes == 1:
         yield positions[None], "axes_first", (1, TOKENS)
