@@ -1,0 +1,148 @@
+"""`check_rope`: a function and a config in, a verdict out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rope_spec import RopeSpec, context_length, spec_from_config
+from rope_spec.config import Config
+
+from ..identification.describe import identification
+from ..identification.measure import Measurement, measure
+from ..identification.result import Departure, Identification
+from ..identification.setup import build, lengths
+from . import words
+from .diagnose import diagnose, worst
+
+UNSAID, MOST = 4096, 2**20  # positions where a config names no length, and at most
+REAL_UNIT = 2.0**-8  # real coordinates are looked at in these steps
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A departure, and what to say about it."""
+
+    departure: Departure
+    text: str
+
+    @property
+    def name(self) -> str:
+        return self.departure.name
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a function is the rotary embedding that is described.
+
+    Attributes:
+        right: it is, at every position and length that was looked at.
+        findings: what is wrong, each with its text.
+        spec: what is described.
+        found: what the function is.
+        angle_error: the largest error against exact arithmetic, as a share of the length of a pair.
+        used: the largest share of what float arithmetic allows that is used; above 1 is wrong.
+    """
+
+    right: bool
+    findings: tuple[Finding, ...]
+    spec: RopeSpec
+    found: Identification
+    angle_error: float
+    used: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the findings."""
+        return tuple(finding.name for finding in self.findings)
+
+    @property
+    def text(self) -> str:
+        """The verdict in words, at most 80 columns wide."""
+        return words.verdict(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        from dataclasses import asdict
+
+        values = asdict(self) | {"found": self.found.as_dict(), "text": self.text}
+        return words.plain(values)
+
+
+def check_rope(
+    fn: Callable,
+    config: Config | RopeSpec,
+    *,
+    layout: str = "BSNH",
+    label: str | None = None,
+    context: int | None = None,
+    dtype: str = "float32",
+    positions: str | Any = "any",
+    factory: bool = False,
+    framework: str | None = None,
+    device: Any = None,
+    model_type: str | None = None,
+    ignore: Collection[str] = (),
+) -> Verdict:
+    """Say whether `fn(x, positions)` is the rotary embedding that a config describes, and what is wrong if not.
+
+    Args:
+        fn: as for `identify`.
+        config: a `RopeSpec`, or what `spec_from_config` takes: the path of a config.json, its values, an object.
+        layout: the axes of x, `BSNH` by default.
+        label: which kind of layer, where the model has several.
+        context: positions are looked at from 0 to context - 1; by default what the config says.
+        dtype: of x.
+        positions: which ones fn takes, as for `identify`.
+        factory: fn makes the function.
+        framework: as for `identify`.
+        device: as for `identify`.
+        model_type: as for `spec_from_config`.
+        ignore: as for `spec_from_config`.
+
+    Returns:
+        A `Verdict`.
+
+    Raises:
+        NotMeasured: fn raises, returns another shape, or takes no notice of positions.
+        ValueError: the config is not understood, or an argument is wrong.
+    """
+    spec = config
+    if not isinstance(config, RopeSpec):
+        spec = spec_from_config(config, label, model_type=model_type, ignore=ignore)
+        context = context or _context(config, model_type)
+    assert isinstance(spec, RopeSpec)
+    probe = build(
+        fn,
+        spec.head_dim,
+        layout=layout,
+        context=min(context or UNSAID, MOST),
+        dtype=dtype,
+        axes=spec.pairs.axes,
+        positions=positions,
+        factory=factory,
+        framework=framework,
+        device=device,
+        unit=REAL_UNIT if spec.real else None,
+    )
+    return judge(measure(probe, lengths(probe, spec.rule), factory), spec)
+
+
+def judge(measured: Measurement, spec: RopeSpec) -> Verdict:
+    """The verdict on what was measured."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        departures = diagnose(measured, spec)
+        used, _, error = worst(measured, spec)
+        found = identification(measured)
+    findings = tuple(Finding(d, words.sentence(d, spec)) for d in departures)
+    return Verdict(not findings, findings, spec, found, error, used)
+
+
+def _context(config: Config, model_type: str | None) -> int:
+    try:
+        return context_length(config, model_type=model_type)
+    except (ValueError, TypeError):
+        return UNSAID
