@@ -20,7 +20,10 @@ from .frequencies import Ladder
 
 Found = list[Departure]
 HALF_STEP = {"bfloat16": 2.0**-8, "float16": 2.0**-11, None: 0.0}
-HIDES = {"not_a_rotation", "neighbour", "not_linear"}  # what leaves no frequencies to be read
+HIDDEN = {  # by a departure: what else it looks like
+    "not_a_rotation": {"frequencies", "attention_factor", "unexplained"},
+    "not_linear": {"frequencies", "not_a_rotation", "attention_factor"},
+}
 BEHAVIOUR = {"state", "not_linear", "neighbour", "batch_row", "heads", "dtype"}
 
 
@@ -37,9 +40,23 @@ def diagnose(measured: Measurement, spec: RopeSpec) -> Found:
     found += of_channels(reading, spec, what)
     found += of_factor(reading, what)
     found += describe.of_phase(reading)
-    found += of_ladders(measured, reading, spec, what, {d.name: d.how for d in found})
+    ladders = of_ladders(measured, reading, spec, what, {d.name: d.how for d in found})
+    found = without_rounding(found, ladders, measured, spec) + ladders
     found = without_consequences(found)
     return found or [Departure("unexplained", size=worst(measured, spec)[0])]
+
+
+def without_rounding(found: Found, ladders: Found, measured: Measurement, spec: RopeSpec) -> Found:
+    """Frequencies are not rounded where the description gives them as they are, within a wider uncertainty."""
+    reading = measured.reading
+    if reading is None or not any(d.name == "frequencies_rounded" for d in found):
+        return found
+    w = np.abs(reading.w.sum(axis=1))
+    ladder = Ladder(w, reading.uncertainty.max(axis=1), 0.0, measured.probe.context)
+    plain = best_of(spec, ladder, found) if not spec.depends_on_length else ladders
+    if _cost(plain) > _cost(ladders):
+        return found
+    return [d for d in found if d.name != "frequencies_rounded"]
 
 
 def worst(measured: Measurement, spec: RopeSpec) -> tuple[float, int, float]:
@@ -132,10 +149,14 @@ def of_ladders(
         lengths = ", ".join(map(str, measured.depends_on))
         figure = f"lengths {lengths} rotate otherwise than {measured.probe.context}"
         found.append(Departure("length_rule", "not described", figures=(figure,)))
-        if any(_fits_at(measured, length, spec) for length in measured.by_length):
+        ladders = (ladder_at(measured, n, relative, sign) for n in measured.by_length)
+        if len(what.w) == len(signed) and any(not frequencies.explain(spec, one) for one in ladders):
             return found
-    ladder = Ladder(sign * signed, reading.uncertainty.max(axis=1), relative, None)
-    return found + best_of(spec, ladder, found)
+    ladder = Ladder(sign * signed, reading.uncertainty.max(axis=1), 0.0, None)
+    plain = best_of(spec, ladder, found)
+    if not relative or _cost(plain) <= 1:
+        return found + plain
+    return found + min((plain, best_of(spec, replace(ladder, relative=relative), found)), key=_cost)
 
 
 def best_of(spec: RopeSpec, ladder: Ladder, found: Found) -> Found:
@@ -187,12 +208,14 @@ def of_length(measured: Measurement, reading: Reading, spec: RopeSpec, relative:
     spec = changed[0] if changed else spec
     wrong = [n for n in beyond if frequencies.explain(spec, ladders[n])]
     if not wrong:
-        return found + _at_the_border(measured, spec, within)
+        return found + _at_the_border(measured, spec, {n: ladders[n] for n in within})
     return found + _beyond(spec, longest, measured)
 
 
 def _without_dependence(spec: RopeSpec, within: Found, beyond: Found) -> Found:
     """The same frequencies at every length: what explains them there is one thing."""
+    if not beyond:
+        return [Departure("length_rule", "beyond the original context everywhere")]
     return min((within, beyond), key=_cost)
 
 
@@ -204,8 +227,8 @@ def _reads_as(spec: RopeSpec, ladder: Ladder, length: int) -> bool:
     return not frequencies.explain(spec, replace(ladder, length=length))
 
 
-def _at_the_border(measured: Measurement, spec: RopeSpec, within: list[int]) -> Found:
-    wrong = [n for n in within if not _fits_at(measured, n, spec)]
+def _at_the_border(measured: Measurement, spec: RopeSpec, within: dict[int, Ladder]) -> Found:
+    wrong = [n for n, ladder in within.items() if frequencies.explain(spec, ladder)]
     return [Departure("length_rule", "the border", figures=(_reach(wrong),))] if wrong else []
 
 
@@ -245,16 +268,11 @@ def ladder_at(measured: Measurement, length: int, relative: float, sign: float) 
     return Ladder(sign * fit.w, fit.uncertainty + noise / len(rows), relative, length)
 
 
-def _fits_at(measured: Measurement, length: int, spec: RopeSpec) -> bool:
-    """Whether the images at a length are those of the description."""
-    return worst_of_images(measured, spec, {length: measured.images[length]})[0] <= 1
-
-
 def without_consequences(found: Found) -> Found:
     """Without what follows from another departure, and each name once."""
     names = {d.name for d in found}
-    if names & HIDES:
-        found = [d for d in found if d.name != "frequencies"]
+    hidden = set().union(*(HIDDEN.get(name, set()) for name in names))
+    found = [d for d in found if d.name not in hidden]
     missing = "rule_missing" in names
     kept = [d for d in found if not (missing and d.name == "attention_factor" and d.found == 1.0)]
     return [d for index, d in enumerate(kept) if d.name not in [e.name for e in kept[:index]]]

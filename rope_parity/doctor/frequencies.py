@@ -24,6 +24,7 @@ from ..identification.ladders import (
 from ..identification.result import Departure
 
 Found = list[Departure]
+OUTLIERS = 0.2
 CONSTANT = 3e-6  # relative scatter of a ratio that is one number
 
 
@@ -34,17 +35,20 @@ class Ladder:
     Attributes:
         relative: half a step of the format that they were rounded to, or 0.
         length: the current length.
+        outliers: the share of pairs that need not fit.
     """
 
     w: np.ndarray
     uncertainty: np.ndarray
     relative: float
     length: int | None
+    outliers: float = 0.0
 
     def fits(self, candidate: np.ndarray, relative: float = 0.0) -> bool:
         """Whether a candidate gives them."""
         allowed = room(self.w, self.uncertainty, max(self.relative, relative))
-        return len(candidate) == len(self.w) and fits(candidate, self.w, allowed + 2.0**-25 * (self.relative > 0))
+        allowed = allowed + 2.0**-25 * (self.relative > 0)
+        return len(candidate) == len(self.w) and fits(candidate, self.w, allowed, self.outliers)
 
 
 def explain(spec: RopeSpec, ladder: Ladder) -> Found:
@@ -52,20 +56,42 @@ def explain(spec: RopeSpec, ladder: Ladder) -> Found:
     for explanation in _explanations(spec, ladder):
         if explanation is not None:
             return explanation
-    return _unlike(spec, ladder)
+    return _but_for_some_pairs(spec, ladder) or _unlike(spec, ladder)
+
+
+def _but_for_some_pairs(spec: RopeSpec, ladder: Ladder) -> Found | None:
+    """One mistake for most pairs, and a few pairs that are something else."""
+    some = replace(ladder, outliers=OUTLIERS)
+    for explanation in _single(spec, some, exponents(spec)):
+        if explanation:
+            return [*explanation, Departure("frequencies", "pairs")]
+    return None
 
 
 def _explanations(spec: RopeSpec, ladder: Ladder) -> Iterator[Found | None]:
     """By the number of mistakes, and none for a mistake that does not fit."""
     ladders = exponents(spec)
-    yield [] if ladder.fits(scaled(plain(spec, ladders[""]), spec, ladder.length)) else None
+    described = scaled(plain(spec, ladders[""]), spec, ladder.length)
+    yield [] if ladder.fits(described) else None
+    yield _rounded(spec, ladder)
+    yield _some_pairs(spec, ladder, described)
+    yield from _single(spec, ladder, ladders)
+    yield from _two(spec, ladder, ladders)
+
+
+def _single(spec: RopeSpec, ladder: Ladder, ladders: dict[str, np.ndarray]) -> Iterator[Found | None]:
     yield _other_list(spec, ladder)
     yield _no_rule(spec, ladder, ladders[""], spec.theta)
     yield _exponent(spec, ladder, ladders)
     yield _theta(spec, ladder, ladders[""], spec)
     yield _parameters(spec, ladder, plain(spec, ladders[""]), spec.theta)
-    yield _rounded(spec, ladder)
-    yield from _two(spec, ladder, ladders)
+
+
+def _some_pairs(spec: RopeSpec, ladder: Ladder, described: np.ndarray) -> Found | None:
+    """All but a few pairs are as described."""
+    few = replace(ladder, outliers=OUTLIERS / 2)
+    is_ramp = isinstance(spec.rule, Llama3 | Yarn)  # of which few pairs may be blended
+    return _unlike(spec, ladder) if not is_ramp and few.fits(described) else None
 
 
 def _two(spec: RopeSpec, ladder: Ladder, ladders: dict[str, np.ndarray]) -> Iterator[Found | None]:
@@ -149,16 +175,21 @@ def _theta_and_factor(spec: RopeSpec, ladder: Ladder, exponent: np.ndarray) -> F
 
 def _parameters(spec: RopeSpec, ladder: Ladder, base: np.ndarray, theta: float) -> Found | None:
     """The rule of the description, or one where it has none, with other numbers."""
-    if not (ladder.w > 0).all() or not (base > 0).all():
+    if not (base > 0).all():
         return None
     ratio = ladder.w / base
     constant = float(np.median(ratio))
+    factor = getattr(spec.rule, "factor", 1.0)
+    if isinstance(spec.rule, Linear | Proportional) and ladder.fits(base * factor):
+        return [Departure("rule_parameter", "factor", 1 / factor, factor)]
     if ladder.fits(base * constant) and abs(constant - 1) > 1e-6:
         return _constant(spec, round_within(1 / constant, CONSTANT))
     if isinstance(spec.rule, DynamicNTK):
         return None
     if isinstance(spec.rule, LongRope):
         return [Departure("rule_parameter", "factors", tuple((1 / ratio).tolist()))]
+    if not (ladder.w > 0).all():
+        return None
     for rule in _ramps(spec, theta, ladder, base):
         if ladder.fits(scaled(base, replace(spec, rule=rule), ladder.length, theta)):
             return _changed(spec, rule)
@@ -178,8 +209,9 @@ def _constant(spec: RopeSpec, divisor: float) -> Found | None:
 
 def _ramps(spec: RopeSpec, theta: float, ladder: Ladder, base: np.ndarray) -> Iterator[Llama3 | Yarn]:
     factors = [getattr(spec.rule, "factor", None), None]
+    tolerance = max(ladder.relative, float(np.median(ladder.uncertainty / ladder.w)) / 4, 1e-6)
     for factor in factors:
-        yield from rules.ramps(spec, theta, ladder.w, base, factor, max(ladder.relative, 1e-6))
+        yield from rules.ramps(spec, theta, ladder.w, base, factor, tolerance)
 
 
 def _changed(spec: RopeSpec, rule: Llama3 | Yarn) -> Found:
@@ -194,11 +226,12 @@ def _changed(spec: RopeSpec, rule: Llama3 | Yarn) -> Found:
 
 def _rounded(spec: RopeSpec, ladder: Ladder) -> Found | None:
     """Near the description as a half precision is, without being its numbers: rounded before the rule."""
-    if ladder.relative:
+    if ladder.relative or not (ladder.w > 0).all():
         return None
     described = scaled(plain(spec, exponents(spec)[""]), spec, ladder.length)
     for kind, relative in (("float16", 2.0**-10.5), ("bfloat16", 2.0**-7.5)):
-        if ladder.fits(described, relative) and _is_irregular(ladder.w / described - 1):
+        is_clear = np.median(ladder.uncertainty / np.abs(ladder.w)) < relative / 8
+        if is_clear and ladder.fits(described, relative) and _is_irregular(ladder.w / described - 1):
             return [Departure("frequencies_rounded", kind, kind)]
     return None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from .number import ROUNDOFF
 from .probe import Probe
 from .result import Departure
 
@@ -14,7 +13,7 @@ SCALE = -1024.0  # exact in every dtype
 
 def room(probe: Probe, x: np.ndarray) -> float:
     """What two right answers to the same question may differ by."""
-    return 32 * ROUNDOFF[probe.subject.dtype] * float(np.abs(x).max())
+    return 32 * probe.noise * float(np.abs(x).max())
 
 
 def difference(left: np.ndarray, right: np.ndarray) -> float:
@@ -30,10 +29,19 @@ def random_x(probe: Probe, seed: int = 0) -> np.ndarray:
     return np.broadcast_to(x, probe.shape).copy()
 
 
-def some_positions(probe: Probe, length: int, common: int = 128) -> np.ndarray:
-    """Positions `(S, A)` below a length: the first `common` in order, then random ones."""
+COMMON = 128  # positions that the frames of all lengths begin with
+
+
+def some_positions(probe: Probe, length: int) -> np.ndarray:
+    """Positions `(S, A)` below a length: the first in order, then random ones; the same in every call."""
+    if length not in probe.frames:
+        probe.frames[length] = _some_positions(probe, length)
+    return probe.frames[length]
+
+
+def _some_positions(probe: Probe, length: int) -> np.ndarray:
     count = len(probe.used())
-    near = np.arange(1, min(common, length - 1) + 1)
+    near = np.arange(1, min(COMMON, length - 1) + 1)
     far = np.random.default_rng(SEED).integers(0, length, max(count - len(near), 0))
     wanted = np.concatenate([near, far])[:count]
     return probe.frame(np.repeat(wanted[:, None], probe.subject.axes, 1), length)

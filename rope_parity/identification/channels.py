@@ -68,8 +68,8 @@ def images(probe: Probe, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray,
         x, owner = np.zeros(probe.shape), {}
         for index, slot in enumerate(slots):
             owner[slot] = (turn * len(slots) + index * _stride(head_dim)) % head_dim
-            x[slot][owner[slot]] = 1.0
-        y = probe.call(x, frame)
+            x[slot][owner[slot]] = probe.amplitude
+        y = probe.call(x, frame) / probe.amplitude
         for slot, channel in owner.items():
             if np.isfinite(y[slot]).all() and frame[slot[1]].any():
                 least[channel] = np.fmin(least[channel], y[slot])

@@ -10,6 +10,7 @@ from .number import ROUNDOFF, wrap
 from .turns import Turns
 
 LAGS = tuple(2**k for k in range(12))
+SINGLE = ROUNDOFF["float32"]
 FEW = 8  # products that make a lag worth using
 
 
@@ -62,14 +63,14 @@ def _fit(positions: np.ndarray, unit: np.ndarray, w: np.ndarray, roundoff: float
     for _ in range(3):
         middle = np.angle((unit * np.exp(-1j * w * p)).sum(axis=0))
         angle = w * p + middle + wrap(np.angle(unit) - w * p - middle)
-        noise = roundoff * (np.abs(angle) + np.minimum(np.abs(angle), 1.0)) + 1e-12
+        noise = 2 * SINGLE * np.abs(angle) + roundoff * np.minimum(np.abs(angle), 1.0) + 1e-12
         weight = noise**-2.0
         total, mean = weight.sum(axis=0), (weight * p).sum(axis=0) / weight.sum(axis=0)
         spread = (weight * (p - mean) ** 2).sum(axis=0)
         w = (weight * (p - mean) * angle).sum(axis=0) / spread
         phase = (weight * angle).sum(axis=0) / total - w * mean
     scatter = np.sqrt((weight * (angle - w * p - phase) ** 2).mean(axis=0))
-    error = np.maximum(scatter, 0.3)
+    error = np.maximum(scatter, 0.3) * (1 + (roundoff > SINGLE) + (scatter > 4))  # coarse roundings repeat
     floor = 0.1 * roundoff * np.abs(w)  # roundings repeat, so that they do not average to nothing
     return Line(
         w,
@@ -84,12 +85,13 @@ def refined(turns: Turns, axis: int, start: Line, roundoff: float) -> Line:
     """The line through ever more positions, up to the first octave where one of the pairs leaves it."""
     p = turns.positions[:, axis]
     alone = (np.delete(turns.positions, axis, 1) == 0).all(axis=1) & turns.finite
-    unit = turns.z / np.maximum(np.abs(turns.z), 1e-30)
+    with np.errstate(invalid="ignore"):
+        unit = turns.z / np.maximum(np.abs(turns.z), 1e-30)
     found, end = start, 256
     while end < p.max():
         rows = alone & (p <= 2 * end)
-        room = roundoff * (np.abs(found.w) * 2 * end + 4) + 2 * end * found.uncertainty
-        room = room + 6 * ROUNDOFF["float32"] * (np.abs(found.w) * 2 * end + 2)
+        room = 4 * roundoff + 2 * end * found.uncertainty
+        room = room + 6 * SINGLE * (np.abs(found.w) * 2 * end + 2)
         gap = np.abs(wrap(np.angle(unit[rows]) - found.w * p[rows, None] - found.phase))
         if (gap > room).any() or (room > 1).any():
             return found

@@ -31,9 +31,9 @@ def room(w: np.ndarray, uncertainty: np.ndarray, relative: float = 0.0) -> np.nd
     return uncertainty + np.abs(w) * (SINGLE * (6 + 2 * logarithm) + relative) + 1e-12
 
 
-def fits(candidate: np.ndarray, w: np.ndarray, allowed: np.ndarray) -> bool:
-    """Whether two lists of frequencies are the same modulo a turn, within what is allowed."""
-    return bool(np.all(np.abs(wrap(candidate - w)) <= allowed))
+def fits(candidate: np.ndarray, w: np.ndarray, allowed: np.ndarray, outliers: float = 0.0) -> bool:
+    """Whether two lists of frequencies are the same modulo a turn, but for a share of outliers."""
+    return bool(np.mean(np.abs(wrap(candidate - w)) <= allowed) >= 1 - outliers)
 
 
 def exponents(spec: RopeSpec) -> dict[str, np.ndarray]:

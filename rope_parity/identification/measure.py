@@ -56,9 +56,10 @@ def measure(probe: Probe, lengths: Sequence[int], is_factory: bool) -> Measureme
     found, first, said = _state(probe, lengths, is_factory)
     x, (_, y) = behaviour.random_x(probe), first[-1]
     frame = behaviour.some_positions(probe, probe.context)
+    probe.noise = _noise(probe, precision.all_rounded(y[:, :, 0]), y)
     _check_positions_are_used(probe, y, frame)
-    found += _behaviour(probe, x, y, frame)
     depends_on = state.depends_on_length(probe, first)
+    found += _behaviour(probe, x, y, frame)
     reading = _reading(probe, found)
     by_length = {}
     if reading is not None:
@@ -67,6 +68,11 @@ def measure(probe: Probe, lengths: Sequence[int], is_factory: bool) -> Measureme
     more, notes = state.after_another_dtype(probe, y, fresh=is_factory)
     found += [d for d in more if d.name not in {e.name for e in found}]
     return Measurement(probe, reading, dict(first), by_length, depends_on, found, said + notes)
+
+
+def _noise(probe: Probe, kind: str | None, y: np.ndarray) -> float:
+    """The unit roundoff of the format that all numbers are of, whatever their dtype."""
+    return max(probe.noise, ROUNDOFF[kind]) if kind else probe.noise
 
 
 def _state(probe: Probe, lengths: Sequence[int], is_factory: bool):
@@ -106,6 +112,8 @@ def _behaviour(probe: Probe, x: np.ndarray, y: np.ndarray, frame: np.ndarray) ->
     found += behaviour.linear(probe, y, x, frame)
     if probe.mode == "any" and probe.fixed is None:
         found += [d for d in behaviour.order_of_rows(probe, y, x, frame) if d.name not in _names(found)]
+    if any(d.name == "not_linear" for d in found) and probe.subject.dtype == "float32":
+        probe.amplitude = 2.0**-12
     probe.only_first = bool(_names(found) & {"batch_row", "heads", "neighbour"})
     probe.spacing = 4 if any(d.name == "neighbour" and d.how == "x" for d in found) else 1
     if any(d.name == "neighbour" and d.how == "position" for d in found):
@@ -131,6 +139,7 @@ def _reading(probe: Probe, found: list[Departure]) -> Reading | None:
         raw = raw + observe(probe, mixed, wanted)
     if probe.fixed is None:
         raw = raw + observe(probe, mixed, far_positions(probe))
+    probe.noise = _noise(probe, precision.table_rounded(raw), raw.z)
     found += not_rotations(probe, raw)
     return read_turns(probe, mixed, raw, found)
 
@@ -151,7 +160,7 @@ def _mixed_positions(probe: Probe) -> np.ndarray:
     count, axes = len(probe.used()), probe.subject.axes
     near = rng.integers(1, min(NEAR, probe.context), (count, axes))
     far = rng.integers(1, probe.context, (count, axes))
-    return np.where(np.arange(count)[:, None] % 2, near, far)
+    return np.where(rng.random((count, 1)) < 0.5, near, far)
 
 
 def far_positions(probe: Probe) -> np.ndarray:
@@ -185,11 +194,12 @@ def read_turns(probe: Probe, mixed: Channels, raw: Turns, found: list[Departure]
     raw, uneven = _evened(raw, probe)
     found += uneven
     factor = float(np.nanmedian(np.abs(raw.z[raw.finite])) or 1.0)
-    factor = 1.0 if abs(factor - 1) < 3 * ROUNDOFF[probe.subject.dtype] else factor
+    factor = 1.0 if abs(factor - 1) < 3 * probe.noise else factor
     lines, exchanged = _lines(probe, raw, factor)
     w = np.stack([one.w for one in lines], 1)
     reading = Reading(
         probe.subject.dtype,
+        probe.noise,
         mixed,
         w,
         np.stack([one.uncertainty for one in lines], 1),
@@ -205,7 +215,7 @@ def read_turns(probe: Probe, mixed: Channels, raw: Turns, found: list[Departure]
 
 def _evened(raw: Turns, probe: Probe) -> tuple[Turns, list[Departure]]:
     """Turns whose cos and sin have one factor, and a departure where they had two, or one for each pair."""
-    z, room = raw.z[raw.finite], 16 * ROUNDOFF[probe.subject.dtype]
+    z, room = raw.z[raw.finite], 16 * probe.noise
     z = z[np.abs(z).max(axis=1) > 0]
     size = np.abs(z)
     if not len(z) or (size.max(axis=0) / size.min(axis=0) - 1).max() < room:
@@ -233,14 +243,14 @@ def _uneven_pairs(size: np.ndarray, room: float) -> list[Departure]:
 
 
 def _lines(probe: Probe, raw: Turns, factor: float) -> tuple[list[Line], bool]:
-    roundoff = ROUNDOFF[probe.subject.dtype]
+    roundoff = probe.noise
     turns = positions.normalised(raw, factor, False)
     lines = [_line(turns, axis, roundoff) for axis in range(probe.subject.axes)]
     exchanged = _is_exchanged(lines[0])
     if exchanged:
         turns = positions.normalised(raw, factor, True)
         lines = [_line(turns, axis, roundoff) for axis in range(probe.subject.axes)]
-    if probe.subject.dtype in HALF:
+    if roundoff > ROUNDOFF["float32"]:
         lines = [refined(turns, axis, one, roundoff) for axis, one in enumerate(lines)]
     return lines, exchanged
 
@@ -267,7 +277,8 @@ def _is_exchanged(first: Line) -> bool:
 def from_random(probe: Probe, reading: Reading, y: np.ndarray, length: int) -> Turns:
     """Turns at another length, from the images of random vectors: `z = (y_a + i y_b) / (x_a + i x_b)`."""
     x = behaviour.random_x(probe)
-    rows, (a, b), (to_a, to_b) = probe.used(), reading.channels.read.T, reading.channels.write.T
+    rows = np.arange(probe.rows) if probe.fixed is not None else np.arange(1, probe.rows - 1)
+    (a, b), (to_a, to_b) = reading.channels.read.T, reading.channels.write.T
     given, got = x[0, rows, 0], y[0, rows, 0]
     frame = behaviour.some_positions(probe, length)
     z = (got[:, to_a] + 1j * got[:, to_b]) / (given[:, a] + 1j * given[:, b])
@@ -294,9 +305,9 @@ def _of_table_and_products(probe: Probe, reading: Reading, y: np.ndarray) -> lis
     """In float32 alone: in a half precision everything is of that precision."""
     if probe.subject.dtype in HALF:
         return []
-    turned = np.unique(np.concatenate([reading.channels.write.ravel(), []])).astype(int)
-    kind = precision.products_rounded(y[0][:, 0][:, turned], y)
+    turned = np.unique(reading.channels.write)
+    kind = precision.all_rounded(y[0][:, 0][:, turned])
     if kind:
         return [precision.departure("products_rounded", kind, reading)]
-    kind = precision.table_rounded(reading.raw, reading.factor)
+    kind = precision.table_rounded(reading.raw)
     return [precision.departure("table_rounded", kind, reading)] if kind else []

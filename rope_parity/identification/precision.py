@@ -12,9 +12,10 @@ from .turns import Turns
 MANY = 60  # observations that make a coincidence unlikely
 
 
-def table_rounded(raw: Turns, factor: float) -> str | None:
-    """The half precision of which every cos and sin is, with or without the factor."""
+def table_rounded(raw: Turns) -> str | None:
+    """The half precision of which every cos and sin is, with or without the largest one divided out."""
     z = raw.z[raw.finite]
+    factor = float(np.abs(z.real).max(initial=1.0))
     for kind in HALF:
         for values in (z, z / factor):
             if are(values.real, kind) and are(values.imag, kind):
@@ -22,8 +23,8 @@ def table_rounded(raw: Turns, factor: float) -> str | None:
     return None
 
 
-def products_rounded(y: np.ndarray, x: np.ndarray) -> str | None:
-    """The half precision of which every element of the image of a float32 x is."""
+def all_rounded(y: np.ndarray) -> str | None:
+    """The half precision of which every element of an image is."""
     changed = y[np.isfinite(y) & (y != 0)]
     return next((kind for kind in HALF if are(changed, kind)), None)
 
@@ -33,7 +34,7 @@ def angles_rounded(turns: Turns, reading: Reading) -> str | None:
     angle = reading.angle(turns.positions)
     with np.errstate(invalid="ignore"):
         observed = angle + wrap(np.angle(turns.z) - angle)
-    noise = np.maximum(reading.roundoff, _table_noise(turns)) * np.minimum(np.abs(observed), 1.0)
+    noise = reading.roundoff * np.minimum(np.abs(observed), 1.0)
     noise = noise + 2.0**-23 * np.abs(observed) * (reading.roundoff <= 2.0**-20)
     for kind in HALF:
         step = step_at(observed, kind)
@@ -51,11 +52,6 @@ def _is_off(steps: np.ndarray, distance: float = 0.2) -> np.ndarray:
     """Whether a number of steps is not near a whole one."""
     with np.errstate(invalid="ignore"):
         return np.abs(steps - np.round(steps)) > distance
-
-
-def _table_noise(turns: Turns) -> float:
-    kind = table_rounded(turns, 1.0)
-    return {None: 0.0, "bfloat16": 2.0**-8, "float16": 2.0**-11}[kind]
 
 
 def frequencies_rounded(w: np.ndarray, uncertainty: np.ndarray) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .frameworks import frameworks_of, to_framework, to_numpy
 from .layouts import AxisOrder
-from .number import rounded
+from .number import ROUNDOFF, rounded
 from .result import NotMeasured
 
 MOST_CALLS = 60
@@ -100,6 +100,9 @@ class Probe:
         mode: `any` positions, `contiguous` ones from any start, or a fixed array `(S, A)` of them.
         spacing: how many rows lie between two that are used, where rows disturb each other.
         only_first: whether only the first head of the first batch row is used.
+        amplitude: of the vectors whose images are read; small where the function is not linear.
+        noise: the unit roundoff of what comes out.
+        frames: for each length the positions `(S, A)` that behaviour is looked at with.
     """
 
     subject: Subject
@@ -109,7 +112,12 @@ class Probe:
     fixed: np.ndarray | None = None
     spacing: int = 1
     only_first: bool = False
-    seen: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)
+    amplitude: float = 1.0
+    noise: float = 0.0
+    frames: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.noise = ROUNDOFF[self.subject.dtype]
 
     @property
     def rows(self) -> int:
@@ -164,9 +172,9 @@ class Probe:
             x = np.zeros(self.shape)
             group = vectors[first : first + heads]
             for head, vector in enumerate(group):
-                x[0, self.used(), head] = vector
+                x[0, self.used(), head] = self.amplitude * vector
                 if not self.only_first:
-                    x[1:, self.used(), head] = vector
-            y = self.call(x, frame)
+                    x[1:, self.used(), head] = self.amplitude * vector
+            y = self.call(x, frame) / self.amplitude
             images += [y[0, :, head] for head in range(len(group))]
         return images

@@ -20,6 +20,7 @@ class Reading:
 
     Attributes:
         dtype: of x.
+        roundoff: the unit roundoff of what comes out.
         channels: which channels are a pair.
         w: `(P, A)`, with the sign of the rotation.
         uncertainty: of w, `(P, A)`.
@@ -33,6 +34,7 @@ class Reading:
     """
 
     dtype: str
+    roundoff: float
     channels: Channels
     w: np.ndarray
     uncertainty: np.ndarray
@@ -43,10 +45,6 @@ class Reading:
     turns: Turns
     raw: Turns
     departures: list[Departure] = field(default_factory=list)
-
-    @property
-    def roundoff(self) -> float:
-        return ROUNDOFF[self.dtype]
 
     def angle(self, positions: np.ndarray) -> np.ndarray:
         """`(n, P)` at positions `(n, A)`."""

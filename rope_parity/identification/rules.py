@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from rope_spec import Explicit, Linear, Llama3, Pairs, RopeSpec, Yarn
+from rope_spec.rules import Rule
 
 from .ladders import fits, plain, room, round_within, scaled, theta_that_fits, yarn_ramp
 
@@ -20,12 +22,14 @@ def readings(spec: RopeSpec, w: np.ndarray, uncertainty: np.ndarray, relative: f
     allowed = room(w, uncertainty, relative)
     k = 2 * np.array(spec.pairs.rung) / spec.pairs.ladder_dim
     for candidate in _candidates(spec, k, w):
+        if candidate is None:
+            continue
         theta = candidate.theta
         if fits(scaled(plain(candidate, k, theta), candidate, None), w, allowed):
             yield candidate
 
 
-def _candidates(spec: RopeSpec, k: np.ndarray, w: np.ndarray) -> Iterator[RopeSpec]:
+def _candidates(spec: RopeSpec, k: np.ndarray, w: np.ndarray) -> Iterator[RopeSpec | None]:
     yield with_rule(spec, theta_that_fits(lambda theta: theta**-k, w), None)
     linear = linear_factor(k, w)
     if linear:
@@ -34,9 +38,17 @@ def _candidates(spec: RopeSpec, k: np.ndarray, w: np.ndarray) -> Iterator[RopeSp
         yield from (with_rule(spec, theta, rule) for rule in ramps(spec, theta, w))
 
 
-def with_rule(spec: RopeSpec, theta: float, rule: object) -> RopeSpec:
-    """The spec with another theta and rule."""
-    return replace(spec, theta=theta, rule=rule)  # pyright: ignore[reportArgumentType]
+def with_rule(spec: RopeSpec, theta: float, rule: Rule | None) -> RopeSpec | None:
+    """The spec with another theta and rule; None where those are beyond every model."""
+    return valid(lambda: replace(spec, theta=theta, rule=rule))
+
+
+def valid(build: Callable[[], Any]) -> Any:
+    """What is built, or None where its numbers are refused."""
+    try:
+        return build()
+    except (ValueError, OverflowError):
+        return None
 
 
 def linear_factor(k: np.ndarray, w: np.ndarray) -> tuple[float, float] | None:
@@ -44,7 +56,7 @@ def linear_factor(k: np.ndarray, w: np.ndarray) -> tuple[float, float] | None:
     if len(set(k)) < 3:
         return None
     slope, start = np.polyfit(k, np.log(np.abs(w)), 1)
-    theta, factor = float(np.exp(-slope)), float(np.exp(-start))
+    theta, factor = (float(np.exp(np.clip(-value, -60, 60))) for value in (slope, start))
     return round_within(theta, 2e-5), round_within(factor, 2e-6)
 
 
@@ -52,7 +64,7 @@ def first_thetas(k: np.ndarray, w: np.ndarray) -> list[float]:
     """Candidates for theta from the fast pairs, which a ramp leaves alone."""
     order = np.argsort(k)
     used = [j for j in order if k[j] > 0][:FIRST]
-    values = [float(np.abs(w[j]) ** (-1 / k[j])) for j in used]
+    values = [float(np.exp(min(-np.log(np.abs(w[j])) / k[j], 60.0))) for j in used]
     return sorted({round_within(value, 3e-6 / k[j]) for value, j in zip(values, used, strict=True)})
 
 
@@ -82,32 +94,33 @@ def ramps(
     factor = factor or round_within(float(1 / ratio.min()), 1e-5)
     keep = (ratio - 1 / factor) / (1 - 1 / factor) if factor != 1 else np.ones(len(ratio))
     blended = (keep > 40 * tolerance) & (keep < 1 - 40 * tolerance)
-    yield from _llama3(ladder, keep, blended, factor)
-    yield from _yarn(spec, theta, rung, keep, blended, factor)
+    yield from filter(None, _llama3(ladder, keep, blended, factor))
+    yield from filter(None, _yarn(spec, theta, rung, keep, blended, factor))
 
 
-def _llama3(ladder: np.ndarray, keep: np.ndarray, blended: np.ndarray, factor: float) -> Iterator[Llama3]:
+def _llama3(ladder: np.ndarray, keep: np.ndarray, blended: np.ndarray, factor: float
+) -> Iterator[Llama3 | None]:
     """`keep` is linear in the frequency; one scale of (length, low, high) is free: low is 1."""
     if len(set(ladder[blended])) < 2:
         kept = ladder[keep > 0.5]
         if len(kept) and not blended.any():
             middle = np.sqrt(kept.min() * ladder[keep <= 0.5].max())
-            yield Llama3(factor, 1.0, 1.0, max(round(2 * np.pi / middle), 1))
+            yield valid(lambda: Llama3(factor, 1.0, 1.0, max(round(2 * np.pi / middle), 1)))
         return
     slope, start = np.polyfit(ladder[blended], keep[blended], 1)
     if slope <= 0 or start >= 0:
         return
     high = round_within(float(1 - 1 / start), 2e-4)
-    exact = 2 * np.pi * slope * (high - 1)
+    exact = min(2 * np.pi * slope * (high - 1), 1e15)
     length = round(exact)
     nearest = [n for n in CONTEXTS if abs(n - exact) < 2e-3 * n]
-    yield Llama3(factor, 1.0, high, (nearest or [max(length, 1)])[0])
-    yield Llama3(factor, 1.0, float(1 - 1 / start), max(length, 1))
+    yield valid(lambda: Llama3(factor, 1.0, high, (nearest or [max(length, 1)])[0]))
+    yield valid(lambda: Llama3(factor, 1.0, float(1 - 1 / start), max(length, 1)))
 
 
 def _yarn(
     spec: RopeSpec, theta: float, rung: np.ndarray, keep: np.ndarray, blended: np.ndarray, factor: float
-) -> Iterator[Yarn]:
+) -> Iterator[Yarn | None]:
     """`keep` is linear in the rung; of the betas and the length only the ends of the ramp can be read."""
     if len(set(rung[blended])) < 2:
         return
@@ -116,12 +129,12 @@ def _yarn(
         return
     ends = (1 - start) / slope, -start / slope
     for length in CONTEXTS:
-        rule = Yarn(factor, length)
-        if np.allclose(yarn_ramp(rule, theta, spec.pairs.ladder_dim), ends, atol=0.02):
+        rule = valid(lambda length=length: Yarn(factor, length))
+        if rule and np.allclose(yarn_ramp(rule, theta, spec.pairs.ladder_dim), ends, atol=0.02):
             yield rule
     dim, unit = spec.pairs.ladder_dim, 2 * np.log(theta)
     turns = [4096 / (2 * np.pi) * float(np.exp(np.clip(-end * unit / dim, -60, 60))) for end in ends]
-    yield Yarn(factor, 4096, beta_fast=turns[0], beta_slow=min(turns), truncate=False)
+    yield valid(lambda: Yarn(factor, 4096, beta_fast=turns[0], beta_slow=min(turns), truncate=False))
 
 
 def explicit(spec: RopeSpec, w: np.ndarray, factor: float) -> RopeSpec:

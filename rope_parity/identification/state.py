@@ -7,18 +7,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .behaviour import difference, random_x, room, same_dtype, some_positions
+from .behaviour import COMMON, difference, random_x, room, same_dtype, some_positions
 from .number import HALF
 from .probe import Probe
 from .result import Departure, NotMeasured
 
-COMMON = 128
 Call = tuple[int, np.ndarray]  # a length, and what came out
 
 
 def sequence(probe: Probe, lengths: Sequence[int], x: np.ndarray) -> list[Call]:
     """One call for each length, in order, of the instance that is there."""
-    return [(n, probe.call(x, some_positions(probe, n, COMMON))) for n in lengths]
+    return [(n, probe.call(x, some_positions(probe, n))) for n in lengths]
 
 
 def repeated(probe: Probe, lengths: Sequence[int]) -> tuple[list[Departure], list[Call]]:
@@ -42,7 +41,7 @@ def compared(probe: Probe, left: list[Call], right: list[Call], when: str, x: np
     for (length, one), (_, other) in zip(left, right, strict=True):
         gap = difference(one, other)
         if gap > room(probe, x):
-            positions = some_positions(probe, length, COMMON)[:, 0]
+            positions = some_positions(probe, length)[:, 0]
             where = int(positions[_rows_that_differ(one, other, room(probe, x))].min())
             figures = (
                 f"f(x, positions up to {length - 1}): {_sample(one)}",
@@ -69,7 +68,7 @@ def after_another_dtype(probe: Probe, before: np.ndarray | None, fresh: bool) ->
         fresh: whether the other dtype comes first on a fresh instance.
     """
     subject, x, said = probe.subject, random_x(probe), []
-    frame = some_positions(probe, probe.context, COMMON)
+    frame = some_positions(probe, probe.context)
     if fresh:
         subject.fresh()
     departures: list[Departure] = []
@@ -96,7 +95,7 @@ def another_theta(probe: Probe, before: np.ndarray) -> list[Departure]:
     name = next((n for n in ("theta", "base", "rope_theta") if n in _parameters(make)), None)
     if name is None:
         return []
-    x, frame = random_x(probe), some_positions(probe, probe.context, COMMON)
+    x, frame = random_x(probe), some_positions(probe, probe.context)
     probe.subject.fn = make(**{name: 54321.0})
     gap = difference(probe.call(x, frame), before)
     if gap > room(probe, x):
@@ -119,7 +118,7 @@ def depends_on_length(probe: Probe, calls: list[Call]) -> list[int]:
     x, found = random_x(probe), []
     _, longest = calls[-1]
     for length, y in calls[:-1]:
-        rows = probe.used()[: min(COMMON, length - 2)]
+        rows = np.arange(1, min(COMMON, length - 2) + 1)
         if difference(y[0][rows], longest[0][rows]) > 4 * room(probe, x):
             found.append(length)
     return found

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .channels import Channels
-from .number import ROUNDOFF
 from .probe import Probe
 from .result import Departure
 
@@ -63,14 +62,14 @@ def observe(probe: Probe, found: Channels, wanted: np.ndarray, length: int | Non
 def order_of_write(probe: Probe, found: Channels, wanted: np.ndarray) -> Channels:
     """The channels with the order on output that makes the determinant positive."""
     _, aa, ab, ba, bb = columns(probe, found, wanted)
-    flipped = np.nanmedian(aa * bb - ab * ba, axis=0) < 0
+    flipped = (np.nanmedian(aa * bb - ab * ba, axis=0) < 0) & (np.abs(aa[0]) < np.abs(ab[0]))
     write = np.where(flipped[:, None], found.write[:, ::-1], found.write)
     return replace(found, write=write)
 
 
 def not_rotations(probe: Probe, turns: Turns) -> list[Departure]:
     """Pairs whose two columns are not at right angles, or not of one length."""
-    room = 16 * ROUNDOFF[probe.subject.dtype] * np.nanmedian(np.abs(turns.z))
+    room = 16 * probe.noise * np.nanmedian(np.abs(turns.z))
     skew = np.nan_to_num(turns.skew).max(axis=0)
     wrong = np.flatnonzero(skew > room)
     if not len(wrong):
