@@ -19,10 +19,10 @@ from .compare import Expected, expected, roundoff, worst_of_images, worst_of_tur
 from .frequencies import Ladder
 
 Found = list[Departure]
-HALF_STEP = {"bfloat16": 2.0**-8, "float16": 2.0**-11, None: 0.0}
+HALF_STEP = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
 HIDDEN = {  # by a departure: what else it looks like
     "not_a_rotation": {"frequencies", "attention_factor", "unexplained"},
-    "not_linear": {"frequencies", "not_a_rotation", "attention_factor"},
+    "not_linear": {"frequencies"},
 }
 BEHAVIOUR = {"state", "not_linear", "neighbour", "batch_row", "heads", "dtype"}
 
@@ -40,23 +40,8 @@ def diagnose(measured: Measurement, spec: RopeSpec) -> Found:
     found += of_channels(reading, spec, what)
     found += of_factor(reading, what)
     found += describe.of_phase(reading)
-    ladders = of_ladders(measured, reading, spec, what, {d.name: d.how for d in found})
-    found = without_rounding(found, ladders, measured, spec) + ladders
-    found = without_consequences(found)
+    found = without_consequences(with_ladders(found, measured, reading, spec, what))
     return found or [Departure("unexplained", size=worst(measured, spec)[0])]
-
-
-def without_rounding(found: Found, ladders: Found, measured: Measurement, spec: RopeSpec) -> Found:
-    """Frequencies are not rounded where the description gives them as they are, within a wider uncertainty."""
-    reading = measured.reading
-    if reading is None or not any(d.name == "frequencies_rounded" for d in found):
-        return found
-    w = np.abs(reading.w.sum(axis=1))
-    ladder = Ladder(w, reading.uncertainty.max(axis=1), 0.0, measured.probe.context)
-    plain = best_of(spec, ladder, found) if not spec.depends_on_length else ladders
-    if _cost(plain) > _cost(ladders):
-        return found
-    return [d for d in found if d.name != "frequencies_rounded"]
 
 
 def worst(measured: Measurement, spec: RopeSpec) -> tuple[float, int, float]:
@@ -133,8 +118,22 @@ def of_factor(reading: Reading, what: Expected) -> Found:
     return [Departure("attention_factor", found=reading.factor, expected=what.factor, size=size)]
 
 
+def with_ladders(
+    found: Found, measured: Measurement, reading: Reading, spec: RopeSpec, what: Expected
+) -> Found:
+    """Also what is wrong with the frequencies: rounded ones only where nothing explains them as they are."""
+    plain = of_ladders(measured, reading, spec, what, 0.0)
+    kind = next((d.how for d in found if d.name == "frequencies_rounded"), None)
+    if kind is None:
+        return found + plain
+    rounded = of_ladders(measured, reading, spec, what, HALF_STEP[kind])
+    if _cost(plain) > _cost(rounded):
+        return found + rounded
+    return [d for d in found if d.name != "frequencies_rounded"] + plain
+
+
 def of_ladders(
-    measured: Measurement, reading: Reading, spec: RopeSpec, what: Expected, so_far: dict[str, str]
+    measured: Measurement, reading: Reading, spec: RopeSpec, what: Expected, relative: float
 ) -> Found:
     """Sign, axes, frequencies, and how they depend on the length."""
     found = of_axes(reading, what)
@@ -142,7 +141,6 @@ def of_ladders(
     sign = 1.0 if np.median(np.sign(signed)) >= 0 else -1.0
     if sign != np.sign(np.median(np.sign(what.w))):
         found.append(Departure("sign", found=int(sign), expected=spec.sign, size=2.0))
-    relative = HALF_STEP[so_far.get("frequencies_rounded")]
     if spec.depends_on_length:
         return found + of_length(measured, reading, spec, relative, sign)
     if measured.depends_on:
@@ -152,11 +150,8 @@ def of_ladders(
         ladders = (ladder_at(measured, n, relative, sign) for n in measured.by_length)
         if len(what.w) == len(signed) and any(not frequencies.explain(spec, one) for one in ladders):
             return found
-    ladder = Ladder(sign * signed, reading.uncertainty.max(axis=1), 0.0, None)
-    plain = best_of(spec, ladder, found)
-    if not relative or _cost(plain) <= 1:
-        return found + plain
-    return found + min((plain, best_of(spec, replace(ladder, relative=relative), found)), key=_cost)
+    ladder = Ladder(sign * signed, reading.uncertainty.max(axis=1), relative, None)
+    return found + best_of(spec, ladder, found)
 
 
 def best_of(spec: RopeSpec, ladder: Ladder, found: Found) -> Found:
@@ -196,8 +191,9 @@ def of_length(measured: Measurement, reading: Reading, spec: RopeSpec, relative:
     within = [n for n in ladders if n <= original]
     beyond = [n for n in ladders if n > original]
     found = best_of(spec, ladders[within[-1]], []) if within else []
-    if not beyond:
+    if not beyond and within:
         return found
+    beyond = beyond or [measured.probe.context]
     longest = Ladder(sign * reading.w.sum(axis=1), reading.uncertainty.max(axis=1), relative, beyond[-1])
     ladders[beyond[-1]] = longest
     if found and not measured.depends_on:
@@ -263,7 +259,8 @@ def ladder_at(measured: Measurement, length: int, relative: float, sign: float) 
     p = turns.positions[:, 0]
     _, first = np.unique(p, return_index=True)
     rows = first[(p[first] > 0) & (p[first] <= 256) & turns.finite[first]]
-    noise = 3 * roundoff(measured)
+    assert measured.reading is not None
+    noise = 3 * measured.reading.roundoff
     fit = line(p[rows], turns.z[rows], noise)
     return Ladder(sign * fit.w, fit.uncertainty + noise / len(rows), relative, length)
 

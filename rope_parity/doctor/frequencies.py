@@ -53,6 +53,8 @@ class Ladder:
 
 def explain(spec: RopeSpec, ladder: Ladder) -> Found:
     """The shortest list of departures that gives these frequencies; empty where there is none to explain."""
+    if len(ladder.w) != len(spec.pairs):
+        return []
     for explanation in _explanations(spec, ladder):
         if explanation is not None:
             return explanation
@@ -62,6 +64,8 @@ def explain(spec: RopeSpec, ladder: Ladder) -> Found:
 def _but_for_some_pairs(spec: RopeSpec, ladder: Ladder) -> Found | None:
     """One mistake for most pairs, and a few pairs that are something else."""
     some = replace(ladder, outliers=OUTLIERS)
+    if some.fits(scaled(plain(spec, exponents(spec)[""]), spec, ladder.length)):
+        return _unlike(spec, ladder)
     for explanation in _single(spec, some, exponents(spec)):
         if explanation:
             return [*explanation, Departure("frequencies", "pairs")]
@@ -157,6 +161,9 @@ def _theta(spec: RopeSpec, ladder: Ladder, exponent: np.ndarray, described: Rope
         lambda theta: scaled(theta**-exponent, spec, ladder.length, theta), ladder.w
     )
     if not ladder.fits(scaled(theta**-exponent, spec, ladder.length, theta)):
+        return None
+    doubt = 4 * float(np.median(ladder.uncertainty / ladder.w)) / float(np.median(np.abs(exponent)))
+    if spec is described and abs(np.log(theta / described.theta)) < doubt:
         return None
     return [Departure("theta", found=theta, expected=described.theta)]
 

@@ -9,6 +9,7 @@ import numpy as np
 from .probe import Probe
 from .result import Departure
 
+VISITS = 4  # of each channel, at different positions
 FAINT = 1e-6  # below this share an entry may be noise of a matrix product
 
 
@@ -63,7 +64,7 @@ def images(probe: Probe, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     used, frame = probe.used(), probe.frame(positions)
     slots = [(b, row, n) for row in used for b in range(batch) for n in range(heads)]
     least, greatest = np.full((2, head_dim, head_dim), np.nan)
-    rounds = max(1, -(-2 * head_dim // len(slots)))
+    rounds = max(1, -(-VISITS * head_dim // len(slots)))
     for turn in range(rounds):
         x, owner = np.zeros(probe.shape), {}
         for index, slot in enumerate(slots):

@@ -33,6 +33,15 @@ class Line:
     scatter: np.ndarray
 
 
+def sharpened(z: np.ndarray) -> np.ndarray:
+    """Coarsely rounded turns of length 1: the larger of cos and sin from the smaller, whose rounding is less."""
+    cos, sin = np.clip(z.real, -1, 1), np.clip(z.imag, -1, 1)
+    by_sin = np.abs(sin) < np.abs(cos)
+    exact_cos = np.copysign(np.sqrt(1 - sin**2), cos)
+    exact_sin = np.copysign(np.sqrt(1 - cos**2), sin)
+    return np.where(by_sin, exact_cos + 1j * sin, cos + 1j * exact_sin)
+
+
 def line(positions: np.ndarray, z: np.ndarray, roundoff: float) -> Line:
     """The line through the angles of `z` `(n, P)` at integers `(n,)`; standing still is exactly 0."""
     unit = z / np.maximum(np.abs(z), 1e-30)

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import behaviour, positions, precision, state
 from .channels import Channels, channels, mixing
-from .frequencies import Line, line, refined
+from .frequencies import Line, line, refined, sharpened
 from .number import HALF, ROUNDOFF, wrap
 from .probe import Probe
 from .reading import Reading
@@ -63,7 +63,8 @@ def measure(probe: Probe, lengths: Sequence[int], is_factory: bool) -> Measureme
     reading = _reading(probe, found)
     by_length = {}
     if reading is not None:
-        by_length = {length: from_random(probe, reading, y, length) for length, y in first}
+        alone = probe.spacing == 1
+        by_length = {n: from_random(probe, reading, y, n) for n, y in first if alone}
         found += _precision(probe, reading, y, x, frame)
     more, notes = state.after_another_dtype(probe, y, fresh=is_factory)
     found += [d for d in more if d.name not in {e.name for e in found}]
@@ -114,7 +115,7 @@ def _behaviour(probe: Probe, x: np.ndarray, y: np.ndarray, frame: np.ndarray) ->
         found += [d for d in behaviour.order_of_rows(probe, y, x, frame) if d.name not in _names(found)]
     if any(d.name == "not_linear" for d in found) and probe.subject.dtype == "float32":
         probe.amplitude = 2.0**-12
-    probe.only_first = bool(_names(found) & {"batch_row", "heads", "neighbour"})
+    probe.only_first = bool(_names(found) & {"batch_row", "heads"})
     probe.spacing = 4 if any(d.name == "neighbour" and d.how == "x" for d in found) else 1
     if any(d.name == "neighbour" and d.how == "position" for d in found):
         probe.mode = "contiguous"
@@ -193,7 +194,7 @@ def read_turns(probe: Probe, mixed: Channels, raw: Turns, found: list[Departure]
     """Factor, exchange of cos and sin, frequencies and phase."""
     raw, uneven = _evened(raw, probe)
     found += uneven
-    factor = float(np.nanmedian(np.abs(raw.z[raw.finite])) or 1.0)
+    factor = _factor(raw, probe)
     factor = 1.0 if abs(factor - 1) < 3 * probe.noise else factor
     lines, exchanged = _lines(probe, raw, factor)
     w = np.stack([one.w for one in lines], 1)
@@ -211,6 +212,16 @@ def read_turns(probe: Probe, mixed: Channels, raw: Turns, found: list[Departure]
         raw,
     )
     return reading
+
+
+def _factor(raw: Turns, probe: Probe) -> float:
+    """The length of the turns; where cos and sin are coarse, the mean over those of which neither is small."""
+    size = np.abs(raw.z[raw.finite])
+    if probe.noise > ROUNDOFF["float32"]:
+        part = np.minimum(np.abs(raw.z.real), np.abs(raw.z.imag))[raw.finite]
+        both = size[part > 0.2 * size]
+        size = np.sqrt(np.mean(both**2)) if len(both) > 50 else size
+    return float(np.nanmedian(size) or 1.0)
 
 
 def _evened(raw: Turns, probe: Probe) -> tuple[Turns, list[Departure]]:
@@ -244,15 +255,22 @@ def _uneven_pairs(size: np.ndarray, room: float) -> list[Departure]:
 
 def _lines(probe: Probe, raw: Turns, factor: float) -> tuple[list[Line], bool]:
     roundoff = probe.noise
-    turns = positions.normalised(raw, factor, False)
+    turns = _clean(positions.normalised(raw, factor, False), roundoff)
     lines = [_line(turns, axis, roundoff) for axis in range(probe.subject.axes)]
     exchanged = _is_exchanged(lines[0])
     if exchanged:
-        turns = positions.normalised(raw, factor, True)
+        turns = _clean(positions.normalised(raw, factor, True), roundoff)
         lines = [_line(turns, axis, roundoff) for axis in range(probe.subject.axes)]
     if roundoff > ROUNDOFF["float32"]:
         lines = [refined(turns, axis, one, roundoff) for axis, one in enumerate(lines)]
     return lines, exchanged
+
+
+def _clean(turns: Turns, roundoff: float) -> Turns:
+    """Turns whose angles are to be read."""
+    if roundoff <= ROUNDOFF["float32"]:
+        return turns
+    return replace(turns, z=np.where((turns.z == 0) | np.isnan(turns.z), turns.z, sharpened(turns.z)))
 
 
 def _line(turns: Turns, axis: int, roundoff: float) -> Line:
@@ -295,7 +313,8 @@ def _precision(probe: Probe, reading: Reading, y: np.ndarray, x: np.ndarray, fra
     angles = precision.angles_rounded(turns, reading)
     if angles:
         found.append(precision.departure("angles_rounded", angles, reading))
-    kind = precision.frequencies_rounded(reading.w.max(axis=1) + reading.w.min(axis=1), reading.uncertainty.max(axis=1))
+        reading.uncertainty = precision.widened(reading, ROUNDOFF[angles])
+    kind = precision.frequencies_rounded(reading.w.sum(axis=1), reading.uncertainty.max(axis=1))
     if kind:
         found.append(precision.departure("frequencies_rounded", kind, reading))
     return found + _of_table_and_products(probe, reading, y)

@@ -87,7 +87,7 @@ def _first(p: np.ndarray, rows: np.ndarray, is_so: Predicate, look: Look | None)
     start = np.flatnonzero(~rows)[-1] if (~rows).any() else -1
     low, high = (int(p[start]) if start >= 0 else -1), int(p[start + 1])
     while look is not None and high - low > 1:
-        between = np.unique(np.linspace(low + 1, high, 300).astype(np.int64))
+        between = np.unique(np.linspace(low + 1, high, 200).astype(np.int64))
         there = is_so(look(between))
         if not there.all():
             low = int(between[np.flatnonzero(~there)[-1]])
@@ -124,7 +124,7 @@ def _first_bad(p: np.ndarray, bad: np.ndarray, is_bad: Predicate, look: Look | N
     index = int(np.flatnonzero(bad)[0])
     low, high = (int(p[index - 1]) if index else -1), int(p[index])
     while look is not None and high - low > 1:
-        between = np.unique(np.linspace(low + 1, high, 300).astype(np.int64))
+        between = np.unique(np.linspace(low + 1, high, 200).astype(np.int64))
         there = is_bad(look(between))
         if there.any():
             high = int(between[np.flatnonzero(there)[0]])

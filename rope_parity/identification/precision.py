@@ -54,6 +54,14 @@ def _is_off(steps: np.ndarray, distance: float = 0.2) -> np.ndarray:
         return np.abs(steps - np.round(steps)) > distance
 
 
+def widened(reading: Reading, roundoff: float) -> np.ndarray:
+    """The uncertainty of frequencies, half a roundoff where all rounded angles happen to be multiples of one number."""
+    relative = reading.uncertainty / np.maximum(np.abs(reading.w), 1e-30)
+    is_alike = (relative < 0.1 * np.median(relative[reading.w != 0])) & (reading.w != 0)
+    share = np.where(is_alike, 0.5, 0.3)
+    return np.maximum(share * roundoff * np.abs(reading.w), reading.uncertainty)
+
+
 def frequencies_rounded(w: np.ndarray, uncertainty: np.ndarray) -> str | None:
     """The half precision of which all frequencies are numbers, or their reciprocals; powers of two say nothing."""
     telling = (w != 0) & (np.abs(np.frexp(np.abs(w))[0] - 0.5) > 1e-6)
