@@ -1,0 +1,79 @@
+"""JAX: one jitted function of split halves, and tables that are indexed, as most models in flax have them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .case import Function
+from .rope import Rope
+from .steps import Steps, call_length, coordinate
+
+FILL = {"clamped": "clip", "wrapped": "wrap", "zero": "fill", "nan": "fill"}
+
+
+def rounded(array: Array, dtype: str) -> Array:
+    """The bits after the last of `dtype` are lost; jit would leave a cast there and back out."""
+    if not dtype:
+        return array
+    info = jnp.finfo(dtype)
+    return jax.lax.reduce_precision(array, exponent_bits=info.nexp, mantissa_bits=info.nmant)
+
+
+def waves(row: Array, w: Array, rope: Rope, steps: Steps) -> tuple[Array, Array]:
+    """cos and sin of each pair."""
+    row = rounded(row.astype(jnp.float32), steps.positions)
+    angles = rope.sign * rounded(row * rounded(w, steps.frequencies), steps.angles)
+    cos, sin = rope.factor * jnp.cos(angles), rope.factor * jnp.sin(angles)
+    cos, sin = rounded(cos, steps.table), rounded(sin, steps.table)
+    return (sin, cos) if rope.exchanged else (cos, sin)
+
+
+def turned(x: Array, cos: Array, sin: Array, rope: Rope, steps: Steps) -> Array:
+    cos, sin = (rounded(steps.spread(table), steps.products) for table in (cos, sin))
+    before, inner, after = jnp.split(x, [rope.start, rope.start + 2 * rope.pairs], axis=-1)
+    shape = x.shape[:-1]
+    inner = inner.astype(jnp.float32)
+    if rope.read == "half":
+        a, b = jnp.split(inner, 2, axis=-1)
+    else:
+        pairs = inner.reshape(*shape, rope.pairs, 2)
+        a, b = pairs[..., 0], pairs[..., 1]
+    a, b = rounded(a, steps.products), rounded(b, steps.products)
+    keep = lambda product: rounded(product, steps.products)
+    a, b = keep(keep(a * cos) - keep(b * sin)), keep(keep(b * cos) + keep(a * sin))
+    axis = -2 if rope.write == "half" else -1
+    inner = jnp.stack([a, b], axis=axis).reshape(*shape, 2 * rope.pairs)
+    return jnp.concatenate([before, inner.astype(x.dtype), after], axis=-1)
+
+
+def jitted(rope: Rope, steps: Steps) -> Function:
+    """Angles where they are used, all of it jitted."""
+    assert not steps.rows, "it has no table"
+
+    @jax.jit
+    def apply(x: Array, positions: Array, w: Array) -> Array:
+        cos, sin = waves(coordinate(positions + rope.offset, rope), w, rope, steps)
+        return turned(x, cos, sin, rope, steps)
+
+    def fn(x: Array, positions: Array) -> Array:
+        w = jnp.asarray(rope.frequencies(call_length(positions, rope), np.float32))
+        return apply(x, positions, w)
+
+    return fn
+
+
+def table(rope: Rope, steps: Steps) -> Function:
+    """Tables of `rows` rows made at the start, and `jnp.take`; JAX says nothing of what lies beyond."""
+    w = jnp.asarray(rope.frequencies(0, np.float32))
+    every = waves(jnp.arange(steps.rows or 32768)[:, None], w, rope, steps)
+    fill = {"fill_value": 0.0 if steps.end == "zero" else jnp.nan}
+
+    def lookup(table: Array, row: Array) -> Array:
+        return jnp.take(table, row, axis=0, mode=FILL[steps.end], **fill)
+
+    def fn(x: Array, positions: Array) -> Array:
+        cos, sin = (lookup(each, positions + rope.offset) for each in every)
+        return turned(x, cos, sin, rope, steps)
+
+    return fn

@@ -1,0 +1,77 @@
+"""Each planted fault is there, each right function is right: NumPy in float64 against the functions."""
+
+import numpy as np
+import pytest
+
+from parity_tests.planted import PAIRS, SINGLE, VOCABULARY, right
+from parity_tests.planted.probes import calls, room_between, room_used
+from parity_tests.planted.vocabulary import ENDS, NAMES
+from rope_spec import inverse_frequencies, spec_from_config
+
+CASES = SINGLE + PAIRS
+RIGHT = 400
+
+
+def named(case):
+    return case.name
+
+
+def test_as_many_as_promised():
+    assert (len(SINGLE), len(PAIRS)) == (60, 60)
+    assert len({case.name for case in CASES}) == 120
+    assert sum(not case.hidden for case in PAIRS) >= 54
+
+
+def test_every_fault_of_the_vocabulary_is_planted_and_no_other():
+    planted = {name for case in CASES for reading in case.faults for name in reading}
+    assert planted == set(NAMES)
+    assert len(NAMES) == len(VOCABULARY)
+    ends = {how for case in CASES for how in case.how.split("; ")} & set(ENDS)
+    assert ends == set(ENDS)
+
+
+@pytest.mark.parametrize("case", SINGLE, ids=named)
+def test_wrong_beyond_the_room_of_a_right_function(case):
+    assert max(room_used(case, made) for made in calls(case, case.factory)) > 2
+
+
+@pytest.mark.parametrize("case", PAIRS, ids=named)
+def test_each_of_two_faults_is_seen_beside_the_other_or_said_to_be_hidden(case):
+    """Without one of the faults the function is another one, beyond the room of both."""
+    both = calls(case, case.factory)
+    assert max(room_used(case, made) for made in both) > 2
+    for part, other in zip(case.parts, reversed(case.faults_of_parts), strict=True):
+        alone = calls(case, part)
+        seen = max(room_between(case, *made) for made in zip(both, alone, strict=True))
+        is_hidden = any(reading <= case.hidden for reading in other)
+        assert (seen <= 1) if is_hidden else (seen > 1.5), (other, seen)
+
+
+@pytest.mark.parametrize("start", range(0, RIGHT, 20))
+def test_right_within_its_room(start):
+    for seed in range(start, start + 20):
+        case = right(seed)
+        used = max(room_used(case, made) for made in calls(case, case.factory)[:3])
+        assert used <= 1, (case.name, used)
+
+
+def test_configs_mean_what_is_planted():
+    """The trunk reads the same frequencies from the configs, so no fault lies in the config."""
+    for case in (*CASES, *map(right, range(RIGHT))):
+        spec = spec_from_config(case.config, case.label)
+        for length in (100, case.context):
+            found = inverse_frequencies(spec, length if spec.depends_on_length else None)
+            # float64 powers of theta: the exponent and the power are off by a few units each
+            np.testing.assert_allclose(case.rope.frequencies(length), found.inv_freq, 1e-13)
+            assert case.rope.factor == pytest.approx(found.attention_factor, rel=1e-15)
+        layout = (spec.read, spec.write or spec.read, spec.start, spec.head_dim)
+        rope = case.rope
+        assert layout == (rope.read, rope.write, rope.start, case.head_dim), case.name
+        assert spec.pairs.axis == (rope.axis or (0,) * rope.pairs), case.name
+
+
+def test_a_reading_is_named_in_full():
+    case = SINGLE[0]
+    assert case.is_named_by({"layout_read", "layout_write"})
+    assert not case.is_named_by({"layout_write"})
+    assert case.invented({"layout_read", "theta"}) == {"theta"}
