@@ -1,4 +1,4 @@
-"""Faults planted before the referee was built, and right functions; nothing here is shared with either."""
+"""Faults planted before the referee was built, and right functions, in code of their own."""
 
 from .case import Case as Case
 from .pairs import PAIRS as PAIRS

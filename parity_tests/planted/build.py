@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 from . import in_jax, in_numpy, in_torch
+from .around import Make
 from .case import Case, Function
 from .fault import Fault
 from .model import Model
-from .programs import Make
 from .steps import Steps
 
 WAYS: dict[str, Make] = {
@@ -23,7 +24,8 @@ def factory(model: Model, way: str, layout: str, faults: tuple[Fault, ...]) -> C
     """What makes a fresh function with all these faults."""
 
     def fresh() -> Function:
-        rope, steps, make = model.rope, {"layout": layout}, WAYS[way]
+        rope, make = model.rope, WAYS[way]
+        steps: dict[str, Any] = {"layout": layout}
         for fault in faults:
             rope, make = fault.rope(rope), fault.program(make)
             steps |= fault.steps
@@ -60,5 +62,7 @@ def case(
         how="; ".join(fault.how for fault in faults if fault.how),
         parts=tuple(factory(model, way, layout, (fault,)) for fault in faults),
         faults_of_parts=tuple(fault.readings for fault in faults),
+        sound=factory(model, way, layout, ()),
+        way=way,
         rope=model.rope,
     )

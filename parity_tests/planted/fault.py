@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .programs import Make, after, before
+from .around import Make, after, before
 from .rope import Array, Rope, plain
 
 

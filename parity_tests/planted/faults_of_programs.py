@@ -8,7 +8,6 @@ POSITIONS_FLOAT16 = computed("positions_rounded", positions="float16")
 FREQUENCIES_BFLOAT16 = computed("frequencies_rounded", frequencies="bfloat16")
 FREQUENCIES_FLOAT16 = computed("frequencies_rounded", frequencies="float16")
 ANGLES_BFLOAT16 = computed("angles_rounded", angles="bfloat16")
-ANGLES_FLOAT16 = computed("angles_rounded", angles="float16")
 TABLE_BFLOAT16 = computed("table_rounded", table="bfloat16")
 TABLE_FLOAT16 = computed("table_rounded", table="float16")
 PRODUCTS_BFLOAT16 = computed("products_rounded", products="bfloat16")
@@ -38,11 +37,11 @@ ONE_SCALED = returned("not_a_rotation", programs.second_channels_times(0.9))
 MINUS_LOST = programmed("not_a_rotation", programs.minus_lost)
 
 POISONED = programmed("state", memories.poisoned)
-NEVER_SHRINKS = programmed("state", memories.never_shrinks)
-FIRST_LENGTH = programmed("state", memories.first_length_decides)
-NOT_GROWN = programmed("state", memories.not_grown)
+NEVER_SHRINKS = programmed("state | state length_rule", memories.never_shrinks)
+FIRST_LENGTH = programmed("state | state length_rule", memories.first_length_decides)
+NOT_GROWN = programmed("state | state table_ends", memories.not_grown)
 FIRST_POSITIONS = programmed("state", memories.first_positions_kept)
-CONTINUES = programmed("state", memories.continues)
+CONTINUES = programmed("state | state position_offset", memories.continues)
 SHARED_CACHE = programmed(
     "state | theta",
     memories.shared_with(10000.0),

@@ -1,4 +1,4 @@
-"""torch: a module with frequencies and `rotate_half`, as most models have it, and complex numbers, as Meta's have."""
+"""torch: a module with `rotate_half`, as most models have, and complex numbers, as Meta has."""
 
 import numpy as np
 import torch
@@ -77,7 +77,7 @@ def module(rope: Rope, steps: Steps) -> Function:
 
 
 def complex_numbers(rope: Rope, steps: Steps) -> Function:
-    """`view_as_complex(x) * polar(factor, angles)`; it has no table of its own, and no products to round."""
+    """`view_as_complex(x) * polar(factor, angles)`; no table, and no products to round."""
     given = Steps(steps.layout, steps.positions, steps.frequencies, steps.angles)
     assert steps == given and not rope.exchanged, f"complex numbers cannot have {steps}"
 

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .around import Make
 from .case import Function
 from .in_torch import RotaryEmbedding
-from .programs import Make
 from .rope import Ladder, Rope
 from .steps import Steps
 
@@ -113,7 +113,7 @@ def continues(make: Make) -> Make:
 
 
 def shared_with(theta: float):
-    """One cache of frequencies, by width alone, for layers of two thetas; the other layer comes first."""
+    """One cache of frequencies, by width alone, for layers of two thetas; the other comes first."""
 
     def program(make: Make) -> Make:
         def spoiled(rope: Rope, steps: Steps) -> Function:

@@ -93,7 +93,8 @@ KINDS: tuple[Callable[[Random], Model], ...] = (
 def right(seed: int) -> Case:
     """One right function of NumPy: every kind in turn, float32 or exact angles, any dtype of x.
 
-    In half precision it rotates in float32 and casts once, or rounds each step to the dtype of x as most models do.
+    In half precision it rotates in float32 and casts once, or rounds each step to the dtype of x
+    as most models do.
     """
     random = np.random.default_rng(seed)
     model = KINDS[seed % len(KINDS)](random)
@@ -102,11 +103,12 @@ def right(seed: int) -> Case:
     number = (np.float32, np.float64)[int(random.integers(2))]
     in_dtype = dtype != "float32" and random.random() < 0.5
     steps = Steps(layout, products=dtype if in_dtype else "")
+    factory = lambda: in_numpy.by_index(model.rope, steps, number)
     return Case(
         name=f"right {seed}: {model.config['model_type']}, {number.__name__} angles, {dtype}",
         framework="numpy",
         layout=layout,
-        factory=lambda: in_numpy.by_index(model.rope, steps, number),
+        factory=factory,
         config=model.config,
         label=model.label,
         head_dim=model.rope.head_dim,
@@ -117,5 +119,7 @@ def right(seed: int) -> Case:
         how="each product is rounded to the dtype of x" if in_dtype else "",
         parts=(),
         faults_of_parts=(),
+        sound=factory,
+        way="numpy",
         rope=model.rope,
     )

@@ -1,4 +1,4 @@
-"""What a program takes for its rotary embedding, right or wrong, and its frequencies, anew from the papers."""
+"""What a program takes for its rotary embedding, right or wrong, anew from the papers."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Ladder:
-    """Frequencies `theta ** -exponent_k`, as a rule gets them; `number` is the dtype of every step."""
+    """Frequencies `theta ** -exponent_k`, for a rule; `number` is the dtype of every step."""
 
     theta: float
     exponents: Array
@@ -38,7 +38,7 @@ def standard(k: Array, dim: int) -> Array:
 
 @dataclass(frozen=True)
 class Rope:
-    """A rotary embedding: P pairs of channels from `start` on, each turned by a coordinate times a frequency.
+    """P pairs of channels from `start` on, each turned by a coordinate times a frequency.
 
     Attributes:
         head_dim: channels of a head.

@@ -1,4 +1,4 @@
-"""Frequencies for long contexts, each rule from its paper; numbers are keywords, so that a fault can exchange them."""
+"""Frequencies for long contexts, from the papers; a fault exchanges keywords."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ def linear(ladder: Ladder, factor: float) -> Array:
 
 
 def dynamic_ntk(ladder: Ladder, factor: float, original: int, length: int = 0) -> Array:
-    """A larger theta for a call beyond the original context; `length` fixes the length of the call."""
+    """A larger theta for a call beyond the original context; `length` fixes that of the call."""
     call = max(length or ladder.length, original)
     stretch = factor * call / original - (factor - 1)
     theta = ladder.theta * stretch ** (ladder.dim / (ladder.dim - 2))
@@ -40,7 +40,7 @@ def yarn(
     slow: float = 1,
     truncate: bool = True,
 ) -> Array:
-    """arXiv:2309.00071: what turns more than `fast` times is kept, less than `slow` times is stretched."""
+    """arXiv:2309.00071: what turns more than `fast` times is kept, less than `slow` stretched."""
     ends = [
         ladder.dim * np.log(original / (2 * np.pi * turns)) / (2 * np.log(ladder.theta))
         for turns in (fast, slow)

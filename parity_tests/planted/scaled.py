@@ -85,7 +85,7 @@ def longrope(head_dim: int, share: float, steepest: float, context: int) -> Mode
 
 
 def gemma3(label: str, theta: float, local: float, factor: float, context: int) -> Model:
-    """Linear scaling in the layers with full attention; sliding layers have a theta of their own."""
+    """Linear scaling in layers with full attention; sliding layers have a theta of their own."""
     given = {
         "model_type": "gemma3_text",
         "head_dim": 256,

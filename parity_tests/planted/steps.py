@@ -1,4 +1,4 @@
-"""How a program computes its rotation: what a fault of arithmetic changes, the same words for every framework."""
+"""How a program computes its rotation: what a fault of arithmetic changes."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ class Steps:
 
 
 def call_length(positions, rope: Rope) -> int:
-    """The length of a call, as transformers takes it: the largest position and one; 0 where no rule asks."""
+    """The largest position and one, as in transformers; 0 where no rule asks."""
     return int(positions.max()) + 1 if rope.follows_length else 0
 
 

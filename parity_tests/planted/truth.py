@@ -37,8 +37,8 @@ def right_result(x: Array, positions: Array, rope: Rope, layout: str) -> Array:
 def blended(rope: Rope, w: Array) -> Array:
     """How much more a rounding is worth where a rule blends w and w / factor: 1 where it does not.
 
-    The blend is off by three times what w is: Llama-3 has high / (high - low) at most 3 here. In the result
-    that is as many times more as w was stretched.
+    The blend is off by three times what w is: Llama-3 has high / (high - low) at most 3 here.
+    In the result that is as many times more as w was stretched.
     """
     stretch = replace(rope, rule=plain).frequencies(0) / w
     factor = getattr(rope.rule, "keywords", {}).get("factor", 1)
@@ -47,7 +47,7 @@ def blended(rope: Rope, w: Array) -> Array:
 
 
 def frequency_room(rope: Rope, length: int) -> Array:
-    """The relative error of a frequency times a position: STEPS units, and ln w of them for the exponent."""
+    """The relative error of an angle: STEPS units, and ln w of them for the exponent."""
     w = np.maximum(rope.frequencies(length), 1e-30)
     return UNIT["float32"] * (STEPS + np.abs(np.log(w))) * blended(rope, w)
 
@@ -55,8 +55,8 @@ def frequency_room(rope: Rope, length: int) -> Array:
 def room(x: Array, positions: Array, rope: Rope, layout: str, dtype: str) -> Array:
     """How far a right result may lie from the exact one, (B, S, N, H).
 
-    What half precision adds is one unit each for the cosine, the product, the sum and the last cast, of the
-    length of the pair at most, where the sum of the two products is at most sqrt(2) of it.
+    What half precision adds is one unit each for the cosine, the product, the sum and the last
+    cast, of the two products, whose sum is at most sqrt(2) times the length of the pair.
     """
     x = pairs_last(x, layout)
     near, far = rope.channels(rope.read)
