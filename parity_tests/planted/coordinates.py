@@ -1,6 +1,8 @@
 """Models whose positions have several coordinates."""
 
-from .model import Model, config, whole
+from typing import Any
+
+from .model import INTERLEAVED, Model, config, whole
 from .rope import Rope
 
 
@@ -30,13 +32,56 @@ def interleaved_mrope(theta: float, context: int) -> Model:
     return Model(given, whole(128, theta, axis=strided(24, 20, 20)), context)
 
 
-def vision(head_dim: int, context: int) -> Model:
-    """Vision towers of Qwen: a ladder for rows, and the same for columns after it."""
-    pairs = head_dim // 4
-    index, axis = (*range(pairs), *range(pairs)), sections(pairs, pairs)
-    rope = Rope(head_dim, 2 * pairs, 10000.0, 2 * pairs, index=index, axis=axis)
-    given = {"model_type": "qwen2_5_vl_vision", "hidden_size": 16 * head_dim, "num_heads": 16}
+def height_and_width_first(theta: float, context: int) -> Model:
+    """Ernie 4.5 VL: height and width take turns on the fast pairs, time has the slow ones."""
+    scaling = {"type": "default", "mrope_section": [22, 22, 20]}
+    given = config("ernie4_5_vl_moe_text", 128, theta, context, rope_scaling=scaling)
+    axis = (1, 2) * 22 + (0,) * 20
+    return Model(given, whole(128, theta, axis=axis, **INTERLEAVED), context)
+
+
+def tower(model_type: str, head_dim: int, context: int, rope: Rope) -> Model:
+    given = {"model_type": model_type, "hidden_size": 16 * head_dim, "num_attention_heads": 16}
     return Model(given, rope, context, "vision")
+
+
+def axial(head_dim: int, axes: int = 2, theta: float = 10000.0, **changes: Any) -> Rope:
+    """A ladder for each coordinate, one after the other."""
+    pairs = head_dim // (2 * axes)
+    index, axis = (*range(pairs),) * axes, sections(*(pairs,) * axes)
+    given = {"index": index, "axis": axis, **changes}
+    return Rope(head_dim, axes * pairs, theta, 2 * pairs, **given)
+
+
+def vision(head_dim: int, context: int) -> Model:
+    """Vision towers of Qwen: rows, then columns."""
+    return tower("qwen2_5_vl_vision", head_dim, context, axial(head_dim))
+
+
+def llama4_vision(head_dim: int, context: int) -> Model:
+    """Columns, then rows; interleaved channels."""
+    pairs = head_dim // 4
+    rope = axial(head_dim, axis=(1,) * pairs + (0,) * pairs, **INTERLEAVED)
+    return tower("llama4_vision_model", head_dim, context, rope)
+
+
+def kimi_vision(head_dim: int, context: int) -> Model:
+    """Columns and rows take turns, with the same frequency."""
+    pairs = head_dim // 4
+    index = tuple(k for k in range(pairs) for _ in range(2))
+    rope = axial(head_dim, index=index, axis=(1, 0) * pairs)
+    return tower("kimi_k25_vision", head_dim, context, rope)
+
+
+def gemma4_vision(context: int) -> Model:
+    """Each coordinate has a half of the head, and in it halves."""
+    rope = axial(64, theta=100.0, read="half_per_axis", write="half_per_axis")
+    return Model({"model_type": "gemma4_vision", "head_dim": 64}, rope, context, "vision")
+
+
+def video(head_dim: int, context: int) -> Model:
+    """MiniMax: frame, row, column; the channels that are left do not turn."""
+    return tower("minimax_m3_vl_vision", head_dim, context, axial(head_dim, axes=3))
 
 
 def pixtral(theta: float, context: int) -> Model:

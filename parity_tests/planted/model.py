@@ -5,7 +5,7 @@ from typing import Any
 
 from .rope import Rope
 
-INTERLEAVED = {"read": "interleaved", "write": "interleaved"}
+INTERLEAVED: dict[str, Any] = {"read": "interleaved", "write": "interleaved"}
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ def whole(head_dim: int, theta: float, **changes: Any) -> Rope:
 
 
 def part(head_dim: int, width: int, theta: float, **changes: Any) -> Rope:
-    """The first `width` channels of a head rotate, with a ladder of their own."""
-    return Rope(head_dim, width // 2, theta, width, **changes)
+    """The first `width` channels of a head rotate, with a ladder of their own; odd, one more."""
+    return Rope(head_dim, (width + 1) // 2, theta, width, **changes)
 
 
 def config(model_type: str, head_dim: int, theta: float, context: int, /, **more: Any) -> dict:
@@ -43,6 +43,12 @@ def config(model_type: str, head_dim: int, theta: float, context: int, /, **more
 def llama_like(model_type: str, head_dim: int, theta: float, context: int) -> Model:
     given = config(model_type, head_dim, theta, context)
     return Model(given, whole(head_dim, theta), context)
+
+
+def nanochat(head_dim: int, context: int) -> Model:
+    """Every angle is negative."""
+    given = config("nanochat", head_dim, 10000.0, context)
+    return Model(given, whole(head_dim, 10000.0, sign=-1), context)
 
 
 def cohere(theta: float, context: int) -> Model:

@@ -1,7 +1,15 @@
 """The published models in which faults are planted."""
 
-from .coordinates import interleaved_mrope, mrope, pixtral, vision
-from .model import cohere, glm4, gpt_neox, gptj, llama_like, phi
+from .coordinates import (
+    gemma4_vision,
+    interleaved_mrope,
+    kimi_vision,
+    llama4_vision,
+    mrope,
+    pixtral,
+    vision,
+)
+from .model import cohere, glm4, gpt_neox, gptj, llama_like, nanochat, phi
 from .scaled import deepseek, dynamic, gemma3, gemma4, linear, llama3, longrope, yarn
 
 LLAMA = llama_like("llama", 128, 500000.0, 8192)
@@ -11,6 +19,7 @@ MISTRAL = llama_like("mistral", 128, 1000000.0, 32768)
 QWEN2 = llama_like("qwen2", 64, 1000000.0, 32768)
 OLMO = llama_like("olmo2", 112, 500000.0, 65536)
 COHERE = cohere(8000000.0, 131072)
+NANOCHAT = nanochat(128, 4096)
 GPTJ = gptj(256, 64, 2048)
 GLM4 = glm4(10000.0, 131072)
 PHI2 = phi(80, 0.4, 10000.0, 2048)
@@ -33,3 +42,6 @@ QWEN2_VL = mrope(1000000.0, (16, 24, 24), 32768)
 QWEN3_VL = interleaved_mrope(5000000.0, 131072)
 QWEN_VISION = vision(80, 1024)
 PIXTRAL = pixtral(10000.0, 1024)
+LLAMA4_VISION = llama4_vision(88, 512)
+KIMI_VISION = kimi_vision(72, 512)
+GEMMA4_VISION = gemma4_vision(1024)

@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import in_numpy
+from . import coordinates, in_numpy
 from .case import Case
-from .coordinates import interleaved_mrope, mrope, pixtral, vision
-from .model import Model, cohere, glm4, gpt_neox, gptj, llama_like, phi
+from .model import Model, cohere, glm4, gpt_neox, gptj, llama_like, nanochat, phi
 from .scaled import deepseek, dynamic, gemma3, gemma4, linear, llama3, longrope, yarn
 from .steps import Steps
 
@@ -41,7 +40,7 @@ def times(random: Random) -> tuple[float, int, int]:
 
 def random_mrope(random: Random) -> Model:
     first, second = (int(length) for length in random.integers(8, 25, 2))
-    return mrope(theta(random), (first, second, 64 - first - second), 32768)
+    return coordinates.mrope(theta(random), (first, second, 64 - first - second), 32768)
 
 
 def random_llama3(random: Random) -> Model:
@@ -70,7 +69,9 @@ KINDS: tuple[Callable[[Random], Model], ...] = (
     lambda random: cohere(theta(random), context(random)),
     lambda random: gptj(256, int(random.choice([32, 64, 128])), 2048),
     lambda random: glm4(theta(random), context(random)),
-    lambda random: phi(80, float(random.choice([0.4, 0.5])), theta(random), context(random)),
+    lambda random: phi(
+        80, float(random.choice([0.3375, 0.4, 0.5])), theta(random), context(random)
+    ),
     lambda random: gpt_neox(128, float(random.choice([0.25, 0.5, 1.0])), context(random)),
     lambda random: linear(width(random), theta(random), factor(random), context(random)),
     lambda random: dynamic(width(random), theta(random), *times(random)),
@@ -84,9 +85,15 @@ KINDS: tuple[Callable[[Random], Model], ...] = (
     random_gemma3,
     lambda random: gemma4(int(random.choice([256, 512])), 131072),
     random_mrope,
-    lambda random: interleaved_mrope(theta(random), context(random)),
-    lambda random: vision(int(random.choice([64, 72, 80, 128])), 1024),
-    lambda random: pixtral(theta(random), 1024),
+    lambda random: coordinates.interleaved_mrope(theta(random), context(random)),
+    lambda random: coordinates.height_and_width_first(theta(random), context(random)),
+    lambda random: coordinates.vision(int(random.choice([64, 72, 80, 128])), 1024),
+    lambda random: coordinates.llama4_vision(int(random.choice([64, 88, 128])), 512),
+    lambda random: coordinates.kimi_vision(int(random.choice([64, 72, 80])), 512),
+    lambda random: coordinates.gemma4_vision(1024),
+    lambda random: coordinates.video(int(random.choice([72, 80, 96])), 256),
+    lambda random: coordinates.pixtral(theta(random), 1024),
+    lambda random: nanochat(width(random), context(random)),
 )
 
 

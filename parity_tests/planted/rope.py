@@ -49,7 +49,7 @@ class Rope:
         exponent: of theta, from the index of a frequency and `dim`.
         index: which frequency a pair has; (): pair k has frequency k.
         axis: which coordinate moves a pair; (): there is one.
-        read, write: "half" or "interleaved".
+        read, write: "half", "interleaved", or "half_per_axis": halves of a block for each axis.
         start: first rotated channel.
         factor: of cos and sin.
         sign: of the angle.
@@ -86,9 +86,9 @@ class Rope:
 
     def channels(self, layout: str) -> Array:
         """The two channels of each pair, (2, P)."""
-        near = np.arange(self.pairs)
-        far = {"half": (near, near + self.pairs), "interleaved": (2 * near, 2 * near + 1)}
-        return self.start + np.array(far[layout])
+        blocks = {"half": 1, "interleaved": self.pairs, "half_per_axis": self.coordinates}[layout]
+        places = np.arange(2 * self.pairs).reshape(blocks, 2, -1)
+        return self.start + np.moveaxis(places, 1, 0).reshape(2, -1)
 
     @property
     def coordinates(self) -> int:

@@ -20,7 +20,7 @@ DESCRIBED = (
     case("llama 80, padded to 128", m.LLAMA_80, "torch", N, f.PADDED),
     case("llama, exponent k / d", m.LLAMA, "numpy", N, f.K_OVER_D),
     case("mistral, exponent 2k / (d - 2)", m.MISTRAL, "jax", S, f.D_MINUS_2),
-    case("llama 80, exponent 2(k + 1) / d", m.LLAMA_80, "numpy", S, f.ONE_UP),
+    case("qwen vision, exponent 2(k + 1) / d", m.QWEN_VISION, "numpy", S, f.ONE_UP),
     case("llama 3.1, no scaling", m.LLAMA31, "jax", S, f.NO_SCALING),
     case("qwen yarn, no scaling", m.QWEN_YARN, "torch", N, f.NO_YARN),
     case("vicuna, factor inverted", m.VICUNA, "numpy", S, f.INVERTED, dtype="float16"),
@@ -37,11 +37,11 @@ DESCRIBED = (
     case("phi-3, never long", m.PHI3, "jax", S, f.NEVER_LONG),
     case("mistral, four decimals", m.MISTRAL, "torch", N, f.FEW_DIGITS),
     case("glm-4, one pair", m.GLM4, "jax", S, f.ONE_PAIR),
-    case("cohere, negative angle", m.COHERE, "torch complex", N, f.NEGATIVE),
+    case("nanochat, positive angle", m.NANOCHAT, "torch complex", N, f.NEGATIVE),
     case("llama, cos and sin exchanged", m.LLAMA, "jax", S, f.EXCHANGED),
     case("pythia, positions from 1", m.PYTHIA, "torch", N, f.ONE_LATE, dtype="bfloat16"),
     case("qwen2-vl, sections exchanged", m.QWEN2_VL, "torch", N, f.SECTIONS_EXCHANGED),
-    case("qwen vision, rows for columns", m.QWEN_VISION, "numpy", S, f.ROWS_FOR_COLUMNS),
+    case("gemma 4 vision, halves of the head", m.GEMMA4_VISION, "numpy", S, f.HALVES),
 )
 COMPUTED = (
     case(

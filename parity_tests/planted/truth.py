@@ -20,7 +20,7 @@ def angles(positions: Array, rope: Rope) -> Array:
     """(B, S, 1, P)."""
     length = int(positions.max()) + 1
     each = positions[..., list(rope.axis)] if rope.axis else positions[..., None]
-    return (each * rope.frequencies(length))[:, :, None]
+    return rope.sign * (each * rope.frequencies(length))[:, :, None]
 
 
 def right_result(x: Array, positions: Array, rope: Rope, layout: str) -> Array:
