@@ -1,12 +1,15 @@
 """JAX: one jitted function of split halves, and tables that are indexed, as in flax."""
 
+from dataclasses import replace
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from .case import Function
-from .rope import Rope
+from .rope import Rope, plain, standard
 from .steps import Steps, call_length, coordinate
 
 FILL = {"clamped": "clip", "wrapped": "wrap", "zero": "fill", "nan": "fill"}
@@ -46,18 +49,21 @@ def turned(x: Array, cos: Array, sin: Array, rope: Rope, steps: Steps) -> Array:
     return jnp.concatenate([before, inner.astype(x.dtype), after], axis=-1)
 
 
-def jitted(rope: Rope, steps: Steps) -> Function:
-    """Angles where they are used, all of it jitted."""
-    assert not steps.rows, "it has no table"
+@partial(jax.jit, static_argnums=(3, 4))
+def at_positions(x: Array, positions: Array, w: Array, rope: Rope, steps: Steps) -> Array:
+    cos, sin = waves(coordinate(positions + rope.offset, rope), w, rope, steps)
+    return turned(x, cos, sin, rope, steps)
 
-    @jax.jit
-    def apply(x: Array, positions: Array, w: Array) -> Array:
-        cos, sin = waves(coordinate(positions + rope.offset, rope), w, rope, steps)
-        return turned(x, cos, sin, rope, steps)
+
+def jitted(rope: Rope, steps: Steps) -> Function:
+    """Angles where they are used; functions that differ in their frequencies share a program."""
+    assert not steps.rows, "it has no table"
+    given = {"rule": plain, "exponent": standard, "finish": np.asarray, "index": ()}
+    shape = replace(rope, theta=1.0, dim=1, follows_length=False, **given)
 
     def fn(x: Array, positions: Array) -> Array:
         w = jnp.asarray(rope.frequencies(call_length(positions, rope), np.float32))
-        return apply(x, positions, w)
+        return at_positions(x, positions, w, shape, steps)
 
     return fn
 
