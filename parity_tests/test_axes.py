@@ -9,6 +9,7 @@ import rope_jax
 import rope_torch
 from rope_parity.backends import array, tensor
 from rope_parity.constructed import LAYOUTS
+from rope_spec.spec import HALVES
 from rope_torch.rotation import rotate_pairs
 
 SHAPES = [((4, 5, 64), -3), ((4, 2, 5, 64), -4), ((3, 2, 5, 4, 64), -2), ((2, 5, 64), None)]
@@ -22,7 +23,7 @@ def test_tables_without_the_leading_axes_of_x(shape, heads_axis, rng):
     mine = rope_torch.rotate(tensor(x), cos, sin, spec, heads_axis=heads_axis)
     theirs = rope_jax.rotate(jnp.asarray(x), array(cos), array(sin), spec, heads_axis=heads_axis)
     axis = -3 if heads_axis == -2 else -2
-    row = lambda i: rotate_pairs(tensor(x.take([i], axis)), cos[i], sin[i], 0, 1, 1, "float32")
+    row = lambda i: rotate_pairs(tensor(x.take([i], axis)), cos[i], sin[i], HALVES, "float32")
     expected = torch.cat([row(i) for i in range(5)], axis)
     assert torch.equal(mine, expected) and np.array_equal(theirs, array(expected))
 

@@ -28,7 +28,9 @@ def rotated(numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """By rope_torch and by the formula, each pair and each angle the same four numbers."""
     x, cos, sin = (t.repeat(n) for t, n in zip(numbers.split((2, 1, 1)), TIMES, strict=True))
     ours = rope_torch.rotate(x.requires_grad_(), cos, sin, SPEC)
-    return ours.detach(), rotate_pairs(x.detach(), cos[:, None], sin[:, None], 0, 32, 32, "float32")
+    return ours.detach(), rotate_pairs(
+        x.detach(), cos[:, None], sin[:, None], SPEC.channels, "float32"
+    )
 
 
 def same(left, right) -> bool:

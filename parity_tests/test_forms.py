@@ -14,6 +14,7 @@ from rope_jax.rotation import rotate_pairs
 from rope_parity.constructed import LAYOUTS
 from rope_parity.measure import DTYPES, compare
 from rope_spec import Arithmetic, Pairs, RopeSpec
+from rope_spec.spec import HALVES
 
 part = partial(RopeSpec, theta=1e4)
 interleaved = partial(part, read="interleaved")
@@ -28,7 +29,7 @@ PARTS = {  # rotated widths that do not divide the head
 }
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan]
 CPU = jax.devices("cpu")[0]
-formula = jax.jit(rotate_pairs, static_argnames=("start", "read", "write", "rotate_in"))
+formula = jax.jit(rotate_pairs, static_argnames=("channels", "rotate_in"))
 
 
 def same(left, right):
@@ -60,10 +61,9 @@ def test_the_formula_has_the_bits_of_the_form_for_a_cpu(spec, dtype, rotate_in, 
         assert same(three(rotate, x, dx, ct), expected)
 
     cos, sin = cos[:, :, None], spec.sign * sin[:, :, None]
-    read, write = spec.blocks(spec.read), spec.blocks(spec.write or spec.read)
-    options = {"start": spec.start, "rotate_in": rotate_in}
-    y, dy = (formula(t, cos, sin, read=read, write=write, **options) for t in (x, dx))
-    back = formula(ct, cos, -sin, read=write, write=read, **options)
+    options = {"channels": spec.channels, "rotate_in": rotate_in}
+    y, dy = (formula(t, cos, sin, **options) for t in (x, dx))
+    back = formula(ct, cos, -sin, channels=spec.channels.inverse, rotate_in=rotate_in)
     assert same((y, dy, back), expected)
 
 
@@ -83,8 +83,9 @@ def test_numbers_of_8_bits(dtype, rotate_in, rng):
 def test_without_its_guard_the_compiled_formula_has_other_bits(monkeypatch, rng):
     """What `test_bits` shows of the form for a CPU."""
     arrays = (rng.standard_normal((9, width)).astype(np.float32) for width in (64, 32, 32))
-    arrays, options = jax.device_put(tuple(arrays), CPU), {"start": 0, "read": 1, "write": 1}
-    compiled = lambda: jax.jit(partial(rotate_pairs, rotate_in="float32", **options))(*arrays)
+    arrays = jax.device_put(tuple(arrays), CPU)
+    rotate = partial(rotate_pairs, channels=HALVES, rotate_in="float32")
+    compiled = lambda: jax.jit(lambda *operands: rotate(*operands))(*arrays)
     guarded = compiled()
     monkeypatch.setattr("rope_jax.rotation.rounded", lambda x: x)
     assert not same([compiled()], [guarded])
@@ -95,14 +96,14 @@ import jax, jax.numpy as jnp, numpy as np
 from functools import partial
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 from rope_jax.rotation import rotate_pairs
+from rope_spec.spec import Channels
 
 x, cos, sin = (
     np.random.default_rng(0).standard_normal((2, 8, heads, width)).astype(np.float32)
     for heads, width in ((4, 64), (1, 16), (1, 16))
 )
-for start, read, write in ((0, 1, 1), (32, 16, 16), (3, 16, 1), (0, 2, 2)):
-    layout = {"start": start, "read": read, "write": write}
-    formula = jax.jit(partial(rotate_pairs, rotate_in="float32", **layout))
+for layout in ((0, 1, 1), (32, 16, 16), (3, 16, 1), (0, 2, 2)):
+    formula = jax.jit(partial(rotate_pairs, channels=Channels(*layout), rotate_in="float32"))
     expected = np.asarray(formula(x, cos, sin))
     for kind in (AxisType.Auto, AxisType.Explicit):
         mesh = jax.make_mesh((2,), ("data",), axis_types=(kind,))

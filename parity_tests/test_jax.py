@@ -113,7 +113,7 @@ def test_the_derivative_is_the_rotation_by_the_negative_angle(spec, dtype, rng):
     cos, sin = rope_jax.cos_sin(spec, POSITIONS)
     rotate = lambda x: rope_jax.rotate(x, cos, sin, spec)
     backwards = rope_spec.RopeSpec(
-        head_dim=spec.head_dim, theta=spec.theta, pairs=spec.pairs, read=spec.write or spec.read, write=spec.read,
+        head_dim=spec.head_dim, theta=spec.theta, pairs=spec.pairs, read=spec.written, write=spec.read,
         start=spec.start, sign=-spec.sign,
     )  # fmt: skip
     expected = rope_jax.rotate(ct, cos, sin, backwards)

@@ -86,9 +86,8 @@ def formula(x, cos, sin, ct, spec, rotate_in):
     """y and dx, from contiguous copies."""
     x, cos, sin, ct = map(copy, (x, cos, sin, ct))
     cos, sin = cos[:, None], sin[:, None]
-    read, write = spec.blocks(spec.read), spec.blocks(spec.write or spec.read)
-    y = rotate_pairs(x, cos, sin, spec.start, read, write, rotate_in)
-    return y, rotate_pairs(ct, cos, -sin, spec.start, write, read, rotate_in)
+    y = rotate_pairs(x, cos, sin, spec.channels, rotate_in)
+    return y, rotate_pairs(ct, cos, -sin, spec.channels.inverse, rotate_in)
 
 
 def ours(x, cos, sin, ct, spec, rotate_in):

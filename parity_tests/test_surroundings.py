@@ -40,8 +40,7 @@ def case(name, dtype, rng):
     """A rotation as a function of x, an x that is large enough for chunks, and the right result."""
     spec, x = LAYOUTS[name], tensor(rng.standard_normal((1, 16, 512, 64)).astype(DTYPES[dtype]))
     cos, sin = rope_torch.cos_sin(spec, torch.arange(512)[None])
-    read, write = spec.blocks(spec.read), spec.blocks(spec.write or spec.read)
-    y = rotate_pairs(x, cos[:, None], sin[:, None], 0, read, write, "float32")
+    y = rotate_pairs(x, cos[:, None], sin[:, None], spec.channels, "float32")
     return lambda x: rope_torch.rotate(x, cos, sin, spec), x, y
 
 

@@ -12,18 +12,22 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from rope_spec import RotateIn
+from rope_spec.spec import Channels
+
 from . import xla_cpu
-from .rotation import Half, Heads, channels, join, rotate_pairs
+from .rotation import Half, Heads, join, rotate_pairs, split
 from .rounding import inside
 
 rotate_p = Primitive("rope_rotate")
 
 
-def bind(x: Heads, cos: Half, sin: Half, **params) -> Heads:
+def bind(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
     """The primitive, with operands that vary over the same axes of a mesh under `shard_map`, as those of a product do."""
     varying = [jax.typeof(t).manual_axis_type.varying for t in (x, cos, sin)]
     missing = (tuple(frozenset().union(*varying) - mine) for mine in varying)
-    return rotate_p.bind(*map(partial(lax.pcast, to="varying"), (x, cos, sin), missing), **params)
+    operands = map(partial(lax.pcast, to="varying"), (x, cos, sin), missing)
+    return rotate_p.bind(*operands, channels=channels, rotate_in=rotate_in)
 
 
 @rotate_p.def_abstract_eval
@@ -31,37 +35,32 @@ def _abstract(x, cos, sin, **params):
     return x.update(weak_type=False)
 
 
-def _jvp(primals, tangents, *, start, read, write, rotate_in):
+def _jvp(primals, tangents, **params):
     """Linear in x by the primitive; in cos and sin, should anyone learn them, by plain operations."""
     (x, cos, sin), (dx, dcos, dsin) = primals, tangents
-    rotated = partial(rotate_p.bind, start=start, read=read, write=write, rotate_in=rotate_in)
+    rotated = partial(rotate_p.bind, **params)
     terms = []
     if not isinstance(dx, ad.Zero):
         terms.append(rotated(dx, cos, sin))
     if not (isinstance(dcos, ad.Zero) and isinstance(dsin, ad.Zero)):
         tangents = ad.instantiate_zeros(dcos), ad.instantiate_zeros(dsin)
-        terms.append(
-            _jvp_of_tables(x, *tangents, start=start, read=read, write=write, rotate_in=rotate_in)
-        )
+        terms.append(_jvp_of_tables(x, *tangents, **params))
     return rotated(x, cos, sin), sum(terms[1:], terms[0])
 
 
-def _jvp_of_tables(x, dcos, dsin, *, start, read, write, rotate_in):
+def _jvp_of_tables(x, dcos, dsin, *, channels, rotate_in):
     """The rotation of x by tangents of cos and sin, in operations that can be differentiated again."""
-    end, dtype = start + 2 * dcos.shape[-1], inside(x.dtype, rotate_in)
-    pairs = channels(x[..., start:end], read)
-    a, b, dcos, dsin = (t.astype(dtype) for t in (*pairs, dcos, dsin))
-    dy = join(a * dcos - b * dsin, b * dcos + a * dsin, write).astype(x.dtype)
-    return jnp.pad(dy, [(0, 0)] * (x.ndim - 1) + [(start, x.shape[-1] - end)])
+    rotated, dtype = channels.rotated(dcos.shape[-1]), inside(x.dtype, rotate_in)
+    a, b = split(x[..., rotated], channels.read)
+    a, b, dcos, dsin = (t.astype(dtype) for t in (a, b, dcos, dsin))
+    dy = join(a * dcos - b * dsin, b * dcos + a * dsin, channels.write).astype(x.dtype)
+    return jnp.pad(dy, [(0, 0)] * (x.ndim - 1) + [(rotated.start, x.shape[-1] - rotated.stop)])
 
 
-def _transpose(ct, x, cos, sin, *, start, read, write, rotate_in):
+def _transpose(ct, x, cos, sin, *, channels, rotate_in):
     """Rotation by the negative angle, from the written layout back to the one that was read."""
-    return (
-        rotate_p.bind(ct, cos, -sin, start=start, read=write, write=read, rotate_in=rotate_in),
-        None,
-        None,
-    )
+    dx = rotate_p.bind(ct, cos, -sin, channels=channels.inverse, rotate_in=rotate_in)
+    return dx, None, None
 
 
 def _batch(operands, axes, **params):

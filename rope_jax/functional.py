@@ -15,6 +15,7 @@ from rope_spec.checks import (
     check_positions,
     check_rotation,
 )
+from rope_spec.spec import HALVES
 
 from .autodiff import bind
 from .phase import inv_freq_at, limbs, limbs_at, phase_cos_sin, phase_of
@@ -154,12 +155,7 @@ def _rotate(x, cos, sin, spec, heads_axis, rotate_in):
     cos, sin = jnp.expand_dims(cos, missing), jnp.expand_dims(sin, missing)
     if heads_axis is not None:
         cos, sin = jnp.expand_dims(cos, heads_axis), jnp.expand_dims(sin, heads_axis)
-    layout = {
-        "start": spec.start,
-        "read": spec.blocks(spec.read),
-        "write": spec.blocks(spec.write or spec.read),
-    }
-    return bind(x, cos, sin if spec.sign == 1 else -sin, rotate_in=rotate_in, **layout)
+    return bind(x, cos, sin if spec.sign == 1 else -sin, spec.channels, rotate_in)
 
 
 def apply_rotary_pos_emb(
@@ -202,12 +198,4 @@ def _rotate_halves(x: Array, cos: Array, sin: Array) -> Array:
         "standard"
     ):  # this function promotes, as the lesson's does, whatever the user's setting
         dtype = jnp.promote_types(x.dtype, cos.dtype)
-    return bind(
-        x.astype(dtype),
-        cos[..., :pairs],
-        sin[..., :pairs],
-        start=0,
-        read=1,
-        write=1,
-        rotate_in="input",
-    )
+    return bind(x.astype(dtype), cos[..., :pairs], sin[..., :pairs], HALVES, "input")

@@ -49,7 +49,7 @@ def rerotate(
     check_rerotation(spec, to_spec)
     phase = _phase(to_spec, to_positions, to_seq_len) - _phase(spec, from_positions, seq_len)
     factor = _factor(to_spec, to_seq_len) / _factor(spec, seq_len)
-    return rotate(x, *phase_cos_sin(phase, factor), _as_written(spec), heads_axis=heads_axis)
+    return rotate(x, *phase_cos_sin(phase, factor), spec.as_written, heads_axis=heads_axis)
 
 
 def unrotate(
@@ -76,7 +76,7 @@ def unrotate(
         ValueError: angles that are no exact phases.
     """
     check_rerotation(spec, spec)
-    back = replace(_as_written(spec), write=spec.read)
+    back = replace(spec.as_written, write=spec.read)
     table = phase_cos_sin(-_phase(spec, positions, seq_len), 1 / _factor(spec, seq_len))
     return rotate(x, *table, back, heads_axis=heads_axis)
 
@@ -92,8 +92,3 @@ def _phase(
 
 def _factor(spec: RopeSpec, seq_len: int | None) -> float:
     return inverse_frequencies(spec, spec.effective_length(seq_len)).attention_factor
-
-
-def _as_written(spec: RopeSpec) -> RopeSpec:
-    """The rotation of channels where `spec` has put them; its sign is in the phase."""
-    return replace(spec, read=spec.write or spec.read, write=None, sign=1)

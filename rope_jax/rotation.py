@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rope_spec import RotateIn
+from rope_spec.spec import Channels
 
 from .rounding import cast, inside, rounded
 
@@ -12,25 +13,24 @@ Half = Float[Array, "*#batch pairs"]  # cos or sin, with as many axes as x
 
 
 def rotate_pairs(
-    x: Heads, cos: Half, sin: Half, *, start: int, read: int, write: int, rotate_in: RotateIn
+    x: Heads, cos: Half, sin: Half, *, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
-    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for the pairs from channel `start` on.
+    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for each pair; the other channels stay.
 
-    The other channels stay. A pair lies across axis -2 of `(..., blocks, 2, m)`, where `read` and
-    `write` are the numbers of blocks. Each product is rounded before the sum, as in PyTorch, and
-    each result is cast to the dtype of x before the channels are put together: XLA's GPU compiler
-    makes one kernel of that, without temporary arrays.
+    Each product is rounded before the sum, as in PyTorch, and each result is cast to the dtype of x
+    before the channels are put together: XLA's GPU compiler makes one kernel of that, without
+    temporary arrays.
     """
-    end = start + 2 * cos.shape[-1]
-    dtype = inside(x.dtype, rotate_in)
-    a, b, cos, sin = (cast(t, dtype) for t in (*channels(x[..., start:end], read), cos, sin))
+    rotated, dtype = channels.rotated(cos.shape[-1]), inside(x.dtype, rotate_in)
+    a, b = split(x[..., rotated], channels.read)
+    a, b, cos, sin = (cast(t, dtype) for t in (a, b, cos, sin))
     first = rounded(a * cos) - rounded(b * sin)
     second = rounded(b * cos) + rounded(a * sin)
-    rotated = join(cast(first, x.dtype), cast(second, x.dtype), write)
-    return jnp.concatenate([x[..., :start], rotated, x[..., end:]], axis=-1)
+    y = join(cast(first, x.dtype), cast(second, x.dtype), channels.write)
+    return jnp.concatenate([x[..., : rotated.start], y, x[..., rotated.stop :]], axis=-1)
 
 
-def channels(x: Heads, blocks: int) -> tuple[Array, Array]:
+def split(x: Heads, blocks: int) -> tuple[Array, Array]:
     """The two channels of each pair, `(..., P)` each: the halves of each block."""
     *batch, width = x.shape
     a, b = jnp.split(_in_blocks(x, blocks), 2, axis=-1)
@@ -38,7 +38,7 @@ def channels(x: Heads, blocks: int) -> tuple[Array, Array]:
 
 
 def join(a: Array, b: Array, blocks: int) -> Heads:
-    """The inverse of `channels`."""
+    """The inverse of `split`."""
     *batch, pairs = a.shape
     halves = [_in_blocks(a, blocks), _in_blocks(b, blocks)]
     return jnp.concatenate(halves, axis=-1).reshape(*batch, 2 * pairs)

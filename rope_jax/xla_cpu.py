@@ -12,6 +12,7 @@ Four things make the usual forms slow there:
 """
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -21,24 +22,26 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array
 
 from rope_spec import RotateIn
+from rope_spec.spec import Channels
 
 from .rotation import Half, Heads
 from .rounding import arithmetic_of, bits_of, narrowed, widened
 
 
 def rotate_pairs(
-    x: Heads, cos: Half, sin: Half, *, start: int, read: int, write: int, rotate_in: RotateIn
+    x: Heads, cos: Half, sin: Half, *, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
     """`rotation.rotate_pairs`, by index where the rotated width divides the head, or by a shift."""
     if rotate_in == "input":
         cos, sin = cos.astype(x.dtype), sin.astype(x.dtype)
-    tables, end = _without_repetition(cos, sin), start + 2 * cos.shape[-1]
-    if x.shape[-1] % (end - start) == start % (end - start) == 0:
-        return _by_index(x, *tables, start, read, write, rotate_in)
-    if read == write == 1:
-        return _by_shift(x, *tables, start, rotate_in)
-    rotated = _by_index(x[..., start:end], *tables, 0, read, write, rotate_in)
-    return lax.dynamic_update_slice_in_dim(x, rotated, start, axis=-1)
+    tables, width = _without_repetition(cos, sin), 2 * cos.shape[-1]
+    if x.shape[-1] % width == channels.start % width == 0:
+        return _by_index(x, *tables, channels, rotate_in)
+    if channels.read == channels.write == 1:
+        return _by_shift(x, *tables, channels.start, rotate_in)
+    rotated = x[..., channels.rotated(width // 2)]
+    y = _by_index(rotated, *tables, replace(channels, start=0), rotate_in)
+    return lax.dynamic_update_slice_in_dim(x, y, channels.start, axis=-1)
 
 
 def _without_repetition(cos: Half, sin: Half) -> tuple[Array, Array, tuple[int, ...]]:
@@ -50,16 +53,16 @@ def _without_repetition(cos: Half, sin: Half) -> tuple[Array, Array, tuple[int, 
     return cos.reshape(shape), sin.reshape(shape), axes
 
 
-def _by_index(x, cos, sin, table_axes, start, read, write, rotate_in):
+def _by_index(x, cos, sin, table_axes, channels, rotate_in):
     """The rotated channels are one of the slices of the head that have their width."""
     *batch, head_dim = x.shape
     width = 2 * cos.shape[-1]
     slices = [head_dim // width] if head_dim > width else []
-    rotated_slice = start // width if slices else None
+    rotated_slice = channels.start // width if slices else None
     options = {"table_axes": table_axes, "rotated_slice": rotated_slice, "rotate_in": rotate_in}
     with set_xla_metadata(inlineable="false"):
-        pairs = x.reshape(*batch, *slices, *_pair_shape(width, read))
-        y = _loop_by_index(pairs, cos, sin, read=read, write=write, **options)
+        pairs = x.reshape(*batch, *slices, *_pair_shape(width, channels.read))
+        y = _loop_by_index(pairs, cos, sin, read=channels.read, write=channels.write, **options)
     return y.reshape(x.shape)
 
 

@@ -45,10 +45,7 @@ def rotate(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, spec: RopeSpec) -> n
     x = np.asarray(x, np.float64)
     y = x.copy()
     for j in range(len(spec.pairs)):
-        (a, b), (to_a, to_b) = (
-            channels(spec, j, spec.read),
-            channels(spec, j, spec.write or spec.read),
-        )
+        (a, b), (to_a, to_b) = (channels(spec, j, spec.read), channels(spec, j, spec.written))
         c, s = cos[..., j], spec.sign * sin[..., j]
         y[..., to_a] = x[..., a] * c - x[..., b] * s
         y[..., to_b] = x[..., b] * c + x[..., a] * s

@@ -148,9 +148,9 @@ class Referee:
         """`(..., P)` spread to the channels that the pairs are written to, 0 elsewhere."""
         channels = np.zeros((*per_pair.shape[:-1], self.spec.head_dim))
         for j in range(len(self.spec.pairs)):
-            channels[
-                ..., list(oracle.channels(self.spec, j, self.spec.write or self.spec.read))
-            ] = per_pair[..., j, None]
+            channels[..., list(oracle.channels(self.spec, j, self.spec.written))] = per_pair[
+                ..., j, None
+            ]
         return channels
 
     def record(

@@ -77,7 +77,7 @@ def check_full_width(x: Shape, cos: Shape) -> None:
 
 def check_rerotation(spec: RopeSpec, to_spec: RopeSpec) -> None:
     """Raise ValueError where keys of one spec cannot become keys of the other by one rotation with an exact phase."""
-    same = [(s.head_dim, s.pairs.axis, s.start, s.write or s.read) for s in (spec, to_spec)]
+    same = [(s.head_dim, s.pairs.axis, s.start, s.written) for s in (spec, to_spec)]
     if same[0] != same[1] or spec.real or to_spec.real:
         raise ValueError(
             f"rerotate: got {spec} and to_spec={to_spec}, expected the same channels and axes, and integer positions. For "

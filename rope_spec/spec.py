@@ -3,7 +3,7 @@
 Letters used in every shape of this project: B batch, S sequence, N heads, H head_dim, P pairs, A axes, L table length.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Literal, get_args
 
@@ -22,6 +22,35 @@ def one_of(name: str, value: object, allowed: object) -> None:
         raise ValueError(
             f"{name}: got {value!r}, expected one of {', '.join(map(repr, choices))}. Name one of them."
         )
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Where the two channels of each pair lie: what a rotation needs to know beside cos and sin.
+
+    A pair lies across axis -2 of `(..., blocks, 2, P // blocks)`.
+
+    Attributes:
+        start: the first rotated channel.
+        read: the number of blocks in x.
+        write: the number of blocks in the result.
+    """
+
+    start: int = 0
+    read: int = 1
+    write: int = 1
+
+    @property
+    def inverse(self) -> "Channels":
+        """From where the channels were written to where they were read."""
+        return Channels(self.start, self.write, self.read)
+
+    def rotated(self, pairs: int) -> slice:
+        """The channels that are rotated; the others stay."""
+        return slice(self.start, self.start + 2 * pairs)
+
+
+HALVES = Channels()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +92,7 @@ class RopeSpec:
                 "Linear(4.0), or None. What stands in a config.json is read by spec_from_config."
             )
         one_of("RopeSpec.read", self.read, Layout)
-        one_of("RopeSpec.write", self.write or self.read, Layout)
+        one_of("RopeSpec.write", self.written, Layout)
         if not is_positive(self.theta):
             raise ValueError(
                 f"RopeSpec.theta: got {self.theta!r}, expected a finite number above 0, from {LEAST} to {MOST}. Most models "
@@ -86,8 +115,23 @@ class RopeSpec:
         """2 P, the number of channels that are rotated."""
         return 2 * len(self.pairs)
 
+    @property
+    def written(self) -> Layout:
+        """The layout of the result."""
+        return self.write or self.read
+
+    @property
+    def channels(self) -> Channels:
+        """Where the channels of each pair lie."""
+        return Channels(self.start, self.blocks(self.read), self.blocks(self.written))
+
+    @property
+    def as_written(self) -> "RopeSpec":
+        """A rotation, by the positive angle, of channels where this one has put them."""
+        return replace(self, read=self.written, write=None, sign=1)
+
     def blocks(self, layout: Layout) -> int:
-        """The number of blocks for which `(..., blocks, 2, P // blocks)` shows the two channels of a pair at axis -2."""
+        """The number of blocks for which `(..., blocks, 2, P // blocks)` has a pair across axis -2."""
         return {"half": 1, "interleaved": len(self.pairs), "half_per_axis": self.pairs.axes}[layout]
 
     @property

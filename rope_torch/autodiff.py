@@ -1,5 +1,6 @@
 """The rotation as an autograd function, so that its derivative is the rotation by the negative angle, bit for bit."""
 
+from dataclasses import replace
 from inspect import signature
 
 import torch
@@ -7,23 +8,24 @@ from torch import Tensor
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from rope_spec import RotateIn
+from rope_spec.spec import Channels
 
 from .eager import rotate_pairs_in_chunks
-from .rotation import Half, Heads, channels, inside, rotate_pairs
+from .rotation import Half, Heads, inside, rotate_pairs, split
 
 
-def apply(
-    x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn
-) -> Heads:
+def apply(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
     """`rotate_pairs`, as an autograd function for a gradient, or if chunks gain more than it costs."""
     if x.ndim > cos.ndim:
         cos, sin = (t[(None,) * (x.ndim - t.ndim)] for t in (cos, sin))
     needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (x, cos, sin))
-    small = 2**18 if read == write == 1 else 2**14  # numbers, whose time is that of so many calls
+    small = (
+        2**18 if channels.read == channels.write == 1 else 2**14
+    )  # numbers, whose time is that of so many calls
     if needs_grad or (_in_chunks(x) and x.numel() > small):
         function = Rotate if torch.compiler.is_compiling() else RotateInBothModes
-        return function.apply(x, cos, sin, (start, read, write, rotate_in))  # pyright: ignore[reportReturnType]
-    return rotate_pairs(x, cos, sin, start, read, write, rotate_in)
+        return function.apply(x, cos, sin, channels, rotate_in)  # pyright: ignore[reportReturnType]
+    return rotate_pairs(x, cos, sin, channels, rotate_in)
 
 
 def _in_chunks(x: Heads) -> bool:
@@ -36,46 +38,42 @@ def _in_chunks(x: Heads) -> bool:
 
 
 class Rotate(torch.autograd.Function):
-    """`rotate_pairs`, bilinear in x and (cos, sin); of x nothing is kept for the backward pass.
-
-    `layout` is `(start, read, write, rotate_in)`.
-    """
+    """`rotate_pairs`, bilinear in x and (cos, sin); of x nothing is kept for the backward pass."""
 
     @staticmethod
-    def forward(x, cos, sin, layout):
-        return (rotate_pairs_in_chunks if _in_chunks(x) else rotate_pairs)(x, cos, sin, *layout)
+    def forward(x, cos, sin, channels, rotate_in):
+        form = rotate_pairs_in_chunks if _in_chunks(x) else rotate_pairs
+        return form(x, cos, sin, channels, rotate_in)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        x, cos, sin, ctx.layout = inputs
+        x, cos, sin, ctx.channels, ctx.rotate_in = inputs
         ctx.save_for_backward(x if cos.requires_grad or sin.requires_grad else None, cos, sin)
 
     @staticmethod
     def backward(ctx, *grads):
         """Rotation by the negative angle, from the written layout back to the one that was read."""
         x, cos, sin = ctx.saved_tensors
-        start, read, write, rotate_in = ctx.layout
-        dx = (
-            apply(grads[0], cos, -sin, start, write, read, rotate_in)
-            if ctx.needs_input_grad[0]
-            else None
-        )
+        (dy,), channels, rotate_in = grads, ctx.channels, ctx.rotate_in
+        dx = None
+        if ctx.needs_input_grad[0]:
+            dx = apply(dy, cos, -sin, channels.inverse, rotate_in)
         if x is None:
-            return dx, None, None, None
-        rotated, dtype = slice(start, start + 2 * cos.shape[-1]), inside(x.dtype, rotate_in)
-        a, b = channels(x[..., rotated].to(dtype), read)
-        da, db = channels(grads[0][..., rotated].to(dtype), write)
+            return dx, None, None, None, None
+        rotated, dtype = channels.rotated(cos.shape[-1]), inside(x.dtype, rotate_in)
+        a, b = split(x[..., rotated].to(dtype), channels.read)
+        da, db = split(dy[..., rotated].to(dtype), channels.write)
         products = da * a + db * b, db * a - da * b
         dcos, dsin = (_summed(t, cos.shape).to(cos.dtype) for t in products)
-        return dx, dcos, dsin, None
+        return dx, dcos, dsin, None, None
 
     @staticmethod
-    def vmap(info, in_dims, x, cos, sin, layout):
+    def vmap(info, in_dims, x, cos, sin, channels, rotate_in):
         """The mapped axis in front; cos and sin broadcast over it where they have none, x is repeated."""
         dims = zip((x, cos, sin), in_dims[:3], strict=True)
         x, cos, sin = (t if dim is None else t.movedim(dim, 0) for t, dim in dims)
         x = x.expand(info.batch_size, *x.shape) if in_dims[0] is None else x
-        return apply(x, cos, sin, *layout), 0
+        return apply(x, cos, sin, channels, rotate_in), 0
 
 
 class RotateInBothModes(Rotate):
@@ -87,15 +85,18 @@ class RotateInBothModes(Rotate):
         ctx.save_for_forward(*inputs[:3])
 
     @staticmethod
-    def jvp(ctx, dx, dcos, dsin, _):
+    def jvp(ctx, dx, dcos, dsin, *_):
         """Linear in x by the rotation itself; in cos and sin, should anyone learn them, by plain operations."""
         x, cos, sin = ctx.saved_tensors
-        start, read, write, rotate_in = ctx.layout
-        terms = [] if dx is None else [apply(dx, cos, sin, *ctx.layout)]
+        channels, rotate_in = ctx.channels, ctx.rotate_in
+        terms = [] if dx is None else [apply(dx, cos, sin, channels, rotate_in)]
         if dcos is not None or dsin is not None:
-            dcos, dsin, end = _or_zeros(dcos, cos), _or_zeros(dsin, sin), start + 2 * cos.shape[-1]
-            dy = rotate_pairs(x[..., start:end], dcos, dsin, 0, read, write, rotate_in)
-            terms.append(torch.nn.functional.pad(dy, (start, x.shape[-1] - end)))
+            dcos, dsin = _or_zeros(dcos, cos), _or_zeros(dsin, sin)
+            rotated = channels.rotated(cos.shape[-1])
+            whole = replace(channels, start=0)
+            dy = rotate_pairs(x[..., rotated], dcos, dsin, whole, rotate_in)
+            padding = rotated.start, x.shape[-1] - rotated.stop
+            terms.append(torch.nn.functional.pad(dy, padding))
         return sum(terms[1:], terms[0])
 
 

@@ -7,6 +7,8 @@ from math import inf, nan
 import torch
 from torch import Tensor
 
+from rope_spec.spec import HALVES
+
 from .rotation import rotate_pairs
 
 Layout = tuple[tuple[int, ...], tuple[int, ...], int]  # shape, stride, address modulo 64
@@ -57,7 +59,7 @@ def _agrees(probe: tuple[float, ...], x: Tensor, rotation: Tensor, y: Tensor) ->
     x.fill_(torch.view_as_complex(pair))
     rotation.fill_(torch.complex(cos, sin)[0])
     torch.mul(x, rotation, out=y)
-    expected = rotate_pairs(pair, cos, sin, 0, 1, 1, "float32")
+    expected = rotate_pairs(pair, cos, sin, HALVES, "float32")
     if expected.isnan().all():
         return bool(torch.view_as_real(y).isnan().all())
     return torch.equal(y.view(torch.int64), expected.view(torch.int64).expand(y.shape))

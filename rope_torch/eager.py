@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from rope_spec import RotateIn
+from rope_spec.spec import Channels
 
 from .chunks import as_complex, chunks, lies_even, outermost_first, scratch
 from .complex_product import has_bits_of_formula
-from .rotation import Half, Heads, as_pairs, channels, inside, join, rotate_pairs
+from .rotation import Half, Heads, as_pairs, inside, join, rotate_pairs, split
 
 CHUNK = 2**21  # bytes in the dtype of the arithmetic: a chunk and its temporaries stay in cache
 NO_SCRATCH_CHUNK = 2**25  # bytes, where there are no temporaries: what a trial is worth
@@ -17,17 +18,17 @@ Form = Callable[..., bool]  # of y, x, cos, sin, read, write
 
 
 def rotate_pairs_in_chunks(
-    x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn
+    x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
     """`rope_torch.rotation.rotate_pairs` in its fastest form; cos and sin have all axes of x."""
-    dtype, rotated = inside(x.dtype, rotate_in), slice(start, start + 2 * cos.shape[-1])
+    dtype, rotated = inside(x.dtype, rotate_in), channels.rotated(cos.shape[-1])
     x = (x if x.stride(-1) == 1 and 0 not in x.stride() else x.contiguous()).resolve_neg()
     y = torch.empty_like(x) if 2 * cos.shape[-1] == x.shape[-1] else x.clone()
     if x.numel() > 0:
         operands = x[..., rotated], cos.to(dtype), sin.to(dtype)
         arrays = outermost_first(y[..., rotated], *operands)
-        for form in _forms(dtype, cos.shape[-1], read, write):
-            if form(*arrays, read, write):
+        for form in _forms(dtype, cos.shape[-1], channels.read, channels.write):
+            if form(*arrays, channels.read, channels.write):
                 break
     return y
 
@@ -48,9 +49,10 @@ def _forms(dtype: torch.dtype, pairs: int, read: int, write: int) -> tuple[Form,
 def _formula(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write: int) -> bool:
     """The formula, chunk by chunk."""
     rotate_in = "input" if x.dtype == cos.dtype else "float32"
+    channels = Channels(0, read, write)
     parts = chunks(CHUNK // cos.dtype.itemsize, y, x, cos, sin)
     for y, x, cos, sin in parts:
-        y.copy_(rotate_pairs(x, cos, sin, 0, read, write, rotate_in))
+        y.copy_(rotate_pairs(x, cos, sin, channels, rotate_in))
     return True
 
 
@@ -137,7 +139,7 @@ def _gather(numbers: Tensor, between: Tensor, x: Tensor, blocks: int) -> None:
     if 2 * blocks == x.shape[-1]:
         numbers.copy_(x)
     else:
-        torch.complex(*(channel.float() for channel in channels(x, blocks)), out=between)
+        torch.complex(*(channel.float() for channel in split(x, blocks)), out=between)
 
 
 def _scatter(y: Tensor, numbers: Tensor, blocks: int) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec
 from rope_spec.checks import check_full_width, check_length, check_positions, check_rotation
+from rope_spec.spec import HALVES
 
 from .autodiff import apply
 from .phase import constants, inv_freq_at, phase_cos_sin, phase_of, turns_at
@@ -139,8 +140,7 @@ def rotate(
         heads_axis is not None and -heads_axis <= cos.ndim
     ):  # further left it is an axis to broadcast over
         cos, sin = cos.unsqueeze(heads_axis), sin.unsqueeze(heads_axis)
-    layout = spec.start, spec.blocks(spec.read), spec.blocks(spec.write or spec.read)
-    return apply(x, cos, sin if spec.sign == 1 else -sin, *layout, arithmetic.rotate_in)
+    return apply(x, cos, sin if spec.sign == 1 else -sin, spec.channels, arithmetic.rotate_in)
 
 
 def apply_rotary_pos_emb(
@@ -176,4 +176,4 @@ def _rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     check_full_width(tuple(x.shape), tuple(cos.shape))
     pairs = x.shape[-1] // 2
     dtype = torch.promote_types(x.dtype, cos.dtype)
-    return apply(x.to(dtype), cos[..., :pairs], sin[..., :pairs], 0, 1, 1, "input")
+    return apply(x.to(dtype), cos[..., :pairs], sin[..., :pairs], HALVES, "input")

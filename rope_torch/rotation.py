@@ -5,26 +5,23 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rope_spec import RotateIn
+from rope_spec.spec import Channels
 
 Heads = Float[Tensor, "*batch head_dim"]
 Half = Float[Tensor, "*#batch pairs"]  # cos or sin, broadcast against the pairs of x
 
 
-def rotate_pairs(
-    x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn
-) -> Heads:
-    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for the pairs from channel `start` on; the other channels stay.
-
-    A pair lies across axis -2 of `(..., blocks, 2, m)`, where `read` and `write` are the numbers of blocks.
-    """
-    width, end = 2 * cos.shape[-1], start + 2 * cos.shape[-1]
+def rotate_pairs(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
+    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for each pair; the other channels stay."""
+    width, rotated = 2 * cos.shape[-1], channels.rotated(cos.shape[-1])
     if x.shape[-1] == width:
-        a, b = _rotated(x, cos, sin, read, rotate_in)
-        return join(a, b, write)
-    if torch.compiler.is_compiling() and x.shape[-1] % width == start % width == 0:
-        return _rotate_slice(x, cos, sin, start, read, write, rotate_in)
-    y = rotate_pairs(x[..., start:end], cos, sin, 0, read, write, rotate_in)
-    return torch.cat([x[..., :start], y, x[..., end:]], dim=-1)
+        a, b = _rotated(x, cos, sin, channels.read, rotate_in)
+        return join(a, b, channels.write)
+    if torch.compiler.is_compiling() and x.shape[-1] % width == channels.start % width == 0:
+        return _rotate_slice(x, cos, sin, channels, rotate_in)
+    a, b = _rotated(x[..., rotated], cos, sin, channels.read, rotate_in)
+    y = join(a, b, channels.write)
+    return torch.cat([x[..., : rotated.start], y, x[..., rotated.stop :]], dim=-1)
 
 
 def _rotated(
@@ -32,22 +29,22 @@ def _rotated(
 ) -> tuple[Tensor, Tensor]:
     """The two channels of each pair, `(..., P)` each."""
     dtype = inside(x.dtype, rotate_in)
-    (a, b), cos, sin = channels(x.to(dtype), read), cos.to(dtype), sin.to(dtype)
+    (a, b), cos, sin = split(x.to(dtype), read), cos.to(dtype), sin.to(dtype)
     return (a * cos - b * sin).to(x.dtype), (b * cos + a * sin).to(x.dtype)
 
 
-def _rotate_slice(
-    x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, rotate_in: RotateIn
-) -> Heads:
-    """One of several slices of the same width, chosen by index: a concatenation is compiled to a loop for each operand."""
+def _rotate_slice(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
+    """One of several slices of the same width, chosen by index.
+
+    A concatenation is compiled to a loop for each operand.
+    """
     slices = x.unflatten(-1, (-1, 2 * cos.shape[-1]))
-    chosen = torch.arange(slices.shape[-2], device=x.device) == start // slices.shape[-1]
-    rotated = _rotated(slices, cos.unsqueeze(-2), sin.unsqueeze(-2), read, rotate_in)
-    a, b = (
-        torch.where(chosen[:, None], *pair)
-        for pair in zip(rotated, channels(slices, write), strict=True)
-    )
-    return join(a, b, write).flatten(-2)
+    index = torch.arange(slices.shape[-2], device=x.device)[:, None]
+    is_rotated = index == channels.start // slices.shape[-1]
+    rotated = _rotated(slices, cos.unsqueeze(-2), sin.unsqueeze(-2), channels.read, rotate_in)
+    kept = split(slices, channels.write)
+    a, b = (torch.where(is_rotated, *pair) for pair in zip(rotated, kept, strict=True))
+    return join(a, b, channels.write).flatten(-2)
 
 
 def inside(dtype: torch.dtype, rotate_in: RotateIn) -> torch.dtype:
@@ -58,7 +55,7 @@ def as_pairs(x: Tensor, blocks: int) -> Tensor:
     return x.unflatten(-1, (blocks, 2, x.shape[-1] // (2 * blocks)))
 
 
-def channels(x: Tensor, blocks: int) -> tuple[Tensor, Tensor]:
+def split(x: Tensor, blocks: int) -> tuple[Tensor, Tensor]:
     """The two channels of each pair, `(..., P)` each."""
     if blocks == 1:
         a, b = x.chunk(2, dim=-1)
