@@ -2,6 +2,14 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from .doctor import Finding as Finding, Verdict as Verdict, check_rope as check_rope
+from .identification import (
+    Departure as Departure,
+    Identification as Identification,
+    NotMeasured as NotMeasured,
+    identify as identify,
+)
+
 try:
     __version__ = version("rope-parity")
 except PackageNotFoundError:  # a checkout that is not installed

@@ -32,6 +32,16 @@ Device = Annotated[str | None, typer.Option(help="cpu or gpu; without it every o
 Html = Annotated[Path | None, typer.Option(help="Write the report as one page to this file.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw a picture into this file.")]
 Plots = Annotated[Path | None, typer.Option(help="Draw pictures into this folder.")]
+Ours = Annotated[str, typer.Option(help="package.module:function, called as f(x, positions).")]
+Function = Annotated[str, typer.Argument(help="package.module:function, called as f(x, positions).")]
+HeadDim = Annotated[int, typer.Option(help="The width of x.")]
+Layout = Annotated[str, typer.Option(help="The axes of x, such as BSNH, BNSH, SH or BS(NH).")]
+Label = Annotated[str | None, typer.Option(help="Which kind of layer, where there are several.")]
+Context = Annotated[int | None, typer.Option(help="The longest context; by default the config's.")]
+Dtype = Annotated[str, typer.Option(help="Of x: float32, bfloat16 or float16.")]
+Positions = Annotated[str, typer.Option(help="any, shared, contiguous or prefix.")]
+Factory = Annotated[bool, typer.Option(help="The function returns the function to measure.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print every figure as JSON.")]
 LLAMA = str(Path(__file__).parent / "configs" / "llama-3.1-8b.json")
 
 
@@ -114,6 +124,61 @@ def report(
         from . import page
 
         page.write(html, cases, outcome, environment(), console)
+    raise typer.Exit(code=outcome.exit_code)
+
+
+@app.command()
+def check(
+    config: Config,
+    ours: Ours,
+    layout: Layout = "BSNH",
+    label: Label = None,
+    context: Context = None,
+    dtype: Dtype = "float32",
+    positions: Positions = "any",
+    factory: Factory = False,
+    json: AsJson = False,
+    html: Html = None,
+    model_type: ModelType = None,
+    ignore: Ignore = None,
+) -> None:
+    """Say whether a function is the RoPE of a config, and what is wrong if not.
+
+    Exit code 0: it is right; 1: it is wrong; 2: the command is used wrongly; 3: the function raised
+    or could not be measured.
+    """
+    from . import judging
+
+    _need("jinja2", asked_for=html)
+    options = {"layout": layout, "context": context, "dtype": dtype, "positions": positions}
+    options |= {"factory": factory, "label": label, "ignore": ignore or (), "model_type": model_type}
+    name, values = _read([config])[0]
+    outcome = judging.check(ours, values, options)
+    judging.show(outcome, as_json=json, html=html, title=f"{ours} against {name}")
+    raise typer.Exit(code=outcome.exit_code)
+
+
+@app.command()
+def identify(
+    function: Function,
+    head_dim: HeadDim,
+    layout: Layout = "BSNH",
+    context: Annotated[int, typer.Option(help="Positions go from 0 to this, less one.")] = 4096,
+    dtype: Dtype = "float32",
+    positions: Positions = "any",
+    axes: Annotated[int, typer.Option(help="How many coordinates a position has.")] = 1,
+    factory: Factory = False,
+    json: AsJson = False,
+) -> None:
+    """Say what a function is: its description, its arithmetic, and what is odd about it.
+
+    Exit code 0: it was measured; 2: the command is used wrongly; 3: it could not be measured.
+    """
+    from . import judging
+
+    options = {"layout": layout, "context": context, "dtype": dtype, "positions": positions}
+    outcome = judging.identify(function, head_dim, options | {"axes": axes, "factory": factory})
+    judging.show(outcome, as_json=json)
     raise typer.Exit(code=outcome.exit_code)
 
 

@@ -51,7 +51,7 @@ def expected(spec: RopeSpec, length: int | None, unit: float = 1.0) -> Expected:
 
 def angle_room(size: np.ndarray, w: np.ndarray) -> np.ndarray:
     """What float32 angles and frequencies may miss by: rounding of the product, of the ladder, of the position."""
-    ladder = 6 + 2 * np.abs(np.log(np.maximum(np.abs(w), 1e-30)))
+    ladder = 6 + 4 * np.abs(np.log(np.maximum(np.abs(w), 1e-30)))
     return SINGLE * (size * (2 + ladder) + 2)
 
 

@@ -35,12 +35,13 @@ def diagnose(measured: Measurement, spec: RopeSpec) -> Found:
     reading = measured.reading
     if reading is None:
         return [*measured.departures, Departure("rotated_width", "nothing", 0, spec.rotary_dim)]
-    found = list(measured.departures)
+    found = [d for d in measured.departures if d.name != "dtype"]
     what = expected(spec, measured.probe.context, measured.probe.subject.unit or 1.0)
     found += of_channels(reading, spec, what)
     found += of_factor(reading, what)
     found += describe.of_phase(reading)
     found = without_consequences(with_ladders(found, measured, reading, spec, what))
+    found += [d for d in measured.departures if d.name == "dtype"]
     return found or [Departure("unexplained", size=worst(measured, spec)[0])]
 
 
@@ -74,6 +75,9 @@ def of_channels(reading: Reading, spec: RopeSpec, what: Expected) -> Found:
     if _is_part(read, what.read) or _is_part(what.read, read):
         return found + of_still(reading, read)
     described = channels_of(spec.read, count, axes, start)
+    is_compact = count == len(what.read) < len(spec.pairs) and start == spec.start
+    if is_compact and np.array_equal(read, described) and not np.array_equal(read, what.read):
+        found.append(Departure("rotated_width", "compact", 2 * count, spec.rotary_dim))
     if not np.array_equal(read, described):
         found.append(Departure("layout_read", found=layout_of(read, axes), expected=spec.read))
     follows = spec.write is None and np.array_equal(write, read)
@@ -136,7 +140,7 @@ def of_ladders(
     measured: Measurement, reading: Reading, spec: RopeSpec, what: Expected, relative: float
 ) -> Found:
     """Sign, axes, frequencies, and how they depend on the length."""
-    found = of_axes(reading, what)
+    found, spec = of_axes(reading, what), frequencies.moving(spec)
     signed = reading.w.sum(axis=1)
     sign = 1.0 if np.median(np.sign(signed)) >= 0 else -1.0
     if sign != np.sign(np.median(np.sign(what.w))):
@@ -167,7 +171,8 @@ def best_of(spec: RopeSpec, ladder: Ladder, found: Found) -> Found:
 
 
 def _cost(found: Found) -> int:
-    return sum(10 if d.name == "frequencies" else 1 for d in found)
+    """One for each mistake; more where pairs stay unexplained."""
+    return sum(3 + (d.count or 0) if d.name == "frequencies" else 1 for d in found)
 
 
 def of_axes(reading: Reading, what: Expected) -> Found:
@@ -185,6 +190,13 @@ def of_axes(reading: Reading, what: Expected) -> Found:
 
 
 def of_length(measured: Measurement, reading: Reading, spec: RopeSpec, relative: float, sign: float) -> Found:
+    """The shortest explanation over what a wrong width leaves open."""
+    specs = frequencies.with_pairs(spec, len(reading.w))
+    specs = [one for one in specs if one.depends_on_length] or [spec]
+    return min((_of_length(measured, reading, one, relative, sign) for one in specs), key=_cost)
+
+
+def _of_length(measured: Measurement, reading: Reading, spec: RopeSpec, relative: float, sign: float) -> Found:
     """Frequencies of a rule that depends on the length: within the original context, then beyond."""
     original = original_of(spec)
     ladders = {n: ladder_at(measured, n, relative, sign) for n in measured.by_length}
@@ -209,10 +221,14 @@ def of_length(measured: Measurement, reading: Reading, spec: RopeSpec, relative:
 
 
 def _without_dependence(spec: RopeSpec, within: Found, beyond: Found) -> Found:
-    """The same frequencies at every length: what explains them there is one thing."""
-    if not beyond:
-        return [Departure("length_rule", "beyond the original context everywhere")]
-    return min((within, beyond), key=_cost)
+    """The same frequencies at every length: what explains them at one, and that it is so at all."""
+    found = beyond if _cost(beyond) <= _cost(within) else within
+    if {d.name for d in found} & {"rule_missing", "length_rule"}:
+        return found
+    if found is beyond:
+        return [*found, Departure("length_rule", "beyond the original context everywhere")]
+    missing = Departure("rule_missing", "", "none", type(spec.rule).__name__)
+    return [*found, missing if isinstance(spec.rule, DynamicNTK) else Departure("length_rule", "short factors")]
 
 
 def _reach(lengths: list[int]) -> str:

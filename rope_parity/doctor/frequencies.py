@@ -68,7 +68,7 @@ def _but_for_some_pairs(spec: RopeSpec, ladder: Ladder) -> Found | None:
         return _unlike(spec, ladder)
     for explanation in _single(spec, some, exponents(spec)):
         if explanation:
-            return [*explanation, Departure("frequencies", "pairs")]
+            return [*explanation, Departure("frequencies", "pairs", count=1)]
     return None
 
 
@@ -155,10 +155,11 @@ def _exponent(spec: RopeSpec, ladder: Ladder, ladders: dict[str, np.ndarray]) ->
 
 
 def _theta(spec: RopeSpec, ladder: Ladder, exponent: np.ndarray, described: RopeSpec) -> Found | None:
-    if np.ptp(exponent) == 0 or not (ladder.w > 0).all():
+    slow = unaliased(ladder.w, exponent)
+    if slow.sum() < 2 or np.ptp(exponent[slow]) == 0:
         return None
     theta = theta_that_fits(
-        lambda theta: scaled(theta**-exponent, spec, ladder.length, theta), ladder.w
+        lambda theta: scaled(theta**-exponent, spec, ladder.length, theta)[slow], ladder.w[slow]
     )
     if not ladder.fits(scaled(theta**-exponent, spec, ladder.length, theta)):
         return None
@@ -168,9 +169,19 @@ def _theta(spec: RopeSpec, ladder: Ladder, exponent: np.ndarray, described: Rope
     return [Departure("theta", found=theta, expected=described.theta)]
 
 
+def unaliased(w: np.ndarray, exponent: np.ndarray) -> np.ndarray:
+    """The pairs that are slower than every one whose sign shows that it turns more than half a turn a position."""
+    order = np.argsort(exponent)
+    turned = np.flatnonzero(w[order] <= 0)
+    slow = np.zeros(len(w), bool)
+    slow[order[turned[-1] + 2 if len(turned) else 0 :]] = True
+    return slow
+
+
 def _theta_and_factor(spec: RopeSpec, ladder: Ladder, exponent: np.ndarray) -> Found | None:
     """Another theta, and another number that divides the whole ladder."""
-    read = rules.linear_factor(exponent, ladder.w) if (ladder.w > 0).all() else None
+    slow = unaliased(ladder.w, exponent)
+    read = rules.linear_factor(exponent[slow], ladder.w[slow]) if slow.sum() > 2 else None
     if read is None or not ladder.fits(read[0] ** -exponent / read[1]):
         return None
     factor = getattr(spec.rule, "factor", 1.0)
@@ -261,7 +272,8 @@ def _unlike(spec: RopeSpec, ladder: Ladder) -> Found:
     if how == "pairs" and _is_permuted(ladder, described):
         how = "permuted"
     first = int(wrong[0]) if len(wrong) else 0
-    return [Departure("frequencies", how, float(ladder.w[first]), float(described[first]), ends)]
+    count = len(wrong)
+    return [Departure("frequencies", how, float(ladder.w[first]), float(described[first]), ends, count=count)]
 
 
 def _is_permuted(ladder: Ladder, described: np.ndarray) -> bool:
@@ -274,8 +286,31 @@ def with_pairs(spec: RopeSpec, count: int) -> list[RopeSpec]:
     """The description with another number of pairs: on a ladder of that width, and on the one that it has."""
     if count == len(spec.pairs):
         return [spec]
-    rule = spec.rule if not isinstance(spec.rule, LongRope | Explicit) else None
-    kept = max(spec.pairs.ladder_dim, 2 * count - 1)
-    ladders = [Pairs.single(2 * count), Pairs((0,) * count, tuple(range(count)), kept)]
-    ladders.append(Pairs((0,) * count, tuple(range(count)), max(spec.head_dim, 2 * count - 1)))
-    return [replace(spec, pairs=pairs, rule=rule, start=0, read="half", write=None) for pairs in ladders]
+    widths = {2 * count, max(spec.pairs.ladder_dim, 2 * count - 1), max(spec.head_dim, 2 * count - 1)}
+    ladders = [Pairs((0,) * count, tuple(range(count)), width) for width in sorted(widths)]
+    return [
+        replace(spec, pairs=pairs, rule=_rule_for(spec, pairs), start=0, read="half", write=None)
+        for pairs in ladders
+    ]
+
+
+def _rule_for(spec: RopeSpec, pairs: Pairs) -> Any:
+    """The rule, with as many divisors as another ladder has rungs."""
+    rule, rungs = spec.rule, pairs.rungs
+    if isinstance(rule, LongRope) and len(rule.short_factor) >= rungs:
+        short, long = rule.short_factor[:rungs], rule.long_factor[:rungs]
+        return replace(rule, short_factor=short, long_factor=long)
+    return None if isinstance(rule, LongRope | Explicit) else rule
+
+
+def moving(spec: RopeSpec) -> RopeSpec:
+    """The description without the pairs that stand still."""
+    w = scaled(plain(spec, exponents(spec)[""]), spec, None)
+    if (w != 0).all() or not w.any():
+        return spec
+    kept = np.flatnonzero(w)
+    axis, rung = (tuple(np.array(values)[kept].tolist()) for values in (spec.pairs.axis, spec.pairs.rung))
+    if set(axis) != set(range(max(axis) + 1)):
+        return spec
+    pairs = Pairs(axis, rung, spec.pairs.ladder_dim)
+    return replace(spec, pairs=pairs, start=0, read="half", write=None)

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from rope_spec import RopeSpec, context_length, spec_from_config
+from rope_spec import LongRope, RopeSpec, Yarn, context_length, spec_from_config
 from rope_spec.config import Config
 
 from ..identification.describe import identification
+from ..identification.number import HALF
 from ..identification.measure import Measurement, measure
 from ..identification.result import Departure, Identification
 from ..identification.setup import build, lengths
@@ -45,6 +46,7 @@ class Verdict:
         found: what the function is.
         angle_error: the largest error against exact arithmetic, as a share of the length of a pair.
         used: the largest share of what float arithmetic allows that is used; above 1 is wrong.
+        hidden: names of departures that could not be seen beside the findings.
     """
 
     right: bool
@@ -53,6 +55,7 @@ class Verdict:
     found: Identification
     angle_error: float
     used: float
+    hidden: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -138,7 +141,24 @@ def judge(measured: Measurement, spec: RopeSpec) -> Verdict:
         used, _, error = worst(measured, spec)
         found = identification(measured)
     findings = tuple(Finding(d, words.sentence(d, spec)) for d in departures)
-    return Verdict(not findings, findings, spec, found, error, used)
+    return Verdict(not findings, findings, spec, found, error, used, hidden(departures, spec, found.arithmetic.dtype))
+
+
+def hidden(departures: list[Departure], spec: RopeSpec, dtype: str) -> tuple[str, ...]:
+    """What could not be seen beside some departures, if it were there."""
+    names = {d.name for d in departures}
+    end = min((d.position or 0 for d in departures if d.name == "table_ends"), default=None)
+    is_whole = any(d.name == "rotated_width" and d.found == spec.head_dim for d in departures)
+    unseen = {
+        "rule_parameter": "rule_missing" in names,
+        "attention_factor": "rule_missing" in names and isinstance(spec.rule, Yarn | LongRope),
+        "pass_through": is_whole,
+        "positions_rounded": end is not None and end <= 257,
+        "table_rounded": "products_rounded" in names or dtype in HALF,
+        "products_rounded": dtype in HALF,
+        "frequencies": "not_a_rotation" in names,
+    }
+    return tuple(name for name, is_so in unseen.items() if is_so and name not in names)
 
 
 def _context(config: Config, model_type: str | None) -> int:

@@ -80,7 +80,8 @@ def _fit(positions: np.ndarray, unit: np.ndarray, w: np.ndarray, roundoff: float
         phase = (weight * angle).sum(axis=0) / total - w * mean
     scatter = np.sqrt((weight * (angle - w * p - phase) ** 2).mean(axis=0))
     error = np.maximum(scatter, 0.3) * (1 + (roundoff > SINGLE) + (scatter > 4))  # coarse roundings repeat
-    floor = 0.1 * roundoff * np.abs(w)  # roundings repeat, so that they do not average to nothing
+    share = np.where((scatter < 0.5 * np.median(scatter)) & (roundoff > SINGLE), 0.7, 0.1)
+    floor = share * roundoff * np.abs(w)  # roundings repeat, for some w at every position
     return Line(
         w,
         wrap(phase),

@@ -28,7 +28,7 @@ THETAS = 4.0, 1e10  # no model is beyond
 def room(w: np.ndarray, uncertainty: np.ndarray, relative: float = 0.0) -> np.ndarray:
     """How far the frequencies of a right float32 computation may be from exact ones."""
     logarithm = np.abs(np.log(np.maximum(np.abs(w), 1e-30)))
-    return uncertainty + np.abs(w) * (SINGLE * (6 + 2 * logarithm) + relative) + 1e-12
+    return uncertainty + np.abs(w) * (SINGLE * (6 + 4 * logarithm) + relative) + 1e-12
 
 
 def fits(candidate: np.ndarray, w: np.ndarray, allowed: np.ndarray, outliers: float = 0.0) -> bool:

@@ -66,6 +66,7 @@ def measure(probe: Probe, lengths: Sequence[int], is_factory: bool) -> Measureme
         alone = probe.spacing == 1
         by_length = {n: from_random(probe, reading, y, n) for n, y in first if alone}
         found += _precision(probe, reading, y, x, frame)
+    probe.subject.always_fresh = False
     more, notes = state.after_another_dtype(probe, y, fresh=is_factory)
     found += [d for d in more if d.name not in {e.name for e in found}]
     return Measurement(probe, reading, dict(first), by_length, depends_on, found, said + notes)
@@ -86,7 +87,9 @@ def _state(probe: Probe, lengths: Sequence[int], is_factory: bool):
         found = found or state.reversed_order(probe, lengths, first)
         found = found or state.another_theta(probe, first[-1][1])
         probe.subject.fresh()
-        first = first[:-1] + state.sequence(probe, lengths[-1:], behaviour.random_x(probe))
+        if found:  # the rest is read off the first call of an instance each
+            probe.subject.always_fresh = True
+            first = state.sequence(probe, lengths, behaviour.random_x(probe))
     else:
         said = ["a fresh instance: hand over a factory with factory=True"]
     return found, first, said
@@ -96,6 +99,7 @@ def _check_positions_are_used(probe: Probe, y: np.ndarray, frame: np.ndarray) ->
     if probe.fixed is not None:
         return
     x = behaviour.random_x(probe)
+    probe.subject.fresh()
     other = probe.call(x, np.full(frame.shape, 5))
     moved = np.nan_to_num(y - x)[:, : probe.rows // 2]
     if behaviour.difference(other, y) == 0 and np.abs(moved).max() > behaviour.room(probe, x):
@@ -103,6 +107,7 @@ def _check_positions_are_used(probe: Probe, y: np.ndarray, frame: np.ndarray) ->
             "The function takes no notice of the positions that it is given. Where it\n"
             "counts from 0 itself, say so with positions='prefix'."
         )
+    probe.subject.fresh()
 
 
 def _behaviour(probe: Probe, x: np.ndarray, y: np.ndarray, frame: np.ndarray) -> list[Departure]:

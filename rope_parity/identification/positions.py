@@ -156,7 +156,8 @@ def rounding(seen: Turns, reading: Reading, axis: int) -> Departure | None:
     gap = reading.gap(seen).max(axis=1)
     for kind in HALF:
         q = rounded(p, kind)
-        same = (np.diff(q) == 0) & follows
+        with np.errstate(invalid="ignore"):
+            same = (np.diff(q) == 0) & follows
         if same.sum() < 3 or alike[same].mean() < 0.9 or alike[follows & ~same].mean() > 0.1:
             continue
         first = int(p[1:][alike & follows][0])

@@ -25,6 +25,7 @@ class Subject:
         make: makes the function; called again, a fresh instance of it.
         axes: A, the number of coordinates of a position.
         unit: what a position of 1 stands for; below 1 where positions are real numbers.
+        always_fresh: whether each call is the first of an instance.
         shared: whether it takes one row of positions for the whole batch.
     """
 
@@ -34,6 +35,7 @@ class Subject:
     axes: int = 1
     unit: float | None = None
     shared: bool = False
+    always_fresh: bool = False
     framework: str | None = None
     device: Any = None
     calls: int = 0
@@ -47,7 +49,7 @@ class Subject:
 
     def __call__(self, x: np.ndarray, positions: np.ndarray, dtype: str | None = None):
         dtype, self.calls = dtype or self.dtype, self.calls + 1
-        if self.fn is None:
+        if self.fn is None or self.always_fresh:
             self.fresh()
         if self.framework is None:
             self.framework = self._first_that_works(x, positions, dtype)

@@ -59,6 +59,7 @@ class Departure:
         expected: what the description has, where there is one.
         pairs: the first and the last pair that it shows in, or None for all.
         position: the first tested position where it shows, or None for all.
+        count: in how many pairs.
         size: how large the error is, as a share of the length of a pair.
         figures: calls and numbers that show it, one a line.
     """
@@ -69,6 +70,7 @@ class Departure:
     expected: Any = None
     pairs: tuple[int, int] | None = None
     position: int | None = None
+    count: int | None = None
     size: float | None = None
     figures: tuple[str, ...] = ()
 

@@ -102,9 +102,9 @@ def _llama3(ladder: np.ndarray, keep: np.ndarray, blended: np.ndarray, factor: f
 ) -> Iterator[Llama3 | None]:
     """`keep` is linear in the frequency; one scale of (length, low, high) is free: low is 1."""
     if len(set(ladder[blended])) < 2:
-        kept = ladder[keep > 0.5]
-        if len(kept) and not blended.any():
-            middle = np.sqrt(kept.min() * ladder[keep <= 0.5].max())
+        kept, other = ladder[keep > 0.5], ladder[keep <= 0.5]
+        if len(kept) and len(other) and not blended.any():
+            middle = np.sqrt(kept.min() * other.max())
             yield valid(lambda: Llama3(factor, 1.0, 1.0, max(round(2 * np.pi / middle), 1)))
         return
     slope, start = np.polyfit(ladder[blended], keep[blended], 1)

@@ -38,9 +38,9 @@ def build(
         dtype,
         axes,
         unit,
-        mode == "shared",
-        framework,
-        device,
+        shared=mode == "shared",
+        framework=framework,
+        device=device,
     )
     if fixed is not None:
         context = int(fixed.max()) + 1
