@@ -9,6 +9,7 @@ from .identification import (
     NotMeasured as NotMeasured,
     identify as identify,
 )
+from .tables import from_tables as from_tables
 
 try:
     __version__ = version("rope-parity")

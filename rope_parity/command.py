@@ -33,7 +33,9 @@ Html = Annotated[Path | None, typer.Option(help="Write the report as one page to
 Plot = Annotated[Path | None, typer.Option(help="Draw a picture into this file.")]
 Plots = Annotated[Path | None, typer.Option(help="Draw pictures into this folder.")]
 Ours = Annotated[str, typer.Option(help="package.module:function, called as f(x, positions).")]
-Function = Annotated[str, typer.Argument(help="package.module:function, called as f(x, positions).")]
+Function = Annotated[
+    str, typer.Argument(help="package.module:function, called as f(x, positions).")
+]
 HeadDim = Annotated[int, typer.Option(help="The width of x.")]
 Layout = Annotated[str, typer.Option(help="The axes of x, such as BSNH, BNSH, SH or BS(NH).")]
 Label = Annotated[str | None, typer.Option(help="Which kind of layer, where there are several.")]
@@ -151,7 +153,12 @@ def check(
 
     _need("jinja2", asked_for=html)
     options = {"layout": layout, "context": context, "dtype": dtype, "positions": positions}
-    options |= {"factory": factory, "label": label, "ignore": ignore or (), "model_type": model_type}
+    options |= {
+        "factory": factory,
+        "label": label,
+        "ignore": ignore or (),
+        "model_type": model_type,
+    }
     name, values = _read([config])[0]
     outcome = judging.check(ours, values, options)
     judging.show(outcome, as_json=json, html=html, title=f"{ours} against {name}")

@@ -67,7 +67,9 @@ def _measured(call: Callable[[], Verdict | Identification]) -> Outcome:
         raise typer.BadParameter(str(error)) from error
 
 
-def show(outcome: Outcome, as_json: bool = False, html: Path | None = None, title: str = "") -> None:
+def show(
+    outcome: Outcome, as_json: bool = False, html: Path | None = None, title: str = ""
+) -> None:
     """Print the outcome as text or JSON, and write it as a page."""
     if as_json:
         values = {"error": outcome.why} if outcome.result is None else outcome.result.as_dict()

@@ -46,7 +46,9 @@ def expected(spec: RopeSpec, length: int | None, unit: float = 1.0) -> Expected:
     read, write = (channels_of(x, len(spec.pairs), spec.pairs.axes, spec.start) for x in layouts)
     moving = frequencies.inv_freq != 0
     axis, w = np.array(spec.pairs.axis), spec.sign * unit * frequencies.inv_freq
-    return Expected(read[moving], write[moving], axis[moving], w[moving], frequencies.attention_factor)
+    return Expected(
+        read[moving], write[moving], axis[moving], w[moving], frequencies.attention_factor
+    )
 
 
 def angle_room(size: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -72,7 +74,9 @@ def _write_still(spec: RopeSpec, x: np.ndarray, y: np.ndarray, factor: float) ->
     y[:, write] = factor * x[:, read]
 
 
-def worst_of_images(measured: Measurement, spec: RopeSpec, ys: dict[int, np.ndarray]) -> tuple[float, int, float]:
+def worst_of_images(
+    measured: Measurement, spec: RopeSpec, ys: dict[int, np.ndarray]
+) -> tuple[float, int, float]:
     """How much of what is allowed the images of random vectors use, where, and the largest angle error."""
     probe, worst = measured.probe, (0.0, 0, 0.0)
     x = behaviour.random_x(probe)

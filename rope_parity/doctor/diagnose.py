@@ -81,7 +81,9 @@ def of_channels(reading: Reading, spec: RopeSpec, what: Expected) -> Found:
     if not np.array_equal(read, described):
         found.append(Departure("layout_read", found=layout_of(read, axes), expected=spec.read))
     follows = spec.write is None and np.array_equal(write, read)
-    if not follows and not np.array_equal(write, channels_of(spec.write or spec.read, count, axes, start)):
+    if not follows and not np.array_equal(
+        write, channels_of(spec.write or spec.read, count, axes, start)
+    ):
         layout = layout_of(write, axes)
         found.append(Departure("layout_write", found=layout, expected=spec.write or spec.read))
     return found + of_still(reading, read)
@@ -96,7 +98,11 @@ def layout_of(channels: np.ndarray, axes: int) -> str:
     """The name of a layout, or `other`."""
     start, count = int(channels.min()), len(channels)
     names = (n for n in LAYOUTS if np.array_equal(channels, channels_of(n, count, axes, start)))
-    backwards = (f"{n}, exchanged" for n in LAYOUTS if np.array_equal(channels[:, ::-1], channels_of(n, count, axes, start)))
+    backwards = (
+        f"{n}, exchanged"
+        for n in LAYOUTS
+        if np.array_equal(channels[:, ::-1], channels_of(n, count, axes, start))
+    )
     return next(names, None) or next(backwards, "other")
 
 
@@ -110,8 +116,12 @@ def of_still(reading: Reading, read: np.ndarray) -> Found:
         return []
     first = int(np.flatnonzero(wrong)[0])
     channels = [int(c) for c in still[wrong, 0]]
-    how = "moved" if still[first, 0] != still[first, 1] else "zero" if not scale[first] else "scaled"
-    return [Departure("pass_through", how, float(scale[first]), 1.0, figures=(f"channels {channels}",))]
+    how = (
+        "moved" if still[first, 0] != still[first, 1] else "zero" if not scale[first] else "scaled"
+    )
+    return [
+        Departure("pass_through", how, float(scale[first]), 1.0, figures=(f"channels {channels}",))
+    ]
 
 
 def of_factor(reading: Reading, what: Expected) -> Found:
@@ -152,7 +162,9 @@ def of_ladders(
         figure = f"lengths {lengths} rotate otherwise than {measured.probe.context}"
         found.append(Departure("length_rule", "not described", figures=(figure,)))
         ladders = (ladder_at(measured, n, relative, sign) for n in measured.by_length)
-        if len(what.w) == len(signed) and any(not frequencies.explain(spec, one) for one in ladders):
+        if len(what.w) == len(signed) and any(
+            not frequencies.explain(spec, one) for one in ladders
+        ):
             return found
     ladder = Ladder(sign * signed, reading.uncertainty.max(axis=1), relative, None)
     return found + best_of(spec, ladder, found)
@@ -164,7 +176,11 @@ def best_of(spec: RopeSpec, ladder: Ladder, found: Found) -> Found:
     if any(d.name == "axes" for d in found) and specs == [spec]:
         count, axis = len(spec.pairs), spec.pairs.axis
         maps = describe.axis_maps(axis, spec.head_dim)
-        specs += [replace(spec, pairs=pairs, read="half", write=None) for pairs in maps if len(pairs) == count]
+        specs += [
+            replace(spec, pairs=pairs, read="half", write=None)
+            for pairs in maps
+            if len(pairs) == count
+        ]
     if spec.pairs.axes > 1 and len(ladder.w) != len(spec.pairs):
         return []
     return min((frequencies.explain(one, ladder) for one in specs), key=_cost)
@@ -186,17 +202,30 @@ def of_axes(reading: Reading, what: Expected) -> Found:
     if not len(wrong):
         return []
     ends = int(wrong[0]), int(wrong[-1])
-    return [Departure("axes", "sum" if several.any() else "other", axis.tolist(), what.axis.tolist(), ends, size=2.0)]
+    return [
+        Departure(
+            "axes",
+            "sum" if several.any() else "other",
+            axis.tolist(),
+            what.axis.tolist(),
+            ends,
+            size=2.0,
+        )
+    ]
 
 
-def of_length(measured: Measurement, reading: Reading, spec: RopeSpec, relative: float, sign: float) -> Found:
+def of_length(
+    measured: Measurement, reading: Reading, spec: RopeSpec, relative: float, sign: float
+) -> Found:
     """The shortest explanation over what a wrong width leaves open."""
     specs = frequencies.with_pairs(spec, len(reading.w))
     specs = [one for one in specs if one.depends_on_length] or [spec]
     return min((_of_length(measured, reading, one, relative, sign) for one in specs), key=_cost)
 
 
-def _of_length(measured: Measurement, reading: Reading, spec: RopeSpec, relative: float, sign: float) -> Found:
+def _of_length(
+    measured: Measurement, reading: Reading, spec: RopeSpec, relative: float, sign: float
+) -> Found:
     """Frequencies of a rule that depends on the length: within the original context, then beyond."""
     original = original_of(spec)
     ladders = {n: ladder_at(measured, n, relative, sign) for n in measured.by_length}
@@ -206,12 +235,18 @@ def _of_length(measured: Measurement, reading: Reading, spec: RopeSpec, relative
     if not beyond and within:
         return found
     beyond = beyond or [measured.probe.context]
-    longest = Ladder(sign * reading.w.sum(axis=1), reading.uncertainty.max(axis=1), relative, beyond[-1])
+    longest = Ladder(
+        sign * reading.w.sum(axis=1), reading.uncertainty.max(axis=1), relative, beyond[-1]
+    )
     ladders[beyond[-1]] = longest
     if found and not measured.depends_on:
         return _without_dependence(spec, found, best_of(spec, longest, []))
     if found and _reads_as(spec, ladders[within[-1]], beyond[-1]):
-        return [Departure("length_rule", "beyond the original context everywhere", figures=(_reach(within),))]
+        return [
+            Departure(
+                "length_rule", "beyond the original context everywhere", figures=(_reach(within),)
+            )
+        ]
     changed = [replace(spec, theta=d.found) for d in found if d.name == "theta"]
     spec = changed[0] if changed else spec
     wrong = [n for n in beyond if frequencies.explain(spec, ladders[n])]
@@ -228,7 +263,10 @@ def _without_dependence(spec: RopeSpec, within: Found, beyond: Found) -> Found:
     if found is beyond:
         return [*found, Departure("length_rule", "beyond the original context everywhere")]
     missing = Departure("rule_missing", "", "none", type(spec.rule).__name__)
-    return [*found, missing if isinstance(spec.rule, DynamicNTK) else Departure("length_rule", "short factors")]
+    return [
+        *found,
+        missing if isinstance(spec.rule, DynamicNTK) else Departure("length_rule", "short factors"),
+    ]
 
 
 def _reach(lengths: list[int]) -> str:

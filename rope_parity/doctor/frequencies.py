@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from rope_spec import DynamicNTK, Explicit, Linear, Llama3, LongRope, Pairs, Proportional, RopeSpec, Yarn
+from rope_spec import (
+    DynamicNTK,
+    Explicit,
+    Linear,
+    Llama3,
+    LongRope,
+    Pairs,
+    Proportional,
+    RopeSpec,
+    Yarn,
+)
 
 from ..identification import rules
 from ..identification.ladders import (
@@ -83,7 +93,9 @@ def _explanations(spec: RopeSpec, ladder: Ladder) -> Iterator[Found | None]:
     yield from _two(spec, ladder, ladders)
 
 
-def _single(spec: RopeSpec, ladder: Ladder, ladders: dict[str, np.ndarray]) -> Iterator[Found | None]:
+def _single(
+    spec: RopeSpec, ladder: Ladder, ladders: dict[str, np.ndarray]
+) -> Iterator[Found | None]:
     yield _other_list(spec, ladder)
     yield _no_rule(spec, ladder, ladders[""], spec.theta)
     yield _exponent(spec, ladder, ladders)
@@ -154,7 +166,9 @@ def _exponent(spec: RopeSpec, ladder: Ladder, ladders: dict[str, np.ndarray]) ->
     return None
 
 
-def _theta(spec: RopeSpec, ladder: Ladder, exponent: np.ndarray, described: RopeSpec) -> Found | None:
+def _theta(
+    spec: RopeSpec, ladder: Ladder, exponent: np.ndarray, described: RopeSpec
+) -> Found | None:
     slow = unaliased(ladder.w, exponent)
     if slow.sum() < 2 or np.ptp(exponent[slow]) == 0:
         return None
@@ -225,7 +239,9 @@ def _constant(spec: RopeSpec, divisor: float) -> Found | None:
     return [_missing(spec, f"every frequency is divided by {divisor:g} instead")]
 
 
-def _ramps(spec: RopeSpec, theta: float, ladder: Ladder, base: np.ndarray) -> Iterator[Llama3 | Yarn]:
+def _ramps(
+    spec: RopeSpec, theta: float, ladder: Ladder, base: np.ndarray
+) -> Iterator[Llama3 | Yarn]:
     factors = [getattr(spec.rule, "factor", None), None]
     tolerance = max(ladder.relative, float(np.median(ladder.uncertainty / ladder.w)) / 4, 1e-6)
     for factor in factors:
@@ -235,7 +251,11 @@ def _ramps(spec: RopeSpec, theta: float, ladder: Ladder, base: np.ndarray) -> It
 def _changed(spec: RopeSpec, rule: Llama3 | Yarn) -> Found:
     """The parameters in which a rule differs, or the rule itself."""
     if spec.rule is None:
-        return [Departure("rule_parameter", f"a rule {rule_text(rule)} that is not described", rule, None)]
+        return [
+            Departure(
+                "rule_parameter", f"a rule {rule_text(rule)} that is not described", rule, None
+            )
+        ]
     if type(rule) is not type(spec.rule):
         return [_missing(spec, f"{rule_text(rule)} instead")]
     how = "factor" if abs(rule.factor / spec.rule.factor - 1) > 1e-4 else "ramp"
@@ -249,7 +269,11 @@ def _rounded(spec: RopeSpec, ladder: Ladder) -> Found | None:
     described = scaled(plain(spec, exponents(spec)[""]), spec, ladder.length)
     for kind, relative in (("float16", 2.0**-10.5), ("bfloat16", 2.0**-7.5)):
         is_clear = np.median(ladder.uncertainty / np.abs(ladder.w)) < relative / 8
-        if is_clear and ladder.fits(described, relative) and _is_irregular(ladder.w / described - 1):
+        if (
+            is_clear
+            and ladder.fits(described, relative)
+            and _is_irregular(ladder.w / described - 1)
+        ):
             return [Departure("frequencies_rounded", kind, kind)]
     return None
 
@@ -273,7 +297,11 @@ def _unlike(spec: RopeSpec, ladder: Ladder) -> Found:
         how = "permuted"
     first = int(wrong[0]) if len(wrong) else 0
     count = len(wrong)
-    return [Departure("frequencies", how, float(ladder.w[first]), float(described[first]), ends, count=count)]
+    return [
+        Departure(
+            "frequencies", how, float(ladder.w[first]), float(described[first]), ends, count=count
+        )
+    ]
 
 
 def _is_permuted(ladder: Ladder, described: np.ndarray) -> bool:
@@ -286,7 +314,11 @@ def with_pairs(spec: RopeSpec, count: int) -> list[RopeSpec]:
     """The description with another number of pairs: on a ladder of that width, and on the one that it has."""
     if count == len(spec.pairs):
         return [spec]
-    widths = {2 * count, max(spec.pairs.ladder_dim, 2 * count - 1), max(spec.head_dim, 2 * count - 1)}
+    widths = {
+        2 * count,
+        max(spec.pairs.ladder_dim, 2 * count - 1),
+        max(spec.head_dim, 2 * count - 1),
+    }
     ladders = [Pairs((0,) * count, tuple(range(count)), width) for width in sorted(widths)]
     return [
         replace(spec, pairs=pairs, rule=_rule_for(spec, pairs), start=0, read="half", write=None)
@@ -309,7 +341,9 @@ def moving(spec: RopeSpec) -> RopeSpec:
     if (w != 0).all() or not w.any():
         return spec
     kept = np.flatnonzero(w)
-    axis, rung = (tuple(np.array(values)[kept].tolist()) for values in (spec.pairs.axis, spec.pairs.rung))
+    axis, rung = (
+        tuple(np.array(values)[kept].tolist()) for values in (spec.pairs.axis, spec.pairs.rung)
+    )
     if set(axis) != set(range(max(axis) + 1)):
         return spec
     pairs = Pairs(axis, rung, spec.pairs.ladder_dim)

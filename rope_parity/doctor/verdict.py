@@ -141,7 +141,15 @@ def judge(measured: Measurement, spec: RopeSpec) -> Verdict:
         used, _, error = worst(measured, spec)
         found = identification(measured)
     findings = tuple(Finding(d, words.sentence(d, spec)) for d in departures)
-    return Verdict(not findings, findings, spec, found, error, used, hidden(departures, spec, found.arithmetic.dtype))
+    return Verdict(
+        not findings,
+        findings,
+        spec,
+        found,
+        error,
+        used,
+        hidden(departures, spec, found.arithmetic.dtype),
+    )
 
 
 def hidden(departures: list[Departure], spec: RopeSpec, dtype: str) -> tuple[str, ...]:

@@ -29,13 +29,17 @@ def sentence(departure: Departure, spec: RopeSpec) -> str:
         where.append(f"It shows from position {departure.position} on.")
     if departure.size is not None and 0 < departure.size < math.inf:
         where.append(f"Largest error: {departure.size:.2g} of the length of a pair.")
-    figures = [textwrap.fill(f"  {line}", WIDTH, subsequent_indent="    ") for line in departure.figures]
+    figures = [
+        textwrap.fill(f"  {line}", WIDTH, subsequent_indent="    ") for line in departure.figures
+    ]
     return "\n".join([textwrap.fill(" ".join([text, *where]), WIDTH - INDENT), *figures])
 
 
 def _pairs(ends: tuple[int, int]) -> str:
     first, last = ends
-    return f"It shows in pair {first}." if first == last else f"It shows in pairs {first} to {last}."
+    return (
+        f"It shows in pair {first}." if first == last else f"It shows in pairs {first} to {last}."
+    )
 
 
 def _said(found: Any) -> str:
@@ -146,7 +150,9 @@ def _length(d: Departure, spec: RopeSpec) -> str:
         "long factors": "Within the original context the long factors are used, not the short ones.",
         "the border": "The frequencies change at another length than described.",
     }
-    return how.get(d.how, "The frequencies depend on the current length in another way than described.")
+    return how.get(
+        d.how, "The frequencies depend on the current length in another way than described."
+    )
 
 
 def _state(d: Departure, spec: RopeSpec) -> str:
@@ -169,33 +175,55 @@ WORDS: dict[str, Words] = {
     "layout_read": _layout_read,
     "layout_write": _layout_write,
     "rotated_width": _width,
-    "start": lambda d, s: f"The rotated channels begin at channel {d.found}, they should at {d.expected}.",
+    "start": lambda d, s: (
+        f"The rotated channels begin at channel {d.found}, they should at {d.expected}."
+    ),
     "theta": _theta,
     "exponent": lambda d, s: f"The exponent of theta is {d.found}.",
     "rule_missing": _rule_missing,
     "rule_parameter": _rule_parameter,
     "frequencies": _frequencies,
     "attention_factor": _factor,
-    "sign": lambda d, s: "Pairs turn the other way round. Exchange the signs of the two products with sin.",
-    "cos_sin_exchanged": lambda d, s: "cos stands where sin belongs, and the reverse. Exchange them.",
+    "sign": lambda d, s: (
+        "Pairs turn the other way round. Exchange the signs of the two products with sin."
+    ),
+    "cos_sin_exchanged": lambda d, s: (
+        "cos stands where sin belongs, and the reverse. Exchange them."
+    ),
     "position_offset": _offset,
     "positions_rounded": _rounded("Positions", "Keep them as integers, or in float32."),
     "frequencies_rounded": _rounded("Frequencies", "Compute and keep inv_freq in float32."),
     "angles_rounded": _rounded("Angles", "Multiply positions and inv_freq in float32."),
     "table_rounded": _rounded("cos and sin", "Keep the table in float32."),
-    "products_rounded": _rounded("x or the products with it", "Rotate in the dtype of x, or in float32."),
+    "products_rounded": _rounded(
+        "x or the products with it", "Rotate in the dtype of x, or in float32."
+    ),
     "table_ends": _ends,
     "axes": _axes,
     "length_rule": _length,
     "state": _state,
-    "not_linear": lambda d, s: "The result is not linear in x: something beside a rotation is applied.",
-    "neighbour": lambda d, s: "A token comes out different when other tokens change: rows depend on each other.",
-    "batch_row": lambda d, s: "A batch row is not rotated by its own positions, or depends on another row.",
-    "heads": lambda d, s: "Heads are treated differently, or depend on each other. Look at the order of the axes.",
-    "dtype": lambda d, s: f"The result is {d.found} for x in {d.expected}. Cast it back to the dtype of x.",
-    "pass_through": lambda d, s: f"Channels that are not rotated come back changed ({d.how}). Copy them as they are.",
+    "not_linear": lambda d, s: (
+        "The result is not linear in x: something beside a rotation is applied."
+    ),
+    "neighbour": lambda d, s: (
+        "A token comes out different when other tokens change: rows depend on each other."
+    ),
+    "batch_row": lambda d, s: (
+        "A batch row is not rotated by its own positions, or depends on another row."
+    ),
+    "heads": lambda d, s: (
+        "Heads are treated differently, or depend on each other. Look at the order of the axes."
+    ),
+    "dtype": lambda d, s: (
+        f"The result is {d.found} for x in {d.expected}. Cast it back to the dtype of x."
+    ),
+    "pass_through": lambda d, s: (
+        f"Channels that are not rotated come back changed ({d.how}). Copy them as they are."
+    ),
     "not_a_rotation": _not_a_rotation,
-    "unexplained": lambda d, s: "It differs, and no explanation was found. The figures are in the JSON.",
+    "unexplained": lambda d, s: (
+        "It differs, and no explanation was found. The figures are in the JSON."
+    ),
 }
 
 CANNOT = "Beside that, this cannot be seen: "
@@ -204,8 +232,14 @@ CANNOT = "Beside that, this cannot be seen: "
 def verdict(given: Verdict) -> str:
     """The whole verdict."""
     count, evidence = len(given.findings), given.found.evidence
-    looked = f"{evidence.positions[0]} positions up to {evidence.positions[1]}, {evidence.calls} calls"
-    parts = [f"Right: {looked}." if given.right else f"Wrong: {count} finding{'s' * (count > 1)}. Looked at {looked}."]
+    looked = (
+        f"{evidence.positions[0]} positions up to {evidence.positions[1]}, {evidence.calls} calls"
+    )
+    parts = [
+        f"Right: {looked}."
+        if given.right
+        else f"Wrong: {count} finding{'s' * (count > 1)}. Looked at {looked}."
+    ]
     if given.right:
         parts += normal(given)
     parts += [f"{number}. {finding.text}" for number, finding in enumerate(given.findings, 1)]
@@ -220,11 +254,15 @@ def normal(given: Verdict) -> list[str]:
     how = given.found.arithmetic
     if how.angles == "exact":
         return [f"Angles are right to {how.angle_error:.2g} radians everywhere."]
-    return [f"Angles are {how.angles}, off by up to {given.angle_error:.2g} at position {how.position}: that is normal."]
+    return [
+        f"Angles are {how.angles}, off by up to {given.angle_error:.2g} at position {how.position}: that is normal."
+    ]
 
 
 def _fill(part: str) -> str:
-    return "\n".join(line if len(line) <= WIDTH else textwrap.fill(line, WIDTH) for line in part.split("\n"))
+    return "\n".join(
+        line if len(line) <= WIDTH else textwrap.fill(line, WIDTH) for line in part.split("\n")
+    )
 
 
 def plain(value: Any) -> Any:
@@ -243,13 +281,17 @@ def plain(value: Any) -> Any:
 def description(found: Identification) -> str:
     """What a function is, in words."""
     spec, how, evidence = found.spec, found.arithmetic, found.evidence
-    lines = ["No RopeSpec describes it." if spec is None else _spec(spec, evidence.attention_factor)]
+    lines = [
+        "No RopeSpec describes it." if spec is None else _spec(spec, evidence.attention_factor)
+    ]
     lines.append(
         f"x in {how.dtype}; angles {how.angles}, off by up to {how.angle_error:.2g} at position {how.position}."
     )
     shown = spec or RopeSpec(head_dim=2, theta=1e4, pairs=Pairs.single(2))
     lines += [f"{number}. {sentence(d, shown)}" for number, d in enumerate(found.departures, 1)]
-    lines.append(f"Looked at {evidence.positions[0]} positions up to {evidence.positions[1]}, {evidence.calls} calls.")
+    lines.append(
+        f"Looked at {evidence.positions[0]} positions up to {evidence.positions[1]}, {evidence.calls} calls."
+    )
     lines += [f"Not tested: {line}." for line in evidence.not_tested]
     return "\n".join(_fill(line) for line in lines)
 
@@ -257,7 +299,10 @@ def description(found: Identification) -> str:
 def _spec(spec: RopeSpec, factor: float) -> str:
     rule = "no scaling" if spec.rule is None else _rule(spec)
     write = f", written as {spec.write}" if spec.write else ""
-    parts = [f"head_dim {spec.head_dim}", f"{spec.rotary_dim} channels rotated from {spec.start} on"]
+    parts = [
+        f"head_dim {spec.head_dim}",
+        f"{spec.rotary_dim} channels rotated from {spec.start} on",
+    ]
     parts += [f"pairs read as {spec.read}{write}", f"theta {spec.theta:g}", rule]
     parts += [f"{spec.pairs.axes} coordinates"] if spec.pairs.axes > 1 else []
     parts += ["turned backwards"] if spec.sign < 0 else []

@@ -82,7 +82,10 @@ def linear(probe: Probe, y: np.ndarray, x: np.ndarray, frame: np.ndarray) -> lis
     z, other = random_x(probe, 1), SCALE * x
     scaled = difference(probe.call(other, frame) / SCALE, y)
     both = difference(probe.call(x + z, frame), y + probe.call(z, frame))
-    found = [(scaled, f"f({SCALE:.0f} x) / {SCALE:.0f} and f(x)"), (both, "f(x + z) and f(x) + f(z)")]
+    found = [
+        (scaled, f"f({SCALE:.0f} x) / {SCALE:.0f} and f(x)"),
+        (both, "f(x + z) and f(x) + f(z)"),
+    ]
     return [
         Departure("not_linear", size=gap, figures=(f"{what} differ by {gap:.2g}",))
         for gap, what in found

@@ -81,7 +81,9 @@ def images(probe: Probe, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 
 def _stride(head_dim: int) -> int:
     """A step that visits every channel, so that neighbours in the frame hold different ones."""
-    return next(step for step in range(head_dim // 3 + 1, 2 * head_dim) if np.gcd(step, head_dim) == 1)
+    return next(
+        step for step in range(head_dim // 3 + 1, 2 * head_dim) if np.gcd(step, head_dim) == 1
+    )
 
 
 def mixing(found: Channels) -> list[Departure]:
@@ -89,9 +91,13 @@ def mixing(found: Channels) -> list[Departure]:
     departures = []
     if found.other:
         example = next(iter(found.other))
-        figure = f"channel {example} goes to channels {', '.join(map(str, found.other[example][:6]))}"
+        figure = (
+            f"channel {example} goes to channels {', '.join(map(str, found.other[example][:6]))}"
+        )
         figures = (f"{len(found.other)} channels are no pairs", figure)
-        departures.append(Departure("not_a_rotation", "channels", sorted(found.other), figures=figures))
+        departures.append(
+            Departure("not_a_rotation", "channels", sorted(found.other), figures=figures)
+        )
     moving = found.still[found.moving, 0]
     if len(moving):
         figure = f"channel {moving[0]} is multiplied by a number that changes with the position"

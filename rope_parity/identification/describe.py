@@ -78,12 +78,21 @@ def identification(measured: Measurement) -> Identification:
     """The result, from what was measured."""
     reading, found = measured.reading, list(measured.departures)
     if measured.depends_on:
-        figure = f"lengths {', '.join(map(str, measured.depends_on))} rotate otherwise than the longest"
+        figure = (
+            f"lengths {', '.join(map(str, measured.depends_on))} rotate otherwise than the longest"
+        )
         found.append(Departure("length_rule", figures=(figure,)))
     if reading is None:
-        return Identification(None, Measured(measured.probe.subject.dtype, "unknown", 0.0, 0), tuple(found), evidence(measured))
+        return Identification(
+            None,
+            Measured(measured.probe.subject.dtype, "unknown", 0.0, 0),
+            tuple(found),
+            evidence(measured),
+        )
     found += of_phase(reading)
-    return Identification(spec_of(measured), arithmetic(reading, found), tuple(found), evidence(measured))
+    return Identification(
+        spec_of(measured), arithmetic(reading, found), tuple(found), evidence(measured)
+    )
 
 
 def evidence(measured: Measurement) -> Evidence:
@@ -94,7 +103,9 @@ def evidence(measured: Measurement) -> Evidence:
     return Evidence(
         inv_freq=empty if reading is None else reading.w,
         uncertainty=empty if reading is None else reading.uncertainty,
-        channels=empty if reading is None else np.hstack([reading.channels.read, reading.channels.write]),
+        channels=empty
+        if reading is None
+        else np.hstack([reading.channels.read, reading.channels.write]),
         attention_factor=1.0 if reading is None else reading.factor,
         positions=(len(np.unique(seen, axis=0)), int(seen.max())),
         lengths=tuple(measured.by_length),
@@ -123,7 +134,9 @@ def position_offset(reading: Reading) -> int | None:
     slow = [j for j in order if abs(phase[j]) > room[j]][:6]
     for j in slow:
         k = round(phase[j] / w[j]) if w[j] else 0
-        if k and np.all(np.abs(wrap(k * w - phase)) <= room + abs(k) * reading.uncertainty.max(axis=1)):
+        if k and np.all(
+            np.abs(wrap(k * w - phase)) <= room + abs(k) * reading.uncertainty.max(axis=1)
+        ):
             return int(k)
     return None
 
@@ -165,13 +178,17 @@ def with_factor(spec: RopeSpec, reading: Reading, w: np.ndarray) -> RopeSpec:
     if isinstance(spec.rule, Yarn):
         rule = replace(spec.rule, attention_factor=round_within(reading.factor, 1e-6))
         return replace(spec, rule=rule)
-    return rules.explicit(spec, inverse_frequencies(spec).inv_freq, round_within(reading.factor, 1e-6))
+    return rules.explicit(
+        spec, inverse_frequencies(spec).inv_freq, round_within(reading.factor, 1e-6)
+    )
 
 
 def bare_specs(reading: Reading, head_dim: int) -> Iterator[RopeSpec]:
     """Descriptions of the channels and axes alone, with every ladder that the axes may share or have."""
     moved = reading.w != 0
-    if (moved.sum(axis=1) > 1).any() or len({int(s) for s in np.sign(reading.w.sum(axis=1))} - {0}) != 1:
+    if (moved.sum(axis=1) > 1).any() or len(
+        {int(s) for s in np.sign(reading.w.sum(axis=1))} - {0}
+    ) != 1:
         return
     axis = tuple(int(a) for a in moved.argmax(axis=1))
     sign = int(np.sign(reading.w.sum()))
@@ -179,7 +196,13 @@ def bare_specs(reading: Reading, head_dim: int) -> Iterator[RopeSpec]:
         for pairs in axis_maps(axis, head_dim):
             try:
                 yield RopeSpec(
-                    head_dim=head_dim, theta=1e4, pairs=pairs, read=read, write=write, start=start, sign=sign
+                    head_dim=head_dim,
+                    theta=1e4,
+                    pairs=pairs,
+                    read=read,
+                    write=write,
+                    start=start,
+                    sign=sign,
                 )
             except ValueError:
                 continue

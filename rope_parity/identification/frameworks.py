@@ -40,7 +40,11 @@ def _module(value: Any) -> str:
 def _inside(fn: Any) -> Iterator[Any]:
     """What a callable refers to: its globals by name, its closure, what it wraps, its attributes."""
     fn = fn.func if isinstance(fn, functools.partial) else fn
-    yield from (value for name in ("__wrapped__", "__func__", "__self__") if (value := getattr(fn, name, None)) is not None)
+    yield from (
+        value
+        for name in ("__wrapped__", "__func__", "__self__")
+        if (value := getattr(fn, name, None)) is not None
+    )
     if isinstance(fn, type):
         yield from (value for value in vars(fn).values() if callable(value))
     code = getattr(fn, "__code__", None)

@@ -79,7 +79,9 @@ def _fit(positions: np.ndarray, unit: np.ndarray, w: np.ndarray, roundoff: float
         w = (weight * (p - mean) * angle).sum(axis=0) / spread
         phase = (weight * angle).sum(axis=0) / total - w * mean
     scatter = np.sqrt((weight * (angle - w * p - phase) ** 2).mean(axis=0))
-    error = np.maximum(scatter, 0.3) * (1 + (roundoff > SINGLE) + (scatter > 4))  # coarse roundings repeat
+    error = np.maximum(scatter, 0.3) * (
+        1 + (roundoff > SINGLE) + (scatter > 4)
+    )  # coarse roundings repeat
     share = np.where((scatter < 0.5 * np.median(scatter)) & (roundoff > SINGLE), 0.7, 0.1)
     floor = share * roundoff * np.abs(w)  # roundings repeat, for some w at every position
     return Line(

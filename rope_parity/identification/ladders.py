@@ -7,16 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rope_spec import (
-    DynamicNTK,
-    Explicit,
-    Linear,
-    Llama3,
-    LongRope,
-    Proportional,
-    RopeSpec,
-    Yarn,
-)
+from rope_spec import DynamicNTK, Explicit, Linear, Llama3, LongRope, Proportional, RopeSpec, Yarn
 from rope_spec.rules import Rule
 
 from .number import wrap
@@ -54,7 +45,11 @@ def exponents(spec: RopeSpec) -> dict[str, np.ndarray]:
         "of the wrong sign": -2 * k / d,
         "counted from the last pair": 2 * (pairs - 1 - k) / d,
         "counted from the last pair, from one": 2 * (pairs - k) / d,
-        **{f"2 k / {other} instead of 2 k / {d}": 2 * k / other for other in sorted(others) if other},
+        **{
+            f"2 k / {other} instead of 2 k / {d}": 2 * k / other
+            for other in sorted(others)
+            if other
+        },
     }
 
 
@@ -63,7 +58,9 @@ def plain(spec: RopeSpec, exponent: np.ndarray, theta: float | None = None) -> n
     return (theta or spec.theta) ** -exponent
 
 
-def scaled(w: np.ndarray, spec: RopeSpec, length: int | None, theta: float | None = None) -> np.ndarray:
+def scaled(
+    w: np.ndarray, spec: RopeSpec, length: int | None, theta: float | None = None
+) -> np.ndarray:
     """What the rule of the spec makes of the frequencies of its pairs."""
     rule, k, theta = spec.rule, np.array(spec.pairs.rung), theta or spec.theta
     match rule:

@@ -117,7 +117,9 @@ def _behaviour(probe: Probe, x: np.ndarray, y: np.ndarray, frame: np.ndarray) ->
     found += [d for d in behaviour.heads_alike(probe, y, x) if d.name not in _names(found)]
     found += behaviour.linear(probe, y, x, frame)
     if probe.mode == "any" and probe.fixed is None:
-        found += [d for d in behaviour.order_of_rows(probe, y, x, frame) if d.name not in _names(found)]
+        found += [
+            d for d in behaviour.order_of_rows(probe, y, x, frame) if d.name not in _names(found)
+        ]
     if any(d.name == "not_linear" for d in found) and probe.subject.dtype == "float32":
         probe.amplitude = 2.0**-12
     probe.only_first = bool(_names(found) & {"batch_row", "heads"})
@@ -183,7 +185,9 @@ def far_positions(probe: Probe) -> np.ndarray:
         p = np.concatenate([*runs, *random, [context - 9, context - 5, context - 3, context - 2]])
     p = np.unique(p[p < context - 1])
     if probe.mode == "contiguous":
-        return np.concatenate([_block(probe, int(s)) for s in rng.integers(NEAR, max(context, NEAR + 1), 4)])
+        return np.concatenate(
+            [_block(probe, int(s)) for s in rng.integers(NEAR, max(context, NEAR + 1), 4)]
+        )
     if axes == 1:
         return p[:, None]
     together = rng.integers(0, context, (200, axes))
@@ -241,7 +245,9 @@ def _evened(raw: Turns, probe: Probe) -> tuple[Turns, list[Departure]]:
     evened = raw.z.real / cos + 1j * raw.z.imag / sin
     gap = float(np.abs(np.abs(evened[raw.finite]) - 1).max())
     if gap < 64 * room and abs(cos / sin - 1) > 4 * room:
-        found = Departure("attention_factor", "cos and sin", (float(cos), float(sin)), 1.0, size=abs(cos - sin))
+        found = Departure(
+            "attention_factor", "cos and sin", (float(cos), float(sin)), 1.0, size=abs(cos - sin)
+        )
         return replace(raw, z=evened), [found]
     figure = f"the length of a unit vector goes from {size.min():.4g} to {size.max():.4g}"
     departure = Departure("not_a_rotation", "length", size=float(np.ptp(size)), figures=(figure,))
@@ -255,7 +261,9 @@ def _uneven_pairs(size: np.ndarray, room: float) -> list[Departure]:
         return []
     ends = int(wrong[0]), int(wrong[-1])
     found = float(size[wrong[0]])
-    return [Departure("attention_factor", "pairs", found, float(middle), ends, size=abs(found - middle))]
+    return [
+        Departure("attention_factor", "pairs", found, float(middle), ends, size=abs(found - middle))
+    ]
 
 
 def _lines(probe: Probe, raw: Turns, factor: float) -> tuple[list[Line], bool]:
@@ -275,7 +283,9 @@ def _clean(turns: Turns, roundoff: float) -> Turns:
     """Turns whose angles are to be read."""
     if roundoff <= ROUNDOFF["float32"]:
         return turns
-    return replace(turns, z=np.where((turns.z == 0) | np.isnan(turns.z), turns.z, sharpened(turns.z)))
+    return replace(
+        turns, z=np.where((turns.z == 0) | np.isnan(turns.z), turns.z, sharpened(turns.z))
+    )
 
 
 def _line(turns: Turns, axis: int, roundoff: float) -> Line:
@@ -309,7 +319,9 @@ def from_random(probe: Probe, reading: Reading, y: np.ndarray, length: int) -> T
     return positions.normalised(turns, reading.factor, reading.exchanged)
 
 
-def _precision(probe: Probe, reading: Reading, y: np.ndarray, x: np.ndarray, frame: np.ndarray) -> list[Departure]:
+def _precision(
+    probe: Probe, reading: Reading, y: np.ndarray, x: np.ndarray, frame: np.ndarray
+) -> list[Departure]:
     """Positions, then what is rounded; each looked for in what the ones before leave."""
     found = list(positions.departures(probe, reading))
     ends = [d.position for d in found if d.name == "table_ends" and d.position is not None]

@@ -25,7 +25,11 @@ def departures(probe: Probe, reading: Reading) -> Iterator[Departure]:
         look = _looking(probe, reading, axis)
         seen = reading.alone(axis)
         end = table_end(seen, reading, axis, look, probe.context)
-        before = seen if end is None or end.position is None else seen[seen.positions[:, axis] < end.position]
+        before = (
+            seen
+            if end is None or end.position is None
+            else seen[seen.positions[:, axis] < end.position]
+        )
         kind = rounding(before, reading, axis)
         if kind and end is not None and _is_overflow(kind, end):
             end = None
@@ -109,9 +113,9 @@ def _wrapped(
     shift = p[picked] - np.array([q for q, _ in taken])
     if (shift == 0).any() or (np.abs(shift) < 0.02 * p[picked]).any():
         return None
-    is_bad: Predicate = lambda turns: (
-        reading.gap(turns) > 4 * reading.room(turns.positions)
-    ).any(axis=1)
+    is_bad: Predicate = lambda turns: (reading.gap(turns) > 4 * reading.room(turns.positions)).any(
+        axis=1
+    )
     first = _first_bad(p, bad, is_bad, look)
     if ((p[picked] - shift) == p[picked] % first).all():
         return _end("wrapped", first, seen, reading, axis)
@@ -161,7 +165,9 @@ def rounding(seen: Turns, reading: Reading, axis: int) -> Departure | None:
         if same.sum() < 3 or alike[same].mean() < 0.9 or alike[follows & ~same].mean() > 0.1:
             continue
         first = int(p[1:][alike & follows][0])
-        return Departure("positions_rounded", kind, kind, position=first, size=min(float(gap.max()), 2.0))
+        return Departure(
+            "positions_rounded", kind, kind, position=first, size=min(float(gap.max()), 2.0)
+        )
     return None
 
 

@@ -38,7 +38,9 @@ def angles_rounded(turns: Turns, reading: Reading) -> str | None:
     noise = noise + 2.0**-23 * np.abs(observed) * (reading.roundoff <= 2.0**-20)
     for kind in HALF:
         step = step_at(observed, kind)
-        clear = (step > 12 * noise) & (step < 1.5) & (np.abs(observed) > 1e-5) & np.isfinite(observed)
+        clear = (
+            (step > 12 * noise) & (step < 1.5) & (np.abs(observed) > 1e-5) & np.isfinite(observed)
+        )
         clear &= _is_off(angle / step)
         if clear.sum() < MANY:
             continue
@@ -71,7 +73,11 @@ def frequencies_rounded(w: np.ndarray, uncertainty: np.ndarray) -> str | None:
     for kind in HALF:
         for values, error in ((w, uncertainty), (1 / w, uncertainty / w**2)):
             near = np.abs(rounded(values, kind) - values) <= np.maximum(error, 3e-7 * values)
-            step = step_at(values, kind) if kind == "bfloat16" else np.maximum(step_at(values, kind), 2.0**-24)
+            step = (
+                step_at(values, kind)
+                if kind == "bfloat16"
+                else np.maximum(step_at(values, kind), 2.0**-24)
+            )
             chance = np.clip(2 * np.maximum(error, 3e-7 * values) / step, 0, 1)
             if near.all() and np.sum(np.log(np.maximum(chance, 1e-12))) < np.log(1e-6):
                 return kind

@@ -17,7 +17,9 @@ FIRST = 4  # pairs that every rule of a ramp leaves as they are
 CONTEXTS = tuple(2**k for k in range(10, 21))
 
 
-def readings(spec: RopeSpec, w: np.ndarray, uncertainty: np.ndarray, relative: float = 0.0) -> Iterator[RopeSpec]:
+def readings(
+    spec: RopeSpec, w: np.ndarray, uncertainty: np.ndarray, relative: float = 0.0
+) -> Iterator[RopeSpec]:
     """Descriptions with the pairs of `spec` that have these frequencies, the shortest first."""
     allowed = room(w, uncertainty, relative)
     k = 2 * np.array(spec.pairs.rung) / spec.pairs.ladder_dim
@@ -98,7 +100,8 @@ def ramps(
     yield from filter(None, _yarn(spec, theta, rung, keep, blended, factor))
 
 
-def _llama3(ladder: np.ndarray, keep: np.ndarray, blended: np.ndarray, factor: float
+def _llama3(
+    ladder: np.ndarray, keep: np.ndarray, blended: np.ndarray, factor: float
 ) -> Iterator[Llama3 | None]:
     """`keep` is linear in the frequency; one scale of (length, low, high) is free: low is 1."""
     if len(set(ladder[blended])) < 2:
@@ -119,7 +122,12 @@ def _llama3(ladder: np.ndarray, keep: np.ndarray, blended: np.ndarray, factor: f
 
 
 def _yarn(
-    spec: RopeSpec, theta: float, rung: np.ndarray, keep: np.ndarray, blended: np.ndarray, factor: float
+    spec: RopeSpec,
+    theta: float,
+    rung: np.ndarray,
+    keep: np.ndarray,
+    blended: np.ndarray,
+    factor: float,
 ) -> Iterator[Yarn | None]:
     """`keep` is linear in the rung; of the betas and the length only the ends of the ramp can be read."""
     if len(set(rung[blended])) < 2:
@@ -133,8 +141,12 @@ def _yarn(
         if rule and np.allclose(yarn_ramp(rule, theta, spec.pairs.ladder_dim), ends, atol=0.02):
             yield rule
     dim, unit = spec.pairs.ladder_dim, 2 * np.log(theta)
-    turns = [4096 / (2 * np.pi) * float(np.exp(np.clip(-end * unit / dim, -60, 60))) for end in ends]
-    yield valid(lambda: Yarn(factor, 4096, beta_fast=turns[0], beta_slow=min(turns), truncate=False))
+    turns = [
+        4096 / (2 * np.pi) * float(np.exp(np.clip(-end * unit / dim, -60, 60))) for end in ends
+    ]
+    yield valid(
+        lambda: Yarn(factor, 4096, beta_fast=turns[0], beta_slow=min(turns), truncate=False)
+    )
 
 
 def explicit(spec: RopeSpec, w: np.ndarray, factor: float) -> RopeSpec:

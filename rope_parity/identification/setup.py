@@ -46,14 +46,20 @@ def build(
         context = int(fixed.max()) + 1
     probe = Probe(subject, head_dim, context, "any" if mode == "shared" else mode, fixed)
     if fixed is None and mode == "contiguous" and context < probe.rows:
-        raise ValueError(f"context: got {context}, expected at least {ROWS} where positions are contiguous.")
+        raise ValueError(
+            f"context: got {context}, expected at least {ROWS} where positions are contiguous."
+        )
     return probe
 
 
 def _check(head_dim: int, context: int, dtype: str, axes: int) -> None:
     if dtype not in ROUNDOFF:
         raise ValueError(f"dtype: got {dtype!r}, expected one of {', '.join(ROUNDOFF)}.")
-    for name, value, least in (("head_dim", head_dim, 2), ("context", context, 8), ("axes", axes, 1)):
+    for name, value, least in (
+        ("head_dim", head_dim, 2),
+        ("context", context, 8),
+        ("axes", axes, 1),
+    ):
         if not isinstance(value, int | np.integer) or value < least:
             raise ValueError(f"{name}: got {value!r}, expected a whole number, {least} or more.")
 
@@ -63,7 +69,9 @@ def _mode(positions: Any, axes: int, context: int) -> tuple[str, np.ndarray | No
         fixed = np.asarray(positions, np.int64)
         fixed = fixed[:, None] if fixed.ndim == 1 else fixed
         if fixed.ndim != 2 or fixed.shape[1] != axes:
-            raise ValueError(f"positions: got shape {fixed.shape}, expected (S, {axes}): axes={axes}.")
+            raise ValueError(
+                f"positions: got shape {fixed.shape}, expected (S, {axes}): axes={axes}."
+            )
         return "fixed", fixed
     if positions == "prefix":
         return "fixed", np.repeat(np.arange(min(context, PREFIX))[:, None], axes, 1)

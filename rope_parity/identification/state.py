@@ -36,7 +36,9 @@ def reversed_order(probe: Probe, lengths: Sequence[int], first: list[Call]) -> l
     return compared(probe, back, first, "in another instance, after shorter calls", x)
 
 
-def compared(probe: Probe, left: list[Call], right: list[Call], when: str, x: np.ndarray) -> list[Departure]:
+def compared(
+    probe: Probe, left: list[Call], right: list[Call], when: str, x: np.ndarray
+) -> list[Departure]:
     """A departure for the first two calls that are the same and answered differently."""
     for (length, one), (_, other) in zip(left, right, strict=True):
         gap = difference(one, other)
@@ -57,10 +59,16 @@ def _rows_that_differ(one: np.ndarray, other: np.ndarray, room: float) -> np.nda
 
 
 def _sample(y: np.ndarray) -> str:
-    return f"token {y.shape[1] - 2} is " + " ".join(f"{value:.4g}" for value in y[0, -2, 0, :3]) + " ..."
+    return (
+        f"token {y.shape[1] - 2} is "
+        + " ".join(f"{value:.4g}" for value in y[0, -2, 0, :3])
+        + " ..."
+    )
 
 
-def after_another_dtype(probe: Probe, before: np.ndarray | None, fresh: bool) -> tuple[list[Departure], list[str]]:
+def after_another_dtype(
+    probe: Probe, before: np.ndarray | None, fresh: bool
+) -> tuple[list[Departure], list[str]]:
     """Whether a call in another dtype changes the next in this one; and whether those keep their dtype.
 
     Args:

@@ -29,7 +29,9 @@ class Turns:
         return Turns(self.positions[rows], self.z[rows], self.skew[rows])
 
     def __add__(self, other: Turns) -> Turns:
-        parts = zip((self.positions, self.z, self.skew), (other.positions, other.z, other.skew), strict=True)
+        parts = zip(
+            (self.positions, self.z, self.skew), (other.positions, other.z, other.skew), strict=True
+        )
         return Turns(*(np.concatenate(pair) for pair in parts))
 
     @property
@@ -76,4 +78,6 @@ def not_rotations(probe: Probe, turns: Turns) -> list[Departure]:
         return []
     figure = f"the two columns of pair {wrong[0]} miss a rotation by {skew[wrong[0]]:.2g}"
     ends = int(wrong[0]), int(wrong[-1])
-    return [Departure("not_a_rotation", "skewed", pairs=ends, size=float(skew.max()), figures=(figure,))]
+    return [
+        Departure("not_a_rotation", "skewed", pairs=ends, size=float(skew.max()), figures=(figure,))
+    ]
