@@ -57,11 +57,13 @@ def exact_rotation(spec, x, positions, number=np.float32):
     w = inverse_frequencies(spec, int(positions.max()) + 1 if spec.depends_on_length else None)
     pairs = np.arange(2 * len(spec.pairs))
     order = {
-        "half": pairs.reshape(2, -1).T,
-        "interleaved": pairs.reshape(-1, 2),
-        "half_per_axis": pairs.reshape(spec.pairs.axes, 2, -1).transpose(0, 2, 1).reshape(-1, 2),
+        "half": lambda: pairs.reshape(2, -1).T,
+        "interleaved": lambda: pairs.reshape(-1, 2),
+        "half_per_axis": lambda: (
+            pairs.reshape(spec.pairs.axes, 2, -1).transpose(0, 2, 1).reshape(-1, 2)
+        ),
     }
-    read, write = (spec.start + order[layout] for layout in (spec.read, spec.write or spec.read))
+    read, write = (spec.start + order[layout]() for layout in (spec.read, spec.write or spec.read))
     each = positions[..., list(spec.pairs.axis)] if spec.pairs.axes > 1 else positions[..., None]
     angle = (each.astype(number) * w.inv_freq.astype(number))[:, :, None]
     z = (x[..., read[:, 0]] + 1j * x[..., read[:, 1]]) * np.exp(1j * spec.sign * angle)

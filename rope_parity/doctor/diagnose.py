@@ -314,8 +314,8 @@ def ladder_at(measured: Measurement, length: int, relative: float, sign: float) 
     _, first = np.unique(p, return_index=True)
     rows = first[(p[first] > 0) & (p[first] <= 256) & turns.finite[first]]
     assert measured.reading is not None
-    noise = 3 * measured.reading.roundoff
-    fit = line(p[rows], turns.z[rows], noise)
+    noise = measured.reading.roundoff
+    fit = line(p[rows], turns.z[rows], noise, 3 * noise)
     return Ladder(sign * fit.w, fit.uncertainty + noise / len(rows), relative, length)
 
 

@@ -14,6 +14,7 @@ from rope_spec.config import Config
 from ..identification.describe import identification
 from ..identification.number import HALF
 from ..identification.measure import Measurement, measure
+from ..identification.probe import Probe
 from ..identification.result import Departure, Identification
 from ..identification.setup import build, lengths
 from . import words
@@ -118,20 +119,24 @@ def check_rope(
         spec = spec_from_config(config, label, model_type=model_type, ignore=ignore)
         context = context or _context(config, model_type)
     assert isinstance(spec, RopeSpec)
-    probe = build(
+    probe = probe_of(
         fn,
-        spec.head_dim,
+        spec,
         layout=layout,
-        context=min(context or UNSAID, MOST),
+        context=context,
         dtype=dtype,
-        axes=spec.pairs.axes,
         positions=positions,
         factory=factory,
         framework=framework,
         device=device,
-        unit=REAL_UNIT if spec.real else None,
     )
     return judge(measure(probe, lengths(probe, spec.rule), factory), spec)
+
+
+def probe_of(fn: Callable, spec: RopeSpec, *, context: int | None = None, **options: Any) -> Probe:
+    """The probe of a function that is to be what `spec` describes; options as for `check_rope`."""
+    options |= {"axes": spec.pairs.axes, "unit": REAL_UNIT if spec.real else None}
+    return build(fn, spec.head_dim, context=min(context or UNSAID, MOST), **options)
 
 
 def judge(measured: Measurement, spec: RopeSpec) -> Verdict:

@@ -42,11 +42,11 @@ def sharpened(z: np.ndarray) -> np.ndarray:
     return np.where(by_sin, exact_cos + 1j * sin, cos + 1j * exact_sin)
 
 
-def line(positions: np.ndarray, z: np.ndarray, roundoff: float) -> Line:
+def line(positions: np.ndarray, z: np.ndarray, roundoff: float, floor: float = 0.0) -> Line:
     """The line through the angles of `z` `(n, P)` at integers `(n,)`; standing still is exactly 0."""
     unit = z / np.maximum(np.abs(z), 1e-30)
     rough = _by_lags(positions, unit)
-    fitted = _fit(positions, unit, rough, roundoff)
+    fitted = _fit(positions, unit, rough, roundoff, floor)
     moves = np.abs(z - z[:1]).max(axis=0) > 0
     return replace(fitted, w=np.where(moves, fitted.w, 0.0))
 
@@ -66,13 +66,15 @@ def _by_lags(positions: np.ndarray, unit: np.ndarray) -> np.ndarray:
     return w
 
 
-def _fit(positions: np.ndarray, unit: np.ndarray, w: np.ndarray, roundoff: float) -> Line:
-    """Weighted least squares; the noise of an angle is a roundoff of it, and one of cos or sin."""
+def _fit(
+    positions: np.ndarray, unit: np.ndarray, w: np.ndarray, roundoff: float, floor: float
+) -> Line:
+    """Weighted least squares; the noise of an angle is a roundoff of it, one of cos or sin, and a floor."""
     p = positions[:, None].astype(float)
     for _ in range(3):
         middle = np.angle((unit * np.exp(-1j * w * p)).sum(axis=0))
         angle = w * p + middle + wrap(np.angle(unit) - w * p - middle)
-        noise = 2 * SINGLE * np.abs(angle) + roundoff * np.minimum(np.abs(angle), 1.0) + 1e-12
+        noise = 2 * SINGLE * np.abs(angle) + roundoff * np.minimum(np.abs(angle), 1.0) + floor + 1e-12
         weight = noise**-2.0
         total, mean = weight.sum(axis=0), (weight * p).sum(axis=0) / weight.sum(axis=0)
         spread = (weight * (p - mean) ** 2).sum(axis=0)
@@ -83,17 +85,17 @@ def _fit(positions: np.ndarray, unit: np.ndarray, w: np.ndarray, roundoff: float
         1 + (roundoff > SINGLE) + (scatter > 4)
     )  # coarse roundings repeat
     share = np.where((scatter < 0.5 * np.median(scatter)) & (roundoff > SINGLE), 0.7, 0.1)
-    floor = share * roundoff * np.abs(w)  # roundings repeat, for some w at every position
+    least = share * roundoff * np.abs(w)  # roundings repeat, for some w at every position
     return Line(
         w,
         wrap(phase),
-        4 * error / np.sqrt(spread) + floor,
+        4 * error / np.sqrt(spread) + least,
         4 * error * np.sqrt(1 / total + mean**2 / spread),
         scatter,
     )
 
 
-def refined(turns: Turns, axis: int, start: Line, roundoff: float) -> Line:
+def refined(turns: Turns, axis: int, start: Line, roundoff: float, floor: float = 0.0) -> Line:
     """The line through ever more positions, up to the first octave where one of the pairs leaves it."""
     p = turns.positions[:, axis]
     alone = (np.delete(turns.positions, axis, 1) == 0).all(axis=1) & turns.finite
@@ -102,10 +104,10 @@ def refined(turns: Turns, axis: int, start: Line, roundoff: float) -> Line:
     found, end = start, 256
     while end < p.max():
         rows = alone & (p <= 2 * end)
-        room = 4 * roundoff + 2 * end * found.uncertainty
+        room = 4 * (roundoff + floor) + 2 * end * found.uncertainty
         room = room + 6 * SINGLE * (np.abs(found.w) * 2 * end + 2)
         gap = np.abs(wrap(np.angle(unit[rows]) - found.w * p[rows, None] - found.phase))
         if (gap > room).any() or (room > 1).any():
             return found
-        found, end = _fit(p[rows], unit[rows], found.w, roundoff), 2 * end
+        found, end = _fit(p[rows], unit[rows], found.w, roundoff, floor), 2 * end
     return found

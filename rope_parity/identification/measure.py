@@ -67,6 +67,8 @@ def measure(probe: Probe, lengths: Sequence[int], is_factory: bool) -> Measureme
         by_length = {n: from_random(probe, reading, y, n) for n, y in first if alone}
         found += _precision(probe, reading, y, x, frame)
     probe.subject.always_fresh = False
+    if probe.recorded:
+        return Measurement(probe, reading, dict(first), by_length, depends_on, found, said)
     more, notes = state.after_another_dtype(probe, y, fresh=is_factory)
     found += [d for d in more if d.name not in {e.name for e in found}]
     return Measurement(probe, reading, dict(first), by_length, depends_on, found, said + notes)
@@ -120,6 +122,8 @@ def _behaviour(probe: Probe, x: np.ndarray, y: np.ndarray, frame: np.ndarray) ->
         found += [
             d for d in behaviour.order_of_rows(probe, y, x, frame) if d.name not in _names(found)
         ]
+    if probe.recorded:
+        return found
     if any(d.name == "not_linear" for d in found) and probe.subject.dtype == "float32":
         probe.amplitude = 2.0**-12
     probe.only_first = bool(_names(found) & {"batch_row", "heads"})
@@ -269,13 +273,14 @@ def _uneven_pairs(size: np.ndarray, room: float) -> list[Departure]:
 def _lines(probe: Probe, raw: Turns, factor: float) -> tuple[list[Line], bool]:
     roundoff = probe.noise
     turns = _clean(positions.normalised(raw, factor, False), roundoff)
-    lines = [_line(turns, axis, roundoff) for axis in range(probe.subject.axes)]
+    lines = [_line(turns, axis, roundoff, _floor(probe)) for axis in range(probe.subject.axes)]
     exchanged = _is_exchanged(lines[0])
     if exchanged:
         turns = _clean(positions.normalised(raw, factor, True), roundoff)
-        lines = [_line(turns, axis, roundoff) for axis in range(probe.subject.axes)]
-    if roundoff > ROUNDOFF["float32"]:
-        lines = [refined(turns, axis, one, roundoff) for axis, one in enumerate(lines)]
+        lines = [_line(turns, axis, roundoff, _floor(probe)) for axis in range(probe.subject.axes)]
+    if roundoff > ROUNDOFF["float32"] or probe.recorded:
+        floor = _floor(probe)
+        lines = [refined(turns, axis, one, roundoff, floor) for axis, one in enumerate(lines)]
     return lines, exchanged
 
 
@@ -288,7 +293,12 @@ def _clean(turns: Turns, roundoff: float) -> Turns:
     )
 
 
-def _line(turns: Turns, axis: int, roundoff: float) -> Line:
+def _floor(probe: Probe) -> float:
+    """The noise of small angles: none where unit vectors are given, whose images are cos and sin themselves."""
+    return probe.noise if probe.recorded else 0.0
+
+
+def _line(turns: Turns, axis: int, roundoff: float, floor: float) -> Line:
     p = turns.positions[:, axis]
     alone = (np.delete(turns.positions, axis, 1) == 0).all(axis=1) & (p >= 1) & (p <= NEAR)
     rows = np.flatnonzero(alone & turns.finite & (np.abs(turns.z) > 0).all(axis=1))
@@ -298,7 +308,7 @@ def _line(turns: Turns, axis: int, roundoff: float) -> Line:
         raise NotMeasured(
             f"Only {len(rows)} positions with the other coordinates at 0 gave numbers; at least 4 are needed."
         )
-    return line(p[rows], turns.z[rows], roundoff)
+    return line(p[rows], turns.z[rows], roundoff, floor)
 
 
 def _is_exchanged(first: Line) -> bool:

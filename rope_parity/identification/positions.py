@@ -46,7 +46,7 @@ def normalised(turns: Turns, factor: float, exchanged: bool) -> Turns:
 
 
 def _looking(probe: Probe, reading: Reading, axis: int) -> Look | None:
-    if probe.fixed is not None:
+    if probe.fixed is not None or probe.recorded:
         return None
 
     def look(p: np.ndarray) -> Turns:

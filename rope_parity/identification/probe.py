@@ -104,6 +104,7 @@ class Probe:
         only_first: whether only the first head of the first batch row is used.
         amplitude: of the vectors whose images are read; small where the function is not linear.
         noise: the unit roundoff of what comes out.
+        recorded: whether every call has to be one that does not depend on earlier answers.
         frames: for each length the positions `(S, A)` that behaviour is looked at with.
     """
 
@@ -116,6 +117,7 @@ class Probe:
     only_first: bool = False
     amplitude: float = 1.0
     noise: float = 0.0
+    recorded: bool = False
     frames: dict[int, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -179,4 +181,17 @@ class Probe:
                     x[1:, self.used(), head] = self.amplitude * vector
             y = self.call(x, frame) / self.amplitude
             images += [y[0, :, head] for head in range(len(group))]
+        return images
+
+    def all_columns(self, vectors: np.ndarray, frame: np.ndarray) -> list[np.ndarray]:
+        """The images `(S, H)` of some vectors, one in each head of each batch row."""
+        batch, _, heads, _ = self.shape
+        slots, images = [(b, n) for b in range(batch) for n in range(heads)], []
+        for first in range(0, len(vectors), len(slots)):
+            x = np.zeros(self.shape)
+            group = list(zip(slots, vectors[first : first + len(slots)], strict=False))
+            for (b, n), vector in group:
+                x[b, :, n] = vector
+            y = self.call(x, frame)
+            images += [y[b, :, n] for (b, n), _ in group]
         return images
