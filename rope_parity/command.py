@@ -32,7 +32,10 @@ Device = Annotated[str | None, typer.Option(help="cpu or gpu; without it every o
 Html = Annotated[Path | None, typer.Option(help="Write the report as one page to this file.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw a picture into this file.")]
 Plots = Annotated[Path | None, typer.Option(help="Draw pictures into this folder.")]
-Ours = Annotated[str, typer.Option(help="package.module:function, called as f(x, positions).")]
+Ours = Annotated[
+    str | None, typer.Option(help="package.module:function, called as f(x, positions).")
+]
+Dump = Annotated[Path | None, typer.Option(help="Outputs for what `rope-parity probe` wrote.")]
 Function = Annotated[
     str, typer.Argument(help="package.module:function, called as f(x, positions).")
 ]
@@ -132,7 +135,8 @@ def report(
 @app.command()
 def check(
     config: Config,
-    ours: Ours,
+    ours: Ours = None,
+    dump: Dump = None,
     layout: Layout = "BSNH",
     label: Label = None,
     context: Context = None,
@@ -144,7 +148,7 @@ def check(
     model_type: ModelType = None,
     ignore: Ignore = None,
 ) -> None:
-    """Say whether a function is the RoPE of a config, and what is wrong if not.
+    """Say whether a function, or a file of its outputs, is the RoPE of a config, and what is wrong if not.
 
     Exit code 0: it is right; 1: it is wrong; 2: the command is used wrongly; 3: the function raised
     or could not be measured.
@@ -152,6 +156,8 @@ def check(
     from . import judging
 
     _need("jinja2", asked_for=html)
+    if (ours is None) == (dump is None):
+        raise typer.BadParameter("expected one of --ours package.module:function and --dump FILE")
     options = {"layout": layout, "context": context, "dtype": dtype, "positions": positions}
     options |= {
         "factory": factory,
@@ -160,9 +166,35 @@ def check(
         "model_type": model_type,
     }
     name, values = _read([config])[0]
-    outcome = judging.check(ours, values, options)
-    judging.show(outcome, as_json=json, html=html, title=f"{ours} against {name}")
+    outcome = judging.check(ours, values, options) if ours else judging.check_dump(dump, values, options)
+    judging.show(outcome, as_json=json, html=html, title=f"{ours or dump} against {name}")
     raise typer.Exit(code=outcome.exit_code)
+
+
+@app.command()
+def probe(
+    config: Config,
+    out: Annotated[Path, typer.Option(help="A file to write, *.safetensors or *.npz.")],
+    layout: Layout = "BSNH",
+    label: Label = None,
+    context: Context = None,
+    model_type: ModelType = None,
+    ignore: Ignore = None,
+) -> None:
+    """Write the inputs of a check, for a program in any language: see `check --dump`."""
+    from . import judging
+
+    options = {"layout": layout, "context": context, "label": label, "ignore": ignore or ()}
+    calls = judging.probe(out, _read([config])[0][1], options | {"model_type": model_type})
+    typer.echo(f"{calls} calls: x.0, positions.0, x.1, ... Write y.0, y.1, ... in the same order.")
+
+
+@app.command()
+def vectors(folder: Annotated[Path, typer.Argument(help="A folder to write.")]) -> None:
+    """Write test vectors: inputs, outputs, and the mistake that each of them catches."""
+    from .vectors import write_vectors
+
+    typer.echo(f"{write_vectors(folder)} vectors, described in {folder / 'index.json'}")
 
 
 @app.command()

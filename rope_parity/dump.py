@@ -45,7 +45,7 @@ def probe(path: Path, spec: RopeSpec, context: int, layout: str = "BSNH") -> int
     measure(prober, lengths(prober, spec.rule), False)
     arrays = {f"x.{i}": x for i, (x, _) in enumerate(calls)}
     arrays |= {f"positions.{i}": positions for i, (_, positions) in enumerate(calls)}
-    _write(path, arrays, {"format": "rope-parity probe", "version": VERSION, "layout": layout})
+    write(path, arrays, {"format": "rope-parity probe", "version": VERSION, "layout": layout})
     return len(calls)
 
 
@@ -84,7 +84,8 @@ def _right(x: np.ndarray, positions: np.ndarray, prober: Probe, spec: RopeSpec, 
     return prober.subject.layout.to(y).astype(np.float32)
 
 
-def _write(path: Path, arrays: Arrays, about: dict[str, str]) -> None:
+def write(path: Path, arrays: Arrays, about: dict[str, str]) -> None:
+    """Write arrays as safetensors or npz, by the name of the file."""
     if path.suffix == ".npz":
         np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
         return

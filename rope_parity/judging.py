@@ -6,13 +6,17 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from rope_spec import RopeSpec, spec_from_config
+
+from . import dump
 from .doctor import Verdict, check_rope, words
+from .doctor.verdict import context_of
 from .identification import Identification, NotMeasured, identify as identify_function
 
 RIGHT, WRONG, NOT_MEASURED = 0, 1, 3
@@ -49,7 +53,34 @@ def check(ours: str, config: Mapping[str, Any], options: dict[str, Any]) -> Outc
     fn = function_of(ours)
     outcome = _measured(lambda: check_rope(fn, config, **options))
     is_wrong = isinstance(outcome.result, Verdict) and not outcome.result.right
-    return Outcome(outcome.result, outcome.why, WRONG) if is_wrong else outcome
+    return replace(outcome, exit_code=WRONG) if is_wrong else outcome
+
+
+SPEC = ("label", "model_type", "ignore")
+
+
+def described(config: Mapping[str, Any], options: dict[str, Any]) -> tuple[RopeSpec, dict[str, Any]]:
+    """The spec, and what a probe depends on beside it."""
+    spec = spec_from_config(config, **{name: options[name] for name in SPEC})
+    context = options["context"] or context_of(config, options["model_type"])
+    return spec, {"layout": options["layout"], "context": context}
+
+
+def check_dump(path: Path, config: Mapping[str, Any], options: dict[str, Any]) -> Outcome:
+    """The verdict on a file of outputs."""
+    spec, given = described(config, options)
+    outcome = _measured(lambda: dump.judged(path, spec, **given))
+    is_wrong = isinstance(outcome.result, Verdict) and not outcome.result.right
+    return replace(outcome, exit_code=WRONG) if is_wrong else outcome
+
+
+def probe(path: Path, config: Mapping[str, Any], options: dict[str, Any]) -> int:
+    """Write the inputs of a check; how many calls they are."""
+    try:
+        spec, given = described(config, options)
+        return dump.probe(path, spec, **given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def identify(name: str, head_dim: int, options: dict[str, Any]) -> Outcome:
@@ -63,7 +94,7 @@ def _measured(call: Callable[[], Verdict | Identification]) -> Outcome:
         return Outcome(call(), "", RIGHT)
     except NotMeasured as error:
         return Outcome(None, f"Could not be measured. {error}", NOT_MEASURED)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
 
 

@@ -117,7 +117,7 @@ def check_rope(
     spec = config
     if not isinstance(config, RopeSpec):
         spec = spec_from_config(config, label, model_type=model_type, ignore=ignore)
-        context = context or _context(config, model_type)
+        context = context or context_of(config, model_type)
     assert isinstance(spec, RopeSpec)
     probe = probe_of(
         fn,
@@ -174,7 +174,8 @@ def hidden(departures: list[Departure], spec: RopeSpec, dtype: str) -> tuple[str
     return tuple(name for name, is_so in unseen.items() if is_so and name not in names)
 
 
-def _context(config: Config, model_type: str | None) -> int:
+def context_of(config: Config, model_type: str | None = None) -> int:
+    """The context of a config, or `UNSAID` where it names none."""
     try:
         return context_length(config, model_type=model_type)
     except (ValueError, TypeError):

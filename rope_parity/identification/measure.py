@@ -56,6 +56,8 @@ def measure(probe: Probe, lengths: Sequence[int], is_factory: bool) -> Measureme
     found, first, said = _state(probe, lengths, is_factory)
     x, (_, y) = behaviour.random_x(probe), first[-1]
     frame = behaviour.some_positions(probe, probe.context)
+    if not np.isfinite(y).any():
+        raise NotMeasured("The function gave numbers nowhere: all that it returned is NaN or infinite.")
     probe.noise = _noise(probe, precision.all_rounded(y[:, :, 0]), y)
     _check_positions_are_used(probe, y, frame)
     depends_on = state.depends_on_length(probe, first)
@@ -151,6 +153,8 @@ def _reading(probe: Probe, found: list[Departure]) -> Reading | None:
         raw = raw + observe(probe, mixed, wanted)
     if probe.fixed is None:
         raw = raw + observe(probe, mixed, far_positions(probe))
+    if not np.isfinite(y).any():
+        raise NotMeasured("The function gave numbers nowhere: all that it returned is NaN or infinite.")
     probe.noise = _noise(probe, precision.table_rounded(raw), raw.z)
     found += not_rotations(probe, raw)
     return read_turns(probe, mixed, raw, found)
