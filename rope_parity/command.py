@@ -166,7 +166,9 @@ def check(
         "model_type": model_type,
     }
     name, values = _read([config])[0]
-    outcome = judging.check(ours, values, options) if ours else judging.check_dump(dump, values, options)
+    outcome = (
+        judging.check(ours, values, options) if ours else judging.check_dump(dump, values, options)
+    )
     judging.show(outcome, as_json=json, html=html, title=f"{ours or dump} against {name}")
     raise typer.Exit(code=outcome.exit_code)
 

@@ -41,7 +41,9 @@ def probe(path: Path, spec: RopeSpec, context: int, layout: str = "BSNH") -> int
         layout: the axes of x, as for `check_rope`.
     """
     calls: list[tuple[np.ndarray, np.ndarray]] = []
-    prober = _prober(lambda x, positions: _right(x, positions, prober, spec, calls), spec, context, layout)
+    prober = _prober(
+        lambda x, positions: _right(x, positions, prober, spec, calls), spec, context, layout
+    )
     measure(prober, lengths(prober, spec.rule), False)
     arrays = {f"x.{i}": x for i, (x, _) in enumerate(calls)}
     arrays |= {f"positions.{i}": positions for i, (_, positions) in enumerate(calls)}
@@ -72,7 +74,9 @@ def _prober(fn: Callable, spec: RopeSpec, context: int, layout: str) -> Probe:
     return prober
 
 
-def _right(x: np.ndarray, positions: np.ndarray, prober: Probe, spec: RopeSpec, calls: list) -> np.ndarray:
+def _right(
+    x: np.ndarray, positions: np.ndarray, prober: Probe, spec: RopeSpec, calls: list
+) -> np.ndarray:
     """The image by the description, and the call remembered."""
     calls.append((x, positions))
     back = prober.subject.layout.back(x.astype(np.float64), prober.shape)
@@ -122,7 +126,9 @@ def _from_safetensors(path: Path) -> Callable[[str, tuple[int, ...]], np.ndarray
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
         if length > min(size - 8, LONGEST_HEADER):
-            raise _wrong(path.name, f"a header of {length} bytes", f"at most {min(size, LONGEST_HEADER)}")
+            raise _wrong(
+                path.name, f"a header of {length} bytes", f"at most {min(size, LONGEST_HEADER)}"
+            )
         header = _header(path.name, file.read(length))
 
     def read(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -133,7 +139,11 @@ def _from_safetensors(path: Path) -> Callable[[str, tuple[int, ...]], np.ndarray
         if not dtype.startswith("float"):
             raise _wrong(name, entry.get("dtype"), "F16, F32 or F64")
         start, count = entry.get("data_offsets", [None])[0], int(np.prod(shape))
-        if not isinstance(start, int) or start < 0 or 8 + length + start + count * np.dtype(dtype).itemsize > size:
+        if (
+            not isinstance(start, int)
+            or start < 0
+            or 8 + length + start + count * np.dtype(dtype).itemsize > size
+        ):
             raise _wrong(name, f"offset {start}", "one inside the file")
         with path.open("rb") as file:
             file.seek(8 + length + start)

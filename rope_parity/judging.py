@@ -59,7 +59,9 @@ def check(ours: str, config: Mapping[str, Any], options: dict[str, Any]) -> Outc
 SPEC = ("label", "model_type", "ignore")
 
 
-def described(config: Mapping[str, Any], options: dict[str, Any]) -> tuple[RopeSpec, dict[str, Any]]:
+def described(
+    config: Mapping[str, Any], options: dict[str, Any]
+) -> tuple[RopeSpec, dict[str, Any]]:
     """The spec, and what a probe depends on beside it."""
     spec = spec_from_config(config, **{name: options[name] for name in SPEC})
     context = options["context"] or context_of(config, options["model_type"])

@@ -36,16 +36,26 @@ LONG = LongRope(tuple(1 + k / 64 for k in range(32)), tuple(1 + k for k in range
 VECTORS = (
     Vector("half", _plain(), "pairs read as neighbours; a table shorter than 131072"),
     Vector("interleaved", _plain(read="interleaved"), "pairs read as halves"),
-    Vector("deinterleave", _plain(read="interleaved", write="half"), "halves written as neighbours"),
-    Vector("part", _plain(head_dim=80), "the whole head is rotated, or channels behind are changed"),
+    Vector(
+        "deinterleave", _plain(read="interleaved", write="half"), "halves written as neighbours"
+    ),
+    Vector(
+        "part", _plain(head_dim=80), "the whole head is rotated, or channels behind are changed"
+    ),
     Vector("start", _plain(head_dim=96, start=32), "the first channels are rotated, not the last"),
     Vector("theta", _plain(theta=500000.0), "theta is left at 10000"),
     Vector("negative", _plain(sign=-1), "pairs turn the other way round"),
-    Vector("llama3", _plain(theta=5e5, rule=Llama3(8.0, 1.0, 4.0, 8192)), "the scaling is not applied"),
-    Vector("yarn", _plain(rule=Yarn(40.0, 4096)), "the attention factor is missing or applied twice"),
+    Vector(
+        "llama3", _plain(theta=5e5, rule=Llama3(8.0, 1.0, 4.0, 8192)), "the scaling is not applied"
+    ),
+    Vector(
+        "yarn", _plain(rule=Yarn(40.0, 4096)), "the attention factor is missing or applied twice"
+    ),
     Vector("longrope_short", _plain(rule=LONG), "the long factors are used at once", 4096),
     Vector("longrope_long", _plain(rule=LONG), "the short factors are used beyond", LONGEST),
-    Vector("dynamic", _plain(rule=DynamicNTK(4.0, 2048)), "theta does not grow with the length", 8192),
+    Vector(
+        "dynamic", _plain(rule=DynamicNTK(4.0, 2048)), "theta does not grow with the length", 8192
+    ),
     Vector("sections", _plain(pairs=Pairs.sections((8, 12, 12))), "coordinates are exchanged"),
 )
 
@@ -90,6 +100,10 @@ def _write(folder: Path, number: int, vector: Vector) -> dict:
         {"format": "rope-parity vector", "version": VERSION},
     )
     rule = None if spec.rule is None else {"name": type(spec.rule).__name__} | asdict(spec.rule)
-    described = asdict(spec) | {"rule": rule, "attention_factor": what.factor, "length": vector.seq_len}
+    described = asdict(spec) | {
+        "rule": rule,
+        "attention_factor": what.factor,
+        "length": vector.seq_len,
+    }
     file = f"{vector.name}.safetensors"
     return {"name": vector.name, "file": file, "catches": vector.catches, "spec": described}

@@ -11,7 +11,7 @@ from rope_spec import RopeSpec, inverse_frequencies
 from ..identification import behaviour
 from ..identification.describe import channels_of
 from ..identification.measure import Measurement
-from ..identification.number import HALF
+from ..identification.number import ROUNDOFF
 from ..identification.reading import SINGLE
 from ..identification.turns import Turns
 
@@ -99,21 +99,20 @@ def worst_of_images(
 
 def roundoff(measured: Measurement) -> float:
     """Of the dtype of x."""
-    from ..identification.number import ROUNDOFF
-
     return ROUNDOFF[measured.probe.subject.dtype]
 
 
 def worst_of_turns(turns: Turns, what: Expected, unit: float) -> tuple[float, int, float]:
     """How much of what is allowed the turns use, at which position, and the error there."""
-    z = what.factor * np.exp(1j * what.angle(turns.positions))
-    error = np.nan_to_num(np.abs(turns.z - z), nan=np.inf) / what.factor
-    size = np.abs(turns.positions[:, what.axis] * what.w)
-    used = error / (4 * unit + angle_room(size, what.w))
+    error, allowed = turn_errors(turns, what, unit)
+    used = error / allowed
     row = int(used.max(axis=1).argmax())
     return float(used.max()), int(turns.positions[row].max()), float(error.max())
 
 
-def is_half(measured: Measurement) -> bool:
-    """Whether x is in a half precision."""
-    return measured.probe.subject.dtype in HALF
+def turn_errors(turns: Turns, what: Expected, unit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Errors of the turns as shares of the length of a pair, and what is allowed, `(n, P)` each."""
+    z = what.factor * np.exp(1j * what.angle(turns.positions))
+    error = np.nan_to_num(np.abs(turns.z - z), nan=np.inf) / what.factor
+    size = np.abs(turns.positions[:, what.axis] * what.w)
+    return error, 4 * unit + angle_room(size, what.w)

@@ -9,8 +9,8 @@ import numpy as np
 from rope_spec import DynamicNTK, LongRope, RopeSpec
 
 from ..identification import describe
-from ..identification.frequencies import line
 from ..identification.describe import LAYOUTS, channels_of
+from ..identification.frequencies import line
 from ..identification.measure import Measurement
 from ..identification.reading import Reading
 from ..identification.result import Departure

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from rope_spec import LongRope, RopeSpec, Yarn, context_length, spec_from_config
+from rope_spec import (
+    LongRope,
+    RopeSpec,
+    Yarn,
+    context_length,
+    inverse_frequencies,
+    spec_from_config,
+)
 from rope_spec.config import Config
 
 from ..identification.describe import identification
-from ..identification.number import HALF
 from ..identification.measure import Measurement, measure
+from ..identification.number import HALF
 from ..identification.probe import Probe
 from ..identification.result import Departure, Identification
 from ..identification.setup import build, lengths
 from . import words
+from .compare import expected, roundoff, turn_errors
 from .diagnose import diagnose, worst
 
 UNSAID, MOST = 4096, 2**20  # positions where a config names no length, and at most
@@ -37,6 +45,23 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Errors:
+    """Where it shows: errors as shares of the length of a pair.
+
+    Attributes:
+        positions: `(n,)`, the largest coordinate of each position that was looked at.
+        by_position: the largest error there, `(n,)`.
+        allowed: what float arithmetic allows there, `(n,)`.
+        by_pair: the largest error of each pair, `(P,)`; nothing where the pairs are not as many as described.
+    """
+
+    positions: np.ndarray
+    by_position: np.ndarray
+    allowed: np.ndarray
+    by_pair: np.ndarray
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Whether a function is the rotary embedding that is described.
 
@@ -47,6 +72,8 @@ class Verdict:
         found: what the function is.
         angle_error: the largest error against exact arithmetic, as a share of the length of a pair.
         used: the largest share of what float arithmetic allows that is used; above 1 is wrong.
+        expected_factor: the attention factor that is described.
+        errors: where it shows.
         hidden: names of departures that could not be seen beside the findings.
     """
 
@@ -56,6 +83,8 @@ class Verdict:
     found: Identification
     angle_error: float
     used: float
+    expected_factor: float
+    errors: Errors = field(repr=False)
     hidden: tuple[str, ...] = ()
 
     @property
@@ -153,8 +182,22 @@ def judge(measured: Measurement, spec: RopeSpec) -> Verdict:
         found,
         error,
         used,
+        inverse_frequencies(spec).attention_factor,
+        errors_of(measured, spec),
         hidden(departures, spec, found.arithmetic.dtype),
     )
+
+
+def errors_of(measured: Measurement, spec: RopeSpec) -> Errors:
+    """Over the turns where the pairs are as many as described, else nothing."""
+    reading, unit = measured.reading, measured.probe.subject.unit or 1.0
+    what = expected(spec, measured.probe.context, unit)
+    if reading is None or len(reading.w) != len(what.w):
+        return Errors(*(np.zeros(0) for _ in range(4)))
+    error, allowed = turn_errors(reading.raw, what, roundoff(measured))
+    error = np.minimum(error, 2.0)
+    positions = reading.raw.positions.max(axis=1)
+    return Errors(positions, error.max(axis=1), allowed.max(axis=1), error.max(axis=0))
 
 
 def hidden(departures: list[Departure], spec: RopeSpec, dtype: str) -> tuple[str, ...]:

@@ -74,7 +74,9 @@ def _fit(
     for _ in range(3):
         middle = np.angle((unit * np.exp(-1j * w * p)).sum(axis=0))
         angle = w * p + middle + wrap(np.angle(unit) - w * p - middle)
-        noise = 2 * SINGLE * np.abs(angle) + roundoff * np.minimum(np.abs(angle), 1.0) + floor + 1e-12
+        noise = (
+            2 * SINGLE * np.abs(angle) + roundoff * np.minimum(np.abs(angle), 1.0) + floor + 1e-12
+        )
         weight = noise**-2.0
         total, mean = weight.sum(axis=0), (weight * p).sum(axis=0) / weight.sum(axis=0)
         spread = (weight * (p - mean) ** 2).sum(axis=0)

@@ -57,7 +57,9 @@ def measure(probe: Probe, lengths: Sequence[int], is_factory: bool) -> Measureme
     x, (_, y) = behaviour.random_x(probe), first[-1]
     frame = behaviour.some_positions(probe, probe.context)
     if not np.isfinite(y).any():
-        raise NotMeasured("The function gave numbers nowhere: all that it returned is NaN or infinite.")
+        raise NotMeasured(
+            "The function gave numbers nowhere: all that it returned is NaN or infinite."
+        )
     probe.noise = _noise(probe, precision.all_rounded(y[:, :, 0]), y)
     _check_positions_are_used(probe, y, frame)
     depends_on = state.depends_on_length(probe, first)
