@@ -12,6 +12,7 @@ from rope_spec import RopeSpec
 
 from .charts import Chart, chart, pair_ticks, position_ticks
 from .doctor import Verdict, words
+from .doctor.verdict import FIRST
 
 
 def write(path: Path, verdict: Verdict, title: str) -> None:
@@ -38,16 +39,22 @@ def write(path: Path, verdict: Verdict, title: str) -> None:
 def charts(verdict: Verdict) -> Iterator[Chart]:
     """The error over position and by pair, and what float arithmetic allows."""
     errors = verdict.errors
+    if not errors.positions.size:
+        return
     order = np.argsort(errors.positions, kind="stable")
     positions = errors.positions[order]
     over = [("error", positions, errors.by_position[order])]
     over.append(("allowed", positions, errors.allowed[order]))
-    by_pair = [("error", np.arange(len(errors.by_pair)), errors.by_pair)]
+    names = "at every position", f"up to position {FIRST}"
+    by_pair = [
+        (name, np.arange(len(error)), error)
+        for name, error in zip(names, errors.by_pair, strict=False)
+    ]
     logarithm = lambda x: np.log2(1 + np.maximum(x, 0))
     yield chart(
         "error over position, as a share of the length of a pair", over, logarithm, position_ticks
     )
-    if len(errors.by_pair) > 1:
+    if errors.by_pair.size > 2:
         yield chart("largest error of each pair, fast to slow", by_pair, lambda x: x, pair_ticks)
 
 

@@ -29,6 +29,7 @@ from .compare import expected, roundoff, turn_errors
 from .diagnose import diagnose, worst
 
 UNSAID, MOST = 4096, 2**20  # positions where a config names no length, and at most
+FIRST = 16  # the last of the first positions
 REAL_UNIT = 2.0**-8  # real coordinates are looked at in these steps
 
 
@@ -52,7 +53,7 @@ class Errors:
         positions: `(n,)`, the largest coordinate of each position that was looked at.
         by_position: the largest error there, `(n,)`.
         allowed: what float arithmetic allows there, `(n,)`.
-        by_pair: the largest error of each pair, `(P,)`; nothing where the pairs are not as many as described.
+        by_pair: the largest error of each pair, and up to position `FIRST`, `(2, P)`; nothing where the pairs are not as many as described.
     """
 
     positions: np.ndarray
@@ -197,7 +198,8 @@ def errors_of(measured: Measurement, spec: RopeSpec) -> Errors:
     error, allowed = turn_errors(reading.raw, what, roundoff(measured))
     error = np.minimum(error, 2.0)
     positions = reading.raw.positions.max(axis=1)
-    return Errors(positions, error.max(axis=1), allowed.max(axis=1), error.max(axis=0))
+    by_pair = np.stack([error.max(axis=0), error[positions <= FIRST].max(axis=0, initial=0.0)])
+    return Errors(positions, error.max(axis=1), allowed.max(axis=1), by_pair)
 
 
 def hidden(departures: list[Departure], spec: RopeSpec, dtype: str) -> tuple[str, ...]:
