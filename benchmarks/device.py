@@ -1,8 +1,10 @@
-"""The rotation on an accelerator: `python -m benchmarks.device --json FILE`; `device.sh` runs it with everything else.
+"""The rotation on an accelerator: `python -m benchmarks.device --json FILE`; `device.sh` runs it
+with everything else.
 
-Every road to the same q and k runs in one process, in an order that changes in each repetition. A repetition puts several calls
-into the device's queue and waits once, so that a call costs what the device needs for it, or what the host needs to start it.
-The bandwidth counts q and k read once and written once; a copy of q and k stands beside it.
+Every road to the same q and k runs in one process, in an order that changes in each repetition. A
+repetition puts several calls into the device's queue and waits once, so that a call costs what the
+device needs for it, or what the host needs to start it. The bandwidth counts q and k read once and
+written once; a copy of q and k stands beside it.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ Wait = Callable[[object], object]
 
 @dataclass(frozen=True)
 class Record:
-    """One road: microseconds a call, the ratio of its median to that of `x + 1`, and the bandwidth that it achieves."""
+    """One road: microseconds a call, the ratio of its median to that of `x + 1`, and the bandwidth
+    that it achieves.
+    """
 
     framework: str
     phase: str
@@ -57,7 +61,9 @@ class Record:
 
 
 def failures(roads: dict[str, Call], wait: Wait) -> dict[str, str]:
-    """Each road taken twice: those that compile are compiled and warm, those that raise are taken out, with the reason."""
+    """Each road taken twice: those that compile are compiled and warm, those that raise are taken
+    out, with the reason.
+    """
     reasons = {}
     for name, call in list(roads.items()):
         try:
@@ -109,7 +115,7 @@ def jax_roads(shape: Shape, dtype: str, phase: str) -> tuple[dict[str, Call], Wa
 
 
 def _rotate(spec, x, cos, sin):
-    return rope_jax.rotate(x, cos, sin, spec)
+    return rope_jax.rotate(spec, x, cos, sin)
 
 
 def _jitted(f: Callable[..., object], *arguments: object) -> Call:
@@ -125,7 +131,7 @@ def torch_roads(shape: Shape, dtype: str, phase: str) -> tuple[dict[str, Call], 
     q, k = (torch.randn(size, device=on).to(getattr(torch, dtype)) for size in sizes)
     positions = tensor(shape.positions()).to(on)
     table = rope_torch.cos_sin(spec, positions)
-    both = lambda q, k, cos, sin: [rope_torch.rotate(x, cos, sin, spec) for x in (q, k)]
+    both = lambda q, k, cos, sin: [rope_torch.rotate(spec, x, cos, sin) for x in (q, k)]
     forms: dict[str, Callable[..., object]] = {}
     if phase == "from cos and sin":
         arguments = q, k, *table
@@ -152,7 +158,9 @@ def _from_cache(both, cache, q, k, positions):
 
 
 def jobs(lengths: tuple[int, ...], batch: int) -> Iterator[tuple[str, str, Shape, str]]:
-    """Halves first, from cos and sin, in each framework: what matters most, should the time run out."""
+    """Halves first, from cos and sin, in each framework: what matters most, should the time run
+    out.
+    """
     for layout, phase in (
         ("half", "from cos and sin"),
         ("half", "from positions"),

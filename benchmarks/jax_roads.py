@@ -71,7 +71,7 @@ def rotation(
         )
         spec = shape.spec
         ours = lambda x, cos, sin: rope_jax.rotate(
-            x, cos, sin, spec, heads_axis=None, arithmetic=Arithmetic("exact", rotate_in)
+            spec, x, cos, sin, heads_axis=None, arithmetic=Arithmetic("exact", rotate_in)
         )
         forms = {"rope_jax": ours} | PEERS.get(shape.layout, {})
         if phase == "backward":
@@ -94,7 +94,9 @@ def rotation(
 
 
 def from_positions(shape: Shape, dtype: str) -> Job:
-    """From positions to q and k in one jit; our tables of 131072 rows are arguments, peers compute cos and sin beside x."""
+    """From positions to q and k in one jit; our tables of 131072 rows are arguments, peers compute
+    cos and sin beside x.
+    """
 
     def roads() -> dict[str, Callable[[], object]]:
         spec, positions = shape.spec, jnp.asarray(shape.positions())
@@ -103,7 +105,7 @@ def from_positions(shape: Shape, dtype: str) -> Job:
 
         def ours(cache, p, q, k):
             table = rope_jax.lookup(cache, p)
-            return tuple(rope_jax.rotate(x, *table, spec) for x in (q, k))
+            return tuple(rope_jax.rotate(spec, x, *table) for x in (q, k))
 
         for strategy in ("fixed", "split_table", "table_free"):
             cache = rope_jax.init_cache(spec, strategy, 131_072)
@@ -123,7 +125,9 @@ def from_positions(shape: Shape, dtype: str) -> Job:
 
 
 def _flax(shape: Shape, dtype: str) -> dict[str, Callable[[], object]]:
-    """`flax.nnx.RoPE`, for `(B, N, S, H)`, where this flax has one and the rotation is the one that it knows."""
+    """`flax.nnx.RoPE`, for `(B, N, S, H)`, where this flax has one and the rotation is the one that
+    it knows.
+    """
     from flax import nnx
 
     if not hasattr(nnx, "RoPE") or shape.layout != "half" or shape.batch > 1:

@@ -1,6 +1,9 @@
-"""The benchmark in one process: `python -m benchmarks.run warm|default FILE REPEATS [PART OF A JOB'S NAME]`.
+"""The benchmark in one process: `python -m benchmarks.run`.
 
-glibc reads how it allocates once, at the start of a process, so `python -m benchmarks` starts this one for each allocator.
+Its arguments are `warm|default FILE REPEATS [PART OF A JOB'S NAME]`.
+
+glibc reads how it allocates once, at the start of a process, so `python -m benchmarks` starts this
+one for each allocator.
 """
 
 from __future__ import annotations
@@ -49,9 +52,11 @@ def both_allocators(repeats: int, only: str) -> tuple[list[Record], str]:
 
 
 def scheduled() -> str:
-    """Asks that a thread that wakes runs at once, which needs a privilege, and says how the threads of this process will run.
+    """Asks that a thread that wakes runs at once, which needs a privilege, and says how the threads
+    of this process will run.
 
-    Else Linux may let it wait behind the thread that woke it while another core is idle: up to a tick, where calls take one.
+    Else Linux may let it wait behind the thread that woke it while another core is idle: up to a
+    tick, where calls take one.
     """
     with suppress(AttributeError, PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))

@@ -8,7 +8,7 @@ import numpy as np
 
 from rope_spec import Pairs, RopeSpec
 
-P128 = Pairs.single(128)
+P128 = Pairs.single(rotary_dim=128)
 LAYOUTS = {
     "half": RopeSpec(head_dim=128, theta=5e5, pairs=P128),
     "interleaved": RopeSpec(head_dim=128, theta=5e5, pairs=P128, read="interleaved"),
@@ -16,15 +16,15 @@ LAYOUTS = {
         head_dim=128, theta=5e5, pairs=P128, read="interleaved", write="half"
     ),
     "half per axis": RopeSpec(
-        head_dim=128, theta=1e4, pairs=Pairs.axial(128), read="half_per_axis"
+        head_dim=128, theta=1e4, pairs=Pairs.axial(rotary_dim=128), read="half_per_axis"
     ),
-    "first quarter": RopeSpec(head_dim=128, theta=1e4, pairs=Pairs.single(32)),
+    "first quarter": RopeSpec(head_dim=128, theta=1e4, pairs=Pairs.single(rotary_dim=32)),
     "three quarters": RopeSpec(
-        head_dim=128, theta=1e4, pairs=Pairs.single(96)
+        head_dim=128, theta=1e4, pairs=Pairs.single(rotary_dim=96)
     ),  # as Phi-4-mini has it
 }
 DEEPSEEK = RopeSpec(
-    head_dim=64, theta=1e4, pairs=Pairs.single(64), read="interleaved", write="half"
+    head_dim=64, theta=1e4, pairs=Pairs.single(rotary_dim=64), read="interleaved", write="half"
 )
 M_ROPE = RopeSpec(head_dim=128, theta=1e6, pairs=Pairs.sections((16, 24, 24)))
 

@@ -24,7 +24,9 @@ def _table_of(record: Record) -> tuple[str, str, str, str]:
 
 
 def tables(records: Sequence[Record]) -> Iterator[Table]:
-    """A table for each framework, shape, order and phase: milliseconds, and the ratio under either allocator."""
+    """A table for each framework, shape, order and phase: milliseconds, and the ratio under either
+    allocator.
+    """
     key = lambda r: (*_table_of(r), r.layout, r.dtype, r.arithmetic, r.road)
     default = {key(r): r for r in records if r.allocator == "default"}
     for name, group in groupby(
@@ -54,7 +56,9 @@ def tables(records: Sequence[Record]) -> Iterator[Table]:
 
 
 def plot(path: Path, records: Sequence[Record]) -> None:
-    """The ratio of each road at prefill 2048 in halves, with float32 inside; a panel for each framework and phase."""
+    """The ratio of each road at prefill 2048 in halves, with float32 inside; a panel for each
+    framework and phase.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

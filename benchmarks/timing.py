@@ -1,4 +1,6 @@
-"""Roads side by side: one process, repetitions in turns, medians with quartiles, as a ratio to `x + 1` on the same arrays."""
+"""Roads side by side: one process, repetitions in turns, medians with quartiles, as a ratio
+to `x + 1` on the same arrays.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ import numpy as np
 
 RULER = "x + 1"
 SWEEP = "sweep"  # no road: what is done, untimed, before each call
-WARM = {  # glibc then keeps the memory that it has: without these q of 32 MiB costs 8193 page faults in each call
+# glibc keeps the memory that it has: without these, q of 32 MiB costs 8193 page faults in each call
+WARM = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
     "MALLOC_TRIM_THRESHOLD_": "16000000000",
@@ -20,7 +23,10 @@ WARM = {  # glibc then keeps the memory that it has: without these q of 32 MiB c
 
 @dataclass(frozen=True)
 class Job:
-    """Roads to the same result, the ruler among them: `{name: call that returns when the result is there}`."""
+    """Roads to the same result, `x + 1` among them: `{name: call}`.
+
+    A call returns when the result is there.
+    """
 
     shape: str
     order: str  # of the axes of q and k
@@ -65,11 +71,13 @@ class Record:
 
 
 def measure(job: Job, repeats: int) -> dict[str, list[float]]:
-    """Milliseconds of every road of a job; the first two calls of each, which compile and warm up, are not counted.
+    """Milliseconds of every road of a job; the first two calls of each, which compile and warm up,
+    are not counted.
 
-    The order changes in each repetition, and before each call the job's sweep adds 1 to another array, of twice as many
-    float32 numbers as q and k have: as between two rotations of a model, threads are awake, and a prefill's q and k are in no
-    cache, while what a decoded token needs may well be.
+    The order changes in each repetition, and before each call the job's sweep adds 1 to another
+    array, of twice as many float32 numbers as q and k have: as between two rotations of a model,
+    threads are awake, and a prefill's q and k are in no cache, while what a decoded token needs may
+    well be.
     """
     roads, rng = job.roads(), np.random.default_rng(0)
     sweep = roads.pop(SWEEP)

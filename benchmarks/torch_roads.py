@@ -1,4 +1,6 @@
-"""The roads in PyTorch, eager and compiled: ours, transformers' own functions, and complex numbers."""
+"""The roads in PyTorch, eager and compiled: ours, transformers' own functions, and complex
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ def rotation(
         q, k = map(tensor, shape.arrays(DTYPES[dtype], "BNSH", 0))
         cos, sin = rope_torch.cos_sin(shape.spec, tensor(shape.positions()))
         ours = lambda x, cos, sin: rope_torch.rotate(
-            x, cos, sin, shape.spec, arithmetic=Arithmetic("exact", rotate_in)
+            shape.spec, x, cos, sin, arithmetic=Arithmetic("exact", rotate_in)
         )
         forms: dict[str, Rotate] = {
             RULER: lambda q, k, c, s: (q + 1, k + 1),
@@ -86,7 +88,7 @@ def from_positions(shape: Shape, dtype: str) -> Job:
 
         def ours(cache, q, k, p):
             table = rope_torch.lookup(cache, p)
-            return [rope_torch.rotate(x, *table, spec) for x in (q, k)]
+            return [rope_torch.rotate(spec, x, *table) for x in (q, k)]
 
         for strategy in ("fixed", "split_table", "table_free"):
             forms[f"rope_torch, {strategy}"] = partial(

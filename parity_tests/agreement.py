@@ -1,4 +1,4 @@
-"""Whether a spec is what transformers does with the same configuration: frequencies, tables, and rotated queries."""
+"""Whether a spec is what transformers does: frequencies, tables, and rotated queries."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,20 +19,15 @@ from rope_spec import (
     Pairs,
     RopeSpec,
     inverse_frequencies,
-    reference_arithmetic,
 )
+from rope_spec.phase import pair_positions
 
 LENGTH = 48  # positions up to here, and beyond the context for a rule that depends on the length
-FLOAT32 = Arithmetic(angles="float32")
-UNSIGNED_ZEROS = (
-    "pe_audio_encoder",
-    "pe_audio_video_encoder",
-    "pe_video_encoder",
-)  # a matrix product makes +0 of -0
+EXACT, FLOAT32 = Arithmetic(), Arithmetic(angles="float32")
 
 
 def disagreement(config: Mapping[str, Any], label: str, spec: RopeSpec) -> str | None:
-    """The first of `inv_freq`, `attention_factor`, `cos_sin`, `rotate` in which transformers differs; None for none.
+    """The first of inv_freq, attention_factor, cos_sin, rotate in which transformers differs.
 
     Raises:
         NoReference: transformers has no class or function that `rope_parity.reference` knows.
@@ -55,26 +50,33 @@ def _lengths(spec: RopeSpec) -> tuple[int, ...]:
 
 
 def _disagreement(case: Case) -> str | None:
-    config, label, spec = case.config, case.label, case.spec
-    theirs = Reference(config, spec, label)
-    inv_freq, factor = theirs.inv_freq(case.positions()), inverse_frequencies(spec).attention_factor
-    assert inv_freq is not None
-    ours = inverse_frequencies(spec, case.seq_len).inv_freq_float32
-    bound = sum(
-        bounds.float32_ladder(spec, case.seq_len, power)
-        for power in (bounds.TORCH_POWER, bounds.ROUNDED_POWER)
+    theirs = Reference(case.config, case.spec, case.label)
+    inv_freq, factor = (
+        theirs.inv_freq(case.positions()),
+        inverse_frequencies(case.spec).attention_factor,
     )
-    if not compare(ours, inv_freq, np.abs(inv_freq), bound).ok:
+    if inv_freq is not None and not _same_frequencies(case, inv_freq):
         return "inv_freq"
     if abs((theirs.attention_factor or factor) - factor) > bounds.ATTENTION_FACTOR * factor:
         return "attention_factor"
-    if not _same_tables(case, theirs, inv_freq, factor):
+    if not (
+        _exact_tables(case, theirs)
+        if inv_freq is None
+        else _same_tables(case, theirs, inv_freq, factor)
+    ):
         return "cos_sin"
     return (
         None
         if all(_same_rotation(case, theirs, dtype) for dtype in ("float32", "bfloat16"))
         else "rotate"
     )
+
+
+def _same_frequencies(case: Case, inv_freq: np.ndarray) -> bool:
+    ours = inverse_frequencies(case.spec, case.seq_len).inv_freq_float32
+    powers = (bounds.TORCH_POWER, bounds.ROUNDED_POWER)
+    bound = sum(bounds.float32_ladder(case.spec, case.seq_len, power) for power in powers)
+    return compare(ours, inv_freq, np.abs(inv_freq), bound).ok
 
 
 def _same_tables(case: Case, theirs: Reference, inv_freq: np.ndarray, factor: float) -> bool:
@@ -86,9 +88,19 @@ def _same_tables(case: Case, theirs: Reference, inv_freq: np.ndarray, factor: fl
     return compare(np.stack(ours), np.stack(table), factor, bounds.U * (1 if factor == 1 else 2)).ok
 
 
+def _exact_tables(case: Case, theirs: Reference) -> bool:
+    """Where it keeps no frequencies: our exact cos and sin, within the bound of float32 angles."""
+    exact = inverse_frequencies(case.spec, case.seq_len).inv_freq
+    error = exact * bounds.float32_ladder(case.spec, case.seq_len)
+    bound = bounds.float32_table(pair_positions(case.spec, case.positions()), exact, error, 1.0)
+    ours = Torch().cos_sin(case.spec, case.positions(), case.seq_len, EXACT)
+    table = theirs.cos_sin(case.positions(), DTYPES["float32"])
+    return compare(np.stack(ours), np.stack(table), 1.0, bound + bounds.exact_table(1.0)).ok
+
+
 def _same_rotation(case: Case, theirs: Reference, dtype: str) -> bool:
     """Given its cos and sin, in every byte."""
-    x = case.x(DTYPES[dtype])[: 1 if case.config["model_type"] in UNSIGNED_ZEROS else 2]
+    x = case.x(DTYPES[dtype])[: 1 if theirs.loses_sign_of_zero else 2]
     table = theirs.cos_sin(case.positions(), x.dtype)
-    ours = Torch().rotate(x, table, case.spec, reference_arithmetic(case.config, case.label))
+    ours = Torch().rotate(x, table, case.spec, case.reference_arithmetic)
     return compare(ours, theirs.rotate(x, case.positions()), 1.0, 0.0).ok

@@ -1,9 +1,9 @@
-"""Published configurations, broken in every way that we could think of, and what the readers make of them.
+"""Published configurations, broken in every way that we could think of, and how they are read.
 
-`python -W error -m parity_tests.broken_configs 20000 7` writes the failures of 20,000 of them, by seed 7, as
-JSON. A failure is another exception than ValueError and TypeError, one that does not say what, got, expected
-and the next step, more than two seconds or 4 GiB, another spec for a key that is not about positions, and a
-spec where a key about the rotation was renamed.
+`python -W error -m parity_tests.broken_configs 20000 7` writes the failures of 20,000 of them, by
+seed 7, as JSON. A failure is another exception than ValueError and TypeError, one that does not say
+what, got, expected and the next step, more than two seconds or 4 GiB, another spec for a key that
+is not about positions, and a spec where a key about the rotation was renamed.
 """
 
 import copy
@@ -205,7 +205,7 @@ def complaint(error: BaseException) -> str | None:
 
 
 def outcome(reader: Callable[[Any], Any], config: Any) -> tuple[Any, str | None, str]:
-    """What a reader returns, or None, then what is wrong with its error, and where that comes from."""
+    """What a reader returns, or None; what is wrong with its error; where that comes from."""
     try:
         with limit(SECONDS):
             return reader(config), None, ""

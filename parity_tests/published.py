@@ -1,8 +1,9 @@
-"""Facts about published models: the keys of their config.json, and the rotary embedding that they mean.
+"""Facts about published models: keys of their config.json, and the rotary embedding meant.
 
-`published.json` holds, for each model, the keys about widths, layers and positions as its file has them, and
-what its own code and transformers make of them: `specs`, by label, null for a label that does not rotate, and
-how many layers have each label. A long list that repeats itself is written `{"repeat": [...], "length": n}`.
+`published.json` holds, for each model, the keys about widths, layers and positions as its file has
+them, and what its own code and transformers make of them: `specs`, by label, null for a label that
+does not rotate, and how many layers have each label. A long list that repeats itself is written
+`{"repeat": [...], "length": n}`.
 """
 
 import json
@@ -42,14 +43,15 @@ def _spec(facts: dict[str, Any], scaling: dict[str, Any]) -> RopeSpec:
     kinds |= {"sections": Pairs.sections, "strided": Pairs.strided}
     kind = next((name for name in kinds if name in facts), "rotated")
     arguments = facts.get(kind, head_dim)
-    pairs = kinds[kind](tuple(arguments) if isinstance(arguments, list) else arguments)
+    is_list = isinstance(arguments, list)
+    pairs = kinds[kind](tuple(arguments)) if is_list else kinds[kind](rotary_dim=arguments)
     rule = _rule(facts["rule"], scaling) if "rule" in facts else None
     layout = {key: facts[key] for key in ("read", "write") if key in facts}
     return RopeSpec(head_dim=head_dim, theta=theta, pairs=pairs, rule=rule, **layout)
 
 
 def _rule(facts: dict[str, Any], scaling: dict[str, Any]) -> Any:
-    """A rule by its name and fields; a field that is a string is that key of the config's own rope_scaling."""
+    """A rule by its name and fields; a string is a key of the config's own rope_scaling."""
     values = {
         key: scaling[value] if isinstance(value, str) else value
         for key, value in facts.items()

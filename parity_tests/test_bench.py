@@ -1,4 +1,6 @@
-"""The benchmark's command: its table, its JSON, its picture. What it measures is nobody's business here."""
+"""The benchmark's command: its table, its JSON, its picture. What it measures is nobody's business
+here.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""The guard against contraction: what it keeps, and that without it, or with +0.0 in its place, equality is lost."""
+"""The guard against contraction: what it keeps, and that without it, or with +0.0 in its place,
+equality is lost.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +87,9 @@ def test_the_guard_changes_no_number(rng):
 
 
 def test_rounding_to_bfloat16_is_that_of_torch():
-    """For each bfloat16, and below, at and above the tie that may follow it. NaNs are quiet, as those of products are."""
+    """For each bfloat16, and below, at and above the tie that may follow it. NaNs are quiet, as
+    those of products are.
+    """
     upper = np.arange(2**16, dtype=np.uint32)[:, None] << 16
     values = (upper + np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)).view(np.float32)
     values = values[(np.abs(values) >= np.finfo(np.float32).tiny) | (values == 0)]
@@ -102,7 +106,9 @@ def test_rounding_to_bfloat16_is_that_of_torch():
 @pytest.mark.parametrize("rotate_in", ["float32", "input"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_neighbours_change_nothing(dtype, rotate_in, rng):
-    """A cast, a scale, an addition or a matmul before; a scale, an addition or an einsum after: the same bits."""
+    """A cast, a scale, an addition or a matmul before; a scale, an addition or an einsum after: the
+    same bits.
+    """
     x = jnp.asarray(rng.standard_normal((1, 512, 2, 64)), jnp.float32)
     weight, keys = (
         jnp.asarray(rng.standard_normal((64, 64)), dtype),
@@ -124,16 +130,16 @@ def test_neighbours_change_nothing(dtype, rotate_in, rng):
     for first in before.values():
         entering = jax.jit(first)(x)
         expected = rope_torch.rotate(
+            SPEC,
             tensor(np.asarray(entering)),
             tensor(np.asarray(cos)),
             tensor(np.asarray(sin)),
-            SPEC,
             heads_axis=-2,
             arithmetic=arithmetic,
         )
         for last in after.values():
             both = lambda x, cos, sin, first=first, last=last: (
-                last(y := rope_jax.rotate(first(x), cos, sin, SPEC, arithmetic=arithmetic)),
+                last(y := rope_jax.rotate(SPEC, first(x), cos, sin, arithmetic=arithmetic)),
                 y,
             )
             assert compare(np.asarray(jax.jit(both)(x, cos, sin)[1]), array(expected), 1.0, 0.0).ok

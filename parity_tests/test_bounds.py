@@ -1,4 +1,6 @@
-"""The bound of float32 frequencies: right ladders keep it, by thousands; what is off by 1e-5 breaks it."""
+"""The bound of float32 frequencies: right ladders keep it, by thousands; what is off by 1e-5 breaks
+it.
+"""
 
 import math
 from dataclasses import replace
@@ -79,12 +81,16 @@ def drawn(make, rng):
     if make in (longrope, proportional):
         make = partial(make, pairs=head_dim // 2)
     rule, seq_len = make(rng, length)
-    spec = RopeSpec(head_dim=head_dim, theta=theta, pairs=Pairs.single(head_dim), rule=rule)
+    spec = RopeSpec(
+        head_dim=head_dim, theta=theta, pairs=Pairs.single(rotary_dim=head_dim), rule=rule
+    )
     return spec, seq_len
 
 
 def theirs(spec, kind, seq_len):
-    """transformers' own function on the same parameters; a length that grows comes as a tensor, as in its forward."""
+    """transformers' own function on the same parameters; a length that grows comes as a tensor, as
+    in its forward.
+    """
     rule = dict(vars(spec.rule)) if spec.rule else {}
     length = rule.pop("max_position_embeddings", None) or rule.get(
         "original_max_position_embeddings", 4096
@@ -123,9 +129,11 @@ def test_right_ladders_keep_their_bound_and_come_near_it(make, rng):
 
 
 def test_a_step_of_llama3_is_either_value_at_the_step_alone(rng):
-    """Where low is high the share is 0 or 1: the bound is the whole factor at the step, and some u elsewhere."""
+    """Where low is high the share is 0 or 1: the bound is the whole factor at the step, and some u
+    elsewhere.
+    """
     spec = RopeSpec(
-        head_dim=64, theta=5e5, pairs=Pairs.single(64), rule=Llama3(8.0, 1.0, 4.0, 8192)
+        head_dim=64, theta=5e5, pairs=Pairs.single(rotary_dim=64), rule=Llama3(8.0, 1.0, 4.0, 8192)
     )
     turns = 8192 / (2 * math.pi) * 5e5 ** (-2 * 9 / 64)
     for low, at_the_step in ((turns, [9]), (turns * 1.001, [])):

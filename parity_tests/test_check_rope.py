@@ -156,7 +156,7 @@ def test_ours_in_both_branches():
     def ours(module):
         def fn(x, positions):
             cos, sin = module.cos_sin(spec, positions)
-            return module.rotate(x, cos, sin, spec, heads_axis=-2)
+            return module.rotate(spec, x, cos, sin, heads_axis=-2)
 
         return fn
 

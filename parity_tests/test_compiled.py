@@ -1,4 +1,6 @@
-"""What XLA's CPU compiler makes of a rotation: one loop over memory, in a call of its own. Times are in `benchmarks`."""
+"""What XLA's CPU compiler makes of a rotation: one loop over memory, in a call of its own. Times
+are in `benchmarks`.
+"""
 
 import os
 import re
@@ -40,7 +42,7 @@ def compiled(spec, dtype, backward=False, rotate_in="float32"):
     x = jnp.zeros((1, 64, 4, spec.head_dim), dtype)
     cos = jnp.zeros((1, 64, len(spec.pairs)), jnp.float32)
     rotate = lambda x, c, s: rope_jax.rotate(
-        x, c, s, spec, arithmetic=Arithmetic(rotate_in=rotate_in)
+        spec, x, c, s, arithmetic=Arithmetic(rotate_in=rotate_in)
     )
     function = (
         (lambda x, c, s: jax.vjp(lambda x: rotate(x, c, s), x)[1](x)[0]) if backward else rotate
@@ -52,7 +54,9 @@ def compiled(spec, dtype, backward=False, rotate_in="float32"):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("spec", LAYOUTS.values(), ids=LAYOUTS)
 def test_one_loop_reads_and_writes_each_array_once(spec, dtype, backward):
-    """A call of one fusion, no copies, no temporary arrays; a negative sine may be a fusion of its own, of the table's size."""
+    """A call of one fusion, no copies, no temporary arrays; a negative sine may be a fusion of its
+    own, of the table's size.
+    """
     program, x_bytes, table_bytes = compiled(spec, dtype, backward)
     text, small = program.as_text(), backward or spec.sign < 0
     assert operations(text, "ENTRY") in (["call"], ["fusion", "call"])[: 1 + small]
@@ -72,7 +76,7 @@ def test_cos_and_sin_are_computed_once_for_all_heads():
 
     def step(q, k, positions):
         table = rope_jax.cos_sin(SPEC, positions)
-        return rope_jax.rotate(q, *table, SPEC), rope_jax.rotate(k, *table, SPEC)
+        return rope_jax.rotate(SPEC, q, *table), rope_jax.rotate(SPEC, k, *table)
 
     text = jax.jit(step).lower(q, k, jnp.zeros((1, 64), jnp.int32)).compile().as_text()
     assert text.count(" call(") == 2
@@ -90,7 +94,7 @@ def test_no_allocation_grows_with_the_capacity(strategy):
     sizes = []
     for length in (4096, 2**20):
         cache = rope_jax.init_cache(SPEC, strategy, length)
-        step = jax.jit(lambda cache, p, x: rope_jax.rotate(x, *rope_jax.lookup(cache, p), SPEC))
+        step = jax.jit(lambda cache, p, x: rope_jax.rotate(SPEC, x, *rope_jax.lookup(cache, p)))
         program = step.lower(
             cache, jnp.zeros((8, 1), jnp.int32), jnp.zeros((8, 1, 4, 64))
         ).compile()
@@ -101,7 +105,7 @@ def test_no_allocation_grows_with_the_capacity(strategy):
 def test_of_x_nothing_is_kept_for_the_backward_pass():
     """What jax.vjp keeps is cos and sin."""
     x, cos = jnp.ones((2, 64, 4, 64), jnp.bfloat16), jnp.ones((2, 64, 32))
-    pullback = jax.vjp(lambda x: rope_jax.rotate(x, cos, cos, SPEC), x)[1]
+    pullback = jax.vjp(lambda x: rope_jax.rotate(SPEC, x, cos, cos), x)[1]
     kept = [leaf for leaf in jax.tree.leaves(pullback) if isinstance(leaf, jax.Array)]
     assert sum(leaf.nbytes for leaf in kept) <= 2 * cos.nbytes
 
@@ -110,7 +114,7 @@ def test_a_donated_x_costs_no_second_array():
     """Where x is donated, the program holds x, the tables and the result, and no more than that."""
     x, cos = jnp.zeros((2, 64, 4, 64)), jnp.zeros((2, 64, 32))
     donated = (
-        jax.jit(lambda x, c, s: rope_jax.rotate(x, c, s, SPEC), donate_argnums=0)
+        jax.jit(lambda x, c, s: rope_jax.rotate(SPEC, x, c, s), donate_argnums=0)
         .lower(x, cos, cos)
         .compile()
     )
@@ -122,9 +126,11 @@ def test_a_donated_x_costs_no_second_array():
 
 
 def test_the_concatenate_form_is_slower():
-    """A coarse ratio, far from the measured ones (6 to 20), so that a rotation that is no longer one loop is noticed."""
+    """A coarse ratio, far from the measured ones (6 to 20), so that a rotation that is no longer
+    one loop is noticed.
+    """
     x = jnp.asarray(np.random.default_rng(0).standard_normal((1, 2048, 32, 128)), jnp.bfloat16)
-    spec = type(SPEC)(head_dim=128, theta=1e4, pairs=SPEC.pairs.single(128))
+    spec = type(SPEC)(head_dim=128, theta=1e4, pairs=SPEC.pairs.single(rotary_dim=128))
     cos, sin = rope_jax.cos_sin(spec, jnp.arange(2048)[None])
     with jax.numpy_dtype_promotion("standard"):
         theirs = (
@@ -132,7 +138,7 @@ def test_the_concatenate_form_is_slower():
             .lower(x, cos, sin)
             .compile()
         )
-    ours = jax.jit(lambda x, c, s: rope_jax.rotate(x, c, s, spec)).lower(x, cos, sin).compile()
+    ours = jax.jit(lambda x, c, s: rope_jax.rotate(spec, x, c, s)).lower(x, cos, sin).compile()
     times: dict = {ours: [], theirs: []}
     for _ in range(9):
         for program, found in times.items():
@@ -151,20 +157,22 @@ def test_torch_compile_makes_one_loop_with_the_same_bits(name, dtype, rng):
     cos, sin = rope_torch.cos_sin(spec, torch.arange(64)[None])
     torch.compiler.reset()
     y, code = run_and_get_code(
-        torch.compile(lambda x, c, s: rope_torch.rotate(x, c, s, spec), fullgraph=True), x, cos, sin
+        torch.compile(lambda x, c, s: rope_torch.rotate(spec, x, c, s), fullgraph=True), x, cos, sin
     )
-    assert compare(array(y), array(rope_torch.rotate(x, cos, sin, spec)), 1.0, 0.0).ok
+    assert compare(array(y), array(rope_torch.rotate(spec, x, cos, sin)), 1.0, 0.0).ok
     assert "".join(code).count("for(int64_t x0=") == 1
 
 
 @pytest.mark.parametrize("name", ["half", "de-interleave"])
 def test_torch_compile_takes_the_gradient_whole(name, rng):
-    """The autograd function is part of the graph, without its forward mode, which torch.compile does not take."""
+    """The autograd function is part of the graph, without its forward mode, which torch.compile
+    does not take.
+    """
     spec = LAYOUTS[name]
     x, ct = torch.tensor(
         rng.standard_normal((2, 1, 2, 64, spec.head_dim)), dtype=torch.float32
     ).unbind()
-    rotate = lambda x: rope_torch.rotate(x, *rope_torch.cos_sin(spec, torch.arange(64)[None]), spec)
+    rotate = lambda x: rope_torch.rotate(spec, x, *rope_torch.cos_sin(spec, torch.arange(64)[None]))
     gradient = lambda rotate: torch.autograd.grad(rotate(x.requires_grad_()), x, ct)[0]
     assert torch.equal(gradient(torch.compile(rotate, fullgraph=True)), gradient(rotate))
 
@@ -176,29 +184,37 @@ from rope_parity.constructed import LAYOUTS
 spec, mesh = LAYOUTS["half"], Mesh(np.array(jax.devices()), ("data",))
 x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 8, 4, 64)), jnp.float32)
 positions = jnp.arange(16).reshape(2, 8)
-step = jax.jit(lambda x, p: rope_jax.rotate(x, *rope_jax.cos_sin(spec, p), spec))
+step = jax.jit(lambda x, p: rope_jax.rotate(spec, x, *rope_jax.cos_sin(spec, p)))
 for axes in (P("data"), P(None, None, "data")):
-    sharded = jax.device_put(x, NamedSharding(mesh, axes)), jax.device_put(positions, NamedSharding(mesh, P(*axes[:1])))
+    put = lambda t, axes: jax.device_put(t, NamedSharding(mesh, axes))
+    sharded = put(x, axes), put(positions, P(*axes[:1]))
     program = step.lower(*sharded).compile()
-    assert not [word for word in ("all-gather", "all-reduce", "all-to-all", "collective") if word in program.as_text()]
+    collectives = ("all-gather", "all-reduce", "all-to-all", "collective")
+    assert not [word for word in collectives if word in program.as_text()]
     y = program(*sharded)
-    assert y.sharding.is_equivalent_to(sharded[0].sharding, 4) and (np.asarray(y) == np.asarray(step(x, positions))).all()
+    assert y.sharding.is_equivalent_to(sharded[0].sharding, 4)
+    assert (np.asarray(y) == np.asarray(step(x, positions))).all()
 
 explicit = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Explicit,))
 rows = lambda t: jax.device_put(t, NamedSharding(explicit, P("data")))
 with jax.set_mesh(explicit):  # types of arrays name their axes of the mesh, and so does the result
     for strategy in ("fixed", "split_table", "table_free"):
         cache = rope_jax.init_cache(spec, strategy, 32)
-        y = jax.jit(lambda cache, x, p: rope_jax.rotate(x, *rope_jax.lookup(cache, p), spec))(cache, rows(x), rows(positions))
+        turn = jax.jit(lambda cache, x, p: rope_jax.rotate(spec, x, *rope_jax.lookup(cache, p)))
+        y = turn(cache, rows(x), rows(positions))
         assert jax.typeof(y).sharding.spec == P("data", None, None, None)
         assert strategy == "split_table" or (np.asarray(y) == np.asarray(step(x, positions))).all()
 
 table = rope_jax.cos_sin(spec, positions)
 over = lambda out: jax.shard_map(
-    lambda x, c, s: rope_jax.rotate(x, c, s, spec), mesh=mesh, in_specs=(P(), P("data"), P("data")), out_specs=out
+    lambda x, c, s: rope_jax.rotate(spec, x, c, s),
+    mesh=mesh,
+    in_specs=(P(), P("data"), P("data")),
+    out_specs=out,
 )
-same = x[:1]  # on both devices, for other positions: the result varies, and its gradient is a sum over the devices
-twice = lambda x: rope_jax.rotate(jnp.tile(x, (2, 1, 1, 1)), *table, spec)
+# on both devices, for other positions: the result varies, and its gradient is a sum over devices
+same = x[:1]
+twice = lambda x: rope_jax.rotate(spec, jnp.tile(x, (2, 1, 1, 1)), *table)
 assert (np.asarray(over(P("data"))(same, *table)) == np.asarray(twice(same))).all()
 try:
     over(P())(same, *table)

@@ -12,7 +12,7 @@ from rope_spec import Pairs, RopeSpec
 from rope_torch.complex_product import _trial, has_bits_of_formula
 from rope_torch.rotation import rotate_pairs
 
-SPEC = RopeSpec(head_dim=64, theta=1e4, pairs=Pairs.single(64), read="interleaved")
+SPEC = RopeSpec(head_dim=64, theta=1e4, pairs=Pairs.single(rotary_dim=64), read="interleaved")
 TIMES = (1, 4, 64, 32), (1, 64, 32), (1, 64, 32)  # pairs in x, and numbers in cos and sin
 multiply = torch.mul
 
@@ -27,7 +27,7 @@ def no_trials_before_and_after():
 def rotated(numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """By rope_torch and by the formula, each pair and each angle the same four numbers."""
     x, cos, sin = (t.repeat(n) for t, n in zip(numbers.split((2, 1, 1)), TIMES, strict=True))
-    ours = rope_torch.rotate(x.requires_grad_(), cos, sin, SPEC)
+    ours = rope_torch.rotate(SPEC, x.requires_grad_(), cos, sin)
     return ours.detach(), rotate_pairs(
         x.detach(), cos[:, None], sin[:, None], SPEC.channels, "float32"
     )

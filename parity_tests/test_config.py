@@ -37,7 +37,10 @@ LLAMA = {
     },
 }
 LLAMA_SPEC = RopeSpec(
-    head_dim=128, theta=500000.0, pairs=Pairs.single(128), rule=Llama3(8.0, 1.0, 4.0, 8192)
+    head_dim=128,
+    theta=500000.0,
+    pairs=Pairs.single(rotary_dim=128),
+    rule=Llama3(8.0, 1.0, 4.0, 8192),
 )
 
 
@@ -69,7 +72,7 @@ def test_deepseek():
     expected = RopeSpec(
         head_dim=64,
         theta=10000.0,
-        pairs=Pairs.single(64),
+        pairs=Pairs.single(rotary_dim=64),
         rule=rule,
         read="interleaved",
         write="half",
@@ -175,7 +178,7 @@ BAD = {
     "no sections": (
         {"model_type": "qwen2_vl_text", "head_dim": 16, "rope_theta": 1e6},
         ValueError,
-        r"got sections \[16, 24, 24\], from mrope_section or as this .* 3 whole lengths that sum to the 8",
+        r"got sections \[16, 24, 24\], from mrope_section or as this .* that sum to the 8",
     ),
     "sections in fractions": (
         {
@@ -217,7 +220,7 @@ def test_a_configuration_of_transformers_is_what_its_file_holds(tmp_path):
 
 
 def test_labels_of_layers():
-    """Every sixth layer of Gemma-3 is global; SmolLM3 leaves every fourth without a rotation; lists win over periods."""
+    """Every sixth layer of Gemma-3 is global; every fourth of SmolLM3 does not rotate."""
     gemma = CONFIGS / "gemma-3-4b.json"
     labels, specs = layer_labels(gemma), specs_from_config(gemma)
     assert labels == ["full_attention" if i % 6 == 5 else "sliding_attention" for i in range(34)]
@@ -272,7 +275,7 @@ def test_a_vision_tower_is_a_label_of_its_own():
     vision = {"embed_dim": 1280, "num_heads": 16, "hidden_size": 3584}
     config = json.loads((CONFIGS / "qwen2-vl-7b.json").read_text()) | {"vision_config": vision}
     assert spec_from_config(config, "vision") == RopeSpec(
-        head_dim=80, theta=10000.0, pairs=Pairs.axial(80)
+        head_dim=80, theta=10000.0, pairs=Pairs.axial(rotary_dim=80)
     )
     assert spec_from_config(config) == spec_from_config(config, "text")
 
@@ -452,7 +455,7 @@ def test_a_head_width_of_single_layers():
     assert (specs["full_attention"].head_dim, specs["sliding_attention"].head_dim) == (320, 256)
     with pytest.raises(
         ValueError,
-        match="got head_dim as .* in per_layer_config, expected one for all layers of full_attention",
+        match="got head_dim as .* in per_layer_config, expected one for all layers of full",
     ):
         specs_from_config(GEMMA4 | {"per_layer_config": {"5": {"head_dim": 320}}})
     with pytest.raises(
@@ -475,11 +478,13 @@ REFUSED = {
             "head_dim": 64,
             "rope_parameters": {"rope_type": "default", "rope_theta": 5e5},
         },
-        "got one rope_parameters for all layers, expected one for each of full_attention, sliding_attention",
+        "got one rope_parameters for all layers, expected rope_parameters with one for each of "
+        "full_attention, sliding",
     ),
     "a type whose code rotates": (
         {"model_type": "xlm-roberta", "position_embedding_type": "rotary"},
-        "got position_embedding_type='rotary', and model_type='xlm-roberta' has no rotary embedding",
+        "got position_embedding_type='rotary', and model_type='xlm-roberta' has no rotary "
+        "embedding",
     ),
     "alpha of another rule": (
         {"model_type": "hunyuan_v1_dense", "head_dim": 128, "max_position_embeddings": 4096}
@@ -504,7 +509,8 @@ REFUSED = {
             "rope_theta": 1e4,
             "attn_config": {"rope_theta": 5e5},
         },
-        "got rope_theta as 10000.0 and 500000.0, expected one number",
+        "got attn_config.rope_theta=500000.0 and rope_theta=10000.0, expected one number: "
+        "transformers reads",
     ),
 }
 

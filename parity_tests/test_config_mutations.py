@@ -1,4 +1,4 @@
-"""Broken configurations: a right spec, or an error that helps. `MUTATIONS=20000 SEED=7` makes a long run of it."""
+"""Broken configurations: a right spec, or an error that helps. Long: `MUTATIONS=20000 SEED=7`."""
 
 import json
 import os

@@ -63,7 +63,9 @@ def test_rotation_and_gradient_are_those_of_a_cpu(spec, dtype, rotate_in, device
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("strategy", ["lazy", "doubling", "fixed", "split_table", "table_free"])
 def test_tables_are_those_of_a_cpu_and_end_in_nan(strategy, device):
-    """A position beyond a table of rows is NaN on the device; jitted, since values are not read back from there."""
+    """A position beyond a table of rows is NaN on the device; jitted, since values are not read
+    back from there.
+    """
     spec, positions = SPECS["llama3"], np.arange(4090, 4100, dtype=np.int32)[None]
     serves_all = strategy == "table_free"
     capacity = rope_torch.init_cache(spec, strategy, 4096).capacity

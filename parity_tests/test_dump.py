@@ -103,6 +103,6 @@ def test_the_vectors_are_those_of_the_oracle(tmp_path):
         positions = arrays["positions"]
         each = positions if vector.spec.pairs.axes > 1 else positions[:, 0]
         cos, sin = oracle.cos_sin(vector.spec, each, vector.seq_len)
-        y = oracle.rotate(arrays["x"], cos[:, None], sin[:, None], vector.spec)
+        y = oracle.rotate(vector.spec, arrays["x"], cos[:, None], sin[:, None])
         assert np.abs(arrays["y"] - y).max() < 1e-6
         assert (np.abs(arrays["y"] - y) <= arrays["tolerance"] * np.abs(arrays["x"]).max()).all()

@@ -1,4 +1,6 @@
-"""Inside JAX code that is there already: nnx.jit, nnx.scan, checkpoint, export, optax, Orbax; each equal to the plain call."""
+"""Inside JAX code that is there already: nnx.jit, nnx.scan, checkpoint, export, optax, Orbax; each
+equal to the plain call.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -74,9 +76,9 @@ def test_nnx_jit_and_scan_over_layers(x):
 def test_the_rotation_itself_in_a_scan(rng):
     keys = jnp.asarray(rng.standard_normal((LAYERS, 2, 8, HEADS, SPEC.head_dim)), jnp.bfloat16)
     table = rope_jax.cos_sin(SPEC, jnp.arange(8)[None])
-    scan = jax.lax.scan(lambda carry, key: (carry, rope_jax.rotate(key, *table, SPEC)), 0, keys)[1]
+    scan = jax.lax.scan(lambda carry, key: (carry, rope_jax.rotate(SPEC, key, *table)), 0, keys)[1]
     assert all(
-        equal(y, rope_jax.rotate(key, *table, SPEC)) for y, key in zip(scan, keys, strict=True)
+        equal(y, rope_jax.rotate(SPEC, key, *table)) for y, key in zip(scan, keys, strict=True)
     )
 
 
@@ -84,7 +86,7 @@ def test_checkpoint(x):
     """Recomputed in the backward pass, the gradient has the same bits."""
     q = x.reshape(2, 8, 1, WIDTH).repeat(2, -1)
     loss = lambda q: (
-        rope_jax.rotate(q, *rope_jax.cos_sin(SPEC, jnp.arange(8)[None]), SPEC) ** 2
+        rope_jax.rotate(SPEC, q, *rope_jax.cos_sin(SPEC, jnp.arange(8)[None])) ** 2
     ).sum()
     assert equal(jax.jit(jax.grad(jax.checkpoint(loss)))(q), jax.jit(jax.grad(loss))(q))
 
@@ -92,7 +94,7 @@ def test_checkpoint(x):
 @pytest.mark.parametrize("platforms", [["cpu"], ["cpu", "cuda", "tpu"]])
 def test_export_round_trip(rng, platforms):
     """Serialized and read back, for one platform or several; with a symbolic length."""
-    step = jax.jit(lambda x, p: rope_jax.rotate(x, *rope_jax.cos_sin(SPEC, p), SPEC))
+    step = jax.jit(lambda x, p: rope_jax.rotate(SPEC, x, *rope_jax.cos_sin(SPEC, p)))
     batch, length = export.symbolic_shape("b, s")
     shapes = [
         jax.ShapeDtypeStruct((batch, length, HEADS, SPEC.head_dim), jnp.bfloat16),
@@ -105,7 +107,9 @@ def test_export_round_trip(rng, platforms):
 
 
 def test_training_with_optax(x):
-    """A few steps learn to repeat the input shifted by one; the rotary embedding has no parameters."""
+    """A few steps learn to repeat the input shifted by one; the rotary embedding has no
+    parameters.
+    """
     model, target = Layer(nnx.Rngs(0)), jnp.roll(x, 1, axis=1)
     optimizer = nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)
 
@@ -122,7 +126,9 @@ def test_training_with_optax(x):
 
 
 def test_an_orbax_checkpoint_without_the_table(tmp_path, x):
-    """Parameters are saved by their type; a table is none, and the model that reads them may keep another one."""
+    """Parameters are saved by their type; a table is none, and the model that reads them may keep
+    another one.
+    """
     model = Layer(nnx.Rngs(0))
     model.rope = RotaryEmbedding(SPEC, strategy="doubling", length=8)
     parameters, tables, _ = nnx.split_state(nnx.state(model), nnx.Param, RopeTable, ...)

@@ -1,4 +1,6 @@
-"""Flax modules by themselves, without torch: training, checkpoints, growth, attention and decode."""
+"""Flax modules by themselves, without torch: training, checkpoints, growth, attention and
+decode.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +33,7 @@ def x(rng):
 
 @pytest.fixture
 def rotated(x):
-    return rope_jax.rotate(jnp.asarray(x), *rope_jax.cos_sin(SPEC, POSITIONS), SPEC)
+    return rope_jax.rotate(SPEC, jnp.asarray(x), *rope_jax.cos_sin(SPEC, POSITIONS))
 
 
 class Block(nnx.Module):
@@ -102,7 +104,9 @@ def attention(rope, decode, rngs):
 
 @pytest.mark.parametrize("offset", [0, 1000])
 def test_attention_rotates_in_training_and_in_decode(offset, rng):
-    """One token at a time from the cache of keys = the whole sequence at once = rotated by hand before the attention."""
+    """One token at a time from the cache of keys = the whole sequence at once = rotated by hand
+    before the attention.
+    """
     tokens = jnp.asarray(rng.standard_normal((2, 6, 16)), jnp.float32)
     positions = jnp.stack([jnp.arange(6) + offset, jnp.arange(6) + 7 * offset])
     attend, rotary = attention(NnxRotary(SPEC), False, nnx.Rngs(0))
@@ -112,7 +116,7 @@ def test_attention_rotates_in_training_and_in_decode(offset, rng):
 
     table = rope_jax.cos_sin(SPEC, positions)
     query, key = (
-        rope_jax.rotate(part(tokens), *table, SPEC) for part in (attend.query, attend.key)
+        rope_jax.rotate(SPEC, part(tokens), *table) for part in (attend.query, attend.key)
     )
     by_hand = attend.out(nnx.dot_product_attention(query, key, attend.value(tokens), mask=mask))
     assert same(whole, by_hand)

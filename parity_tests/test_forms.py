@@ -14,18 +14,24 @@ from rope_jax.rotation import rotate_pairs
 from rope_parity.constructed import LAYOUTS
 from rope_parity.measure import DTYPES, compare
 from rope_spec import Arithmetic, Pairs, RopeSpec
-from rope_spec.spec import HALVES
+from rope_spec.channels import HALVES
 
 part = partial(RopeSpec, theta=1e4)
 interleaved = partial(part, read="interleaved")
 PARTS = {  # rotated widths that do not divide the head
-    "64 of 80": part(head_dim=80, pairs=Pairs.single(64)),
-    "64 of 80 from 16": part(head_dim=80, pairs=Pairs.single(64), start=16),
-    "32 of 80": part(head_dim=80, pairs=Pairs.single(32)),
-    "6 of 40 from 1": part(head_dim=40, pairs=Pairs.single(6), start=1),
-    "interleaved, 20 of 64 from 2": interleaved(head_dim=64, pairs=Pairs.single(20), start=2),
-    "24 of 40 from 16": interleaved(head_dim=40, pairs=Pairs.single(24), start=16, write="half"),
-    "half per axis, 16 of 40": part(head_dim=40, pairs=Pairs.axial(16), read="half_per_axis"),
+    "64 of 80": part(head_dim=80, pairs=Pairs.single(rotary_dim=64)),
+    "64 of 80 from 16": part(head_dim=80, pairs=Pairs.single(rotary_dim=64), start=16),
+    "32 of 80": part(head_dim=80, pairs=Pairs.single(rotary_dim=32)),
+    "6 of 40 from 1": part(head_dim=40, pairs=Pairs.single(rotary_dim=6), start=1),
+    "interleaved, 20 of 64 from 2": interleaved(
+        head_dim=64, pairs=Pairs.single(rotary_dim=20), start=2
+    ),
+    "24 of 40 from 16": interleaved(
+        head_dim=40, pairs=Pairs.single(rotary_dim=24), start=16, write="half"
+    ),
+    "half per axis, 16 of 40": part(
+        head_dim=40, pairs=Pairs.axial(rotary_dim=16), read="half_per_axis"
+    ),
 }
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan]
 CPU = jax.devices("cpu")[0]
@@ -55,7 +61,7 @@ def test_the_formula_has_the_bits_of_the_form_for_a_cpu(spec, dtype, rotate_in, 
     x, dx, ct = jax.device_put(tuple(values.astype(DTYPES[dtype])), CPU)
 
     arithmetic = Arithmetic(rotate_in=rotate_in)
-    rotate = lambda x: rope_jax.rotate(x, cos, sin, spec, arithmetic=arithmetic)
+    rotate = lambda x: rope_jax.rotate(spec, x, cos, sin, arithmetic=arithmetic)
     expected = jax.jit(partial(three, rotate))(x, dx, ct)
     with jax.disable_jit():
         assert same(three(rotate, x, dx, ct), expected)
@@ -74,7 +80,7 @@ def test_numbers_of_8_bits(dtype, rotate_in, rng):
     spec, arithmetic = LAYOUTS["half"], Arithmetic(rotate_in=rotate_in)
     cos, sin = rope_jax.cos_sin(spec, np.arange(7)[None])
     x = jax.device_put(rng.standard_normal((1, 7, 3, 64)).astype(dtype), CPU)
-    rotate = lambda x: rope_jax.rotate(x, cos, sin, spec, arithmetic=arithmetic)
+    rotate = lambda x: rope_jax.rotate(spec, x, cos, sin, arithmetic=arithmetic)
     expected = jax.jit(rotate)(x)
     with jax.disable_jit():
         assert same([rotate(x)], [expected])
@@ -96,7 +102,7 @@ import jax, jax.numpy as jnp, numpy as np
 from functools import partial
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 from rope_jax.rotation import rotate_pairs
-from rope_spec.spec import Channels
+from rope_spec.channels import Channels
 
 x, cos, sin = (
     np.random.default_rng(0).standard_normal((2, 8, heads, width)).astype(np.float32)

@@ -1,4 +1,8 @@
-"""rope_jax by itself, without torch: the trunk's bits, every road of JAX, the derivative, and its errors."""
+"""rope_jax by itself, without torch: the trunk's bits, every road of JAX, the derivative, and its
+errors.
+"""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -34,11 +38,11 @@ def test_cos_and_sin_have_the_bits_of_the_trunk(spec):
         else np.stack([POSITIONS, POSITIONS[:, ::-1], POSITIONS // 2], -1)
     )
     positions = positions[..., : spec.pairs.axes] if spec.pairs.axes > 1 else positions
-    tables = rope_spec.cos_sin(spec, positions)
-    jitted = jax.jit(rope_jax.cos_sin, static_argnums=0)
+    tables = rope_spec.cos_sin(spec, positions, 8)
+    cos_sin = partial(rope_jax.cos_sin, spec, seq_len=8)
     with jax.disable_jit():
-        eager = rope_jax.cos_sin(spec, positions)
-    for road in (eager, rope_jax.cos_sin(spec, positions), jitted(spec, positions)):
+        eager = cos_sin(positions)
+    for road in (eager, cos_sin(positions), jax.jit(cos_sin)(positions)):
         assert all(equal(ours, trunk) for ours, trunk in zip(road, tables, strict=True))
 
 
@@ -50,12 +54,18 @@ def test_a_caller_may_forbid_rank_promotion(spec, rng):
 
     def everything(positions, x, length):
         table = rope_jax.cos_sin(spec, positions, seq_len=length)
-        y, pullback = jax.vjp(lambda x: rope_jax.rotate(x, *table, spec), x)
+        y, pullback = jax.vjp(lambda x: rope_jax.rotate(spec, x, *table), x)
         found = [
             rope_jax.lookup(rope_jax.init_cache(spec, strategy, 64), positions)[0]
             for strategy in caches
         ]
-        return *table, y, *pullback(y), rope_jax.rerotate(y, positions, positions + 1, spec), *found
+        return (
+            *table,
+            y,
+            *pullback(y),
+            rope_jax.rerotate(spec, y, positions, positions + 1, seq_len=8),
+            *found,
+        )
 
     arguments = positions, queries(rng, spec, "bfloat16"), jnp.int32(5000)
     expected = jax.jit(everything)(*arguments)
@@ -82,11 +92,11 @@ def test_every_integer_dtype_of_positions(dtype):
 def test_every_road_has_the_same_bits(spec, dtype, arithmetic, rng):
     """eager = jit = vmap = scan = checkpoint = tables closed over = fused with neighbours."""
     x, (cos, sin) = queries(rng, spec, dtype), rope_jax.cos_sin(spec, POSITIONS)
-    rotate = lambda x, cos, sin: rope_jax.rotate(x, cos, sin, spec, arithmetic=arithmetic)
+    rotate = lambda x, cos, sin: rope_jax.rotate(spec, x, cos, sin, arithmetic=arithmetic)
     with jax.disable_jit():
         expected = rotate(x, cos, sin)
     by_head = lambda x, cos, sin: rope_jax.rotate(
-        x, cos, sin, spec, heads_axis=None, arithmetic=arithmetic
+        spec, x, cos, sin, heads_axis=None, arithmetic=arithmetic
     )
     two = jnp.asarray(2, x.dtype)
     roads = {
@@ -111,12 +121,17 @@ def test_every_road_has_the_same_bits(spec, dtype, arithmetic, rng):
 def test_the_derivative_is_the_rotation_by_the_negative_angle(spec, dtype, rng):
     x, dx, ct = (queries(rng, spec, dtype) for _ in range(3))
     cos, sin = rope_jax.cos_sin(spec, POSITIONS)
-    rotate = lambda x: rope_jax.rotate(x, cos, sin, spec)
+    rotate = lambda x: rope_jax.rotate(spec, x, cos, sin)
     backwards = rope_spec.RopeSpec(
-        head_dim=spec.head_dim, theta=spec.theta, pairs=spec.pairs, read=spec.written, write=spec.read,
-        start=spec.start, sign=-spec.sign,
-    )  # fmt: skip
-    expected = rope_jax.rotate(ct, cos, sin, backwards)
+        head_dim=spec.head_dim,
+        theta=spec.theta,
+        pairs=spec.pairs,
+        read=spec.written,
+        write=spec.read,
+        start=spec.start,
+        sign=-spec.sign,
+    )
+    expected = rope_jax.rotate(backwards, ct, cos, sin)
     assert equal(jax.vjp(rotate, x)[1](ct)[0], expected)
     assert equal(jax.jit(lambda x, ct: jax.vjp(rotate, x)[1](ct)[0])(x, ct), expected)
     assert equal(jax.linear_transpose(rotate, x)(ct)[0], expected)
@@ -128,11 +143,13 @@ def test_the_derivative_is_the_rotation_by_the_negative_angle(spec, dtype, rng):
 
 
 def test_cos_and_sin_can_be_learned(rng):
-    """The derivative for cos and sin, which the primitive leaves to plain operations, against the sums it stands for."""
+    """The derivative for cos and sin, which the primitive leaves to plain operations, against the
+    sums it stands for.
+    """
     spec = SPECS["de-interleave"]
     x, ct = queries(rng, spec, "float32"), queries(rng, spec, "float32")
     tables = rope_jax.cos_sin(spec, POSITIONS)
-    dcos, dsin = jax.vjp(lambda c, s: rope_jax.rotate(x, c, s, spec), *tables)[1](ct)
+    dcos, dsin = jax.vjp(lambda c, s: rope_jax.rotate(spec, x, c, s), *tables)[1](ct)
     (a, b), (to_a, to_b) = (x[..., 0::2], x[..., 1::2]), (ct[..., :32], ct[..., 32:])
     bound = (
         3 * 2 * np.finfo(np.float32).eps * (np.abs(x).max() * np.abs(ct).max()) * 2
@@ -144,58 +161,53 @@ def test_cos_and_sin_can_be_learned(rng):
 def test_nothing_but_the_table_is_kept_for_the_backward_pass(rng):
     spec = SPECS["half"]
     x, (cos, sin) = queries(rng, spec, "float32"), rope_jax.cos_sin(spec, POSITIONS)
-    pullback = jax.vjp(lambda x: rope_jax.rotate(x, cos, sin, spec), x)[1]
+    pullback = jax.vjp(lambda x: rope_jax.rotate(spec, x, cos, sin), x)[1]
     assert sum(leaf.nbytes for leaf in jax.tree.leaves(pullback)) <= 2 * (cos.nbytes + sin.nbytes)
 
 
 def test_a_second_call_compiles_nothing(rng):
     spec = SPECS["half"]
     x = queries(rng, spec, "float32")
-    rope_jax.rotate(x, *rope_jax.cos_sin(spec, POSITIONS), spec)
+    rope_jax.rotate(spec, x, *rope_jax.cos_sin(spec, POSITIONS))
     with jax.log_compiles(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "jax._src.compiler.compile_or_get_cached", lambda *a, **k: pytest.fail("compiled")
         )
-        rope_jax.rotate(x, *rope_jax.cos_sin(spec, POSITIONS + 1), spec)
+        rope_jax.rotate(spec, x, *rope_jax.cos_sin(spec, POSITIONS + 1))
 
 
 HALF = SPECS["half"]
 X, TABLE = jnp.zeros((2, 8, 3, 64)), rope_jax.cos_sin(HALF, POSITIONS)
 BAD = {
     "integer x": (
-        lambda: rope_jax.rotate(X.astype(jnp.int32), *TABLE, HALF),
+        lambda: rope_jax.rotate(HALF, X.astype(jnp.int32), *TABLE),
         TypeError,
         "got x of dtype int32",
     ),
     "width": (
-        lambda: rope_jax.rotate(X[..., :32], *TABLE, HALF),
+        lambda: rope_jax.rotate(HALF, X[..., :32], *TABLE),
         ValueError,
         r"shape \(2, 8, 3, 32\).*head_dim=64",
     ),
     "table width": (
-        lambda: rope_jax.rotate(X, X[..., 0, :], X[..., 0, :], HALF),
+        lambda: rope_jax.rotate(HALF, X, X[..., 0, :], X[..., 0, :]),
         ValueError,
         r"expected both \(..., S, 32\)",
     ),
     "cos unlike sin": (
-        lambda: rope_jax.rotate(X, TABLE[0], TABLE[1][:1], HALF),
+        lambda: rope_jax.rotate(HALF, X, TABLE[0], TABLE[1][:1]),
         ValueError,
         r"got cos of shape \(2, 8, 32\)",
     ),
     "heads axis": (
-        lambda: rope_jax.rotate(X.swapaxes(1, 2), *TABLE, HALF),
+        lambda: rope_jax.rotate(HALF, X.swapaxes(1, 2), *TABLE),
         ValueError,
-        r"positions of shape \(2, 3\), but cos is for \(2, 8\). Name the axis of x that holds the heads",
-    ),
-    "heads axis of positive sign": (
-        lambda: rope_jax.rotate(X, *TABLE, HALF, heads_axis=2),
-        ValueError,
-        "heads_axis=2",
+        r"tokens of shape \(2, 3\), but cos for \(2, 8\). Expected a row for each token. Name the",
     ),
     "rank": (
-        lambda: rope_jax.rotate(X[0, 0, 0], *TABLE, HALF),
+        lambda: rope_jax.rotate(HALF, X[0, 0, 0], *TABLE),
         ValueError,
-        r"x of shape \(64,\) with heads_axis=-2",
+        r"got heads_axis=-2 for x of shape \(64,\), expected an axis before",
     ),
     "float positions": (
         lambda: rope_jax.cos_sin(HALF, jnp.zeros(3)),
@@ -215,7 +227,7 @@ BAD = {
     "heads of a full-width table": (
         lambda: rope_jax.apply_rotary_pos_emb(X, X, *[jnp.zeros((2, 8, 64))] * 2),
         ValueError,
-        r"x of shape \(2, 8, 3, 64\), and cos of shape \(2, 1, 8, 64\) .* unsqueeze_dim=1 for \(B, N, S, H\), 2 for",
+        r"x of shape \(2, 8, 3, 64\), and cos of shape \(2, 1, 8, 64\) .* unsqueeze_dim=1 for",
     ),
 }
 

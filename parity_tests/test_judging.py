@@ -10,10 +10,10 @@ from rope_parity import NotMeasured, check_rope, identify
 from rope_parity.__main__ import EXTRA
 from rope_parity.cases import CONFIGS
 from rope_parity.command import app
-from rope_spec import Pairs, RopeSpec
+from rope_spec import RopeSpec
 
 CONFIG = CONFIGS / "smollm2-135m.json"  # theta 100000, 64 channels
-SPEC = RopeSpec(head_dim=64, theta=100000.0, pairs=Pairs.single(64))
+SPEC = RopeSpec(head_dim=64, theta=100000.0)
 MODULE = """
 import numpy as np
 
@@ -84,8 +84,8 @@ def test_identify_says_what_a_function_is(module):
 
 WITHOUT = """
 from rope_parity.testing import check_rope
-from rope_spec import Pairs, RopeSpec
-spec = RopeSpec(head_dim=64, theta=100000.0, pairs=Pairs.single(64))
+from rope_spec import RopeSpec
+spec = RopeSpec(head_dim=64, theta=100000.0)
 assert check_rope(rope, spec).right
 try:
     check_rope(wrong, spec)

@@ -1,4 +1,6 @@
-"""Lesson 4.1.3: every code task in both frameworks, and both call by call over random lengths and dtypes."""
+"""Lesson 4.1.3: every code task in both frameworks, and both call by call over random lengths and
+dtypes.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -120,7 +122,9 @@ def test_advanced_position_ids_set_the_length(rotary):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_module_is_the_lessons_class(seed):
-    """Over random calls: the same bytes, dtype and length as the class of the sheet, the poisoned table included."""
+    """Over random calls: the same bytes, dtype and length as the class of the sheet, the poisoned
+    table included.
+    """
     rng = np.random.default_rng(seed)
     ours, sheet = DeepseekV3RotaryEmbedding(24, 6, 500), AsWritten(24, 6, 500)
     for _ in range(12):
@@ -140,10 +144,12 @@ def test_the_module_is_the_lessons_class(seed):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_state_mirrors_the_module(seed):
-    """Over random calls: the same shapes, dtypes and lengths, values within float32 angles and one rounding each.
+    """Over random calls: the same shapes, dtypes and lengths, values within float32 angles and one
+    rounding each.
 
-    The inverse frequencies agree to 1 ULP, 2 u; an angle of at most p then differs by 2 u p for that and u p for each product,
-    cos and sin by a further ULP of 2 u each side; the cast to the dtype of the table, and again to that of x, by eps / 2.
+    The inverse frequencies agree to 1 ULP, 2 u; an angle of at most p then differs by 2 u p for
+    that and u p for each product, cos and sin by a further ULP of 2 u each side; the cast to the
+    dtype of the table, and again to that of x, by eps / 2.
     """
     rng = np.random.default_rng(seed)
     module, state = DeepseekV3RotaryEmbedding(24, 6, 500), deepseek.init(24, 6, 500)
@@ -202,7 +208,9 @@ def test_traced_position_ids_name_the_way_out():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("unsqueeze_dim", [1, 2])
 def test_apply_rotary_pos_emb(dtype, unsqueeze_dim, rng):
-    """= `q * cos + rotate_half(q) * sin` in torch, in every byte, with and without position_ids, eager and jitted."""
+    """= `q * cos + rotate_half(q) * sin` in torch, in every byte, with and without position_ids,
+    eager and jitted.
+    """
     cos, sin = (array(t) for t in DeepseekV3RotaryEmbedding(32, 64)(torch.zeros(1, 1, 64, 32)))
     cos, sin = cos.astype(DTYPES[dtype]), sin.astype(DTYPES[dtype])
     shape = (2, 3, 8, 32) if unsqueeze_dim == 1 else (2, 8, 3, 32)
@@ -256,7 +264,8 @@ def test_a_table_of_another_width_fails(width):
 def test_heads_at_another_axis_fail():
     """`(B, S, N, H)` where `(B, N, S, H)` is said to be."""
     q, table = np.ones((1, 8, 3, 32), np.float32), np.ones((1, 8, 32), np.float32)
-    message = r"got x of shape \(1, 8, 3, 32\), and cos of shape \(1, 1, 8, 32\) .* unsqueeze_dim=1 for \(B, N, S, H\), 2 for"
+    shapes = r"got x of shape \(1, 8, 3, 32\), and cos of shape \(1, 1, 8, 32\)"
+    message = shapes + r" .* unsqueeze_dim=1 for \(B, N, S, H\), 2 for"
     for call, numpy in ((apply_rotary_pos_emb, jnp.asarray), (torch_apply_rotary_pos_emb, tensor)):
         with pytest.raises(ValueError, match=message):
             call(*map(numpy, (q, q, table, table)))

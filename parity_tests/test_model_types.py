@@ -1,4 +1,4 @@
-"""Every model type of transformers is in exactly one place of families.toml, and every entry holds what it says."""
+"""Every model type of transformers is in exactly one place of families.toml."""
 
 from collections import Counter
 

@@ -1,4 +1,6 @@
-"""Modules hold and call: module = function; their state stays out of training, checkpoints and casts."""
+"""Modules hold and call: module = function; their state stays out of training, checkpoints and
+casts.
+"""
 
 import copy
 import io
@@ -38,7 +40,7 @@ def x(rng):
 
 @pytest.fixture
 def rotated(x):
-    return rope_jax.rotate(jnp.asarray(x), *rope_jax.cos_sin(SPEC, POSITIONS), SPEC)
+    return rope_jax.rotate(SPEC, jnp.asarray(x), *rope_jax.cos_sin(SPEC, POSITIONS))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -86,12 +88,12 @@ def test_options_that_do_not_go_together_are_refused(module, x):
         )
 
     with pytest.raises(
-        ValueError, match="out_of_range: got 'wrap', expected one of 'nan', 'clamp', 'raise'"
+        ValueError, match="out_of_range: got 'wrap', expected one of 'error', 'nan', 'clamp'"
     ):
         use(out_of_range="wrap")
     with pytest.raises(
         ValueError,
-        match="got angles='float32' with strategy 'fixed', expected 'exact': .* Use strategy 'table_f",
+        match="got angles='float32' with strategy 'fixed', expected 'exact': .* Use strategy 't",
     ):
         use(strategy="fixed", length=8, arithmetic=Arithmetic(angles="float32"))
 

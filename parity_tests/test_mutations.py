@@ -1,4 +1,6 @@
-"""Each rule, layout and map broken on purpose: what the referee measures against the oracle and transformers must break too."""
+"""Each rule, layout and map broken on purpose: what the referee measures against the oracle and
+transformers must break too.
+"""
 
 from dataclasses import replace
 
@@ -58,15 +60,15 @@ MUTATIONS = {
     "llama3: dropped": changed("llama3", rule=None),
     "proportional: one rung less": rule("proportional", rotated=7),
     "proportional mistaken for partial": changed(
-        "proportional", rule=Linear(8.0), pairs=Pairs.single(16)
+        "proportional", rule=Linear(8.0), pairs=Pairs.single(rotary_dim=16)
     ),
     "explicit: factor dropped": rule("explicit", attention_factor=1.0),
     "theta": changed("half", theta=10000.1),
     "denominator": changed("odd", pairs=Pairs((0,) * 13, tuple(range(13)), 26)),
     "sections mistaken for strided": changed("strided", pairs=Pairs.sections((12, 10, 10))),
     "axes swapped": changed("sections", pairs=Pairs.sections((12, 12, 8))),
-    "axial ladder": changed("axial", pairs=replace(Pairs.axial(72), ladder_dim=72)),
-    "shared ladder": changed("axial, shared ladder", pairs=Pairs.axial(64)),
+    "axial ladder": changed("axial", pairs=replace(Pairs.axial(rotary_dim=72), ladder_dim=72)),
+    "shared ladder": changed("axial, shared ladder", pairs=Pairs.axial(rotary_dim=64)),
     "interleaved read as half": changed("interleaved", read="half"),
     "de-interleave written interleaved": changed("de-interleave", write=None),
     "half per axis read as half": changed("half per axis", read="half"),
@@ -82,7 +84,7 @@ def verdict(ours: RopeSpec, exact: RopeSpec) -> bool:
     table = Torch().cos_sin(ours, positions, seq_len, EXACT)
     y = Torch().rotate(x, table, ours, EXACT)
     cos, sin = oracle.cos_sin(exact, positions, seq_len)
-    expected = oracle.rotate(x, cos[:, :, None], sin[:, :, None], exact)
+    expected = oracle.rotate(exact, x, cos[:, :, None], sin[:, :, None])
     factor = float(oracle.attention_factor(exact))
     bound = bounds.rotation(bounds.exact_table(factor) / factor, x.dtype, EXACT) * factor
     length = np.abs(x).max() * np.sqrt(
@@ -105,7 +107,9 @@ def test_every_rule_is_mutated():
     "name, broken", [("_llama3", lambda w, *_: 1 / w), ("_yarn", lambda w, *_: 1 / w)]
 )
 def test_a_broken_formula_is_called_broken(name, broken, monkeypatch):
-    """The same with the code instead of the description: the formula of a rule replaced by that without scaling."""
+    """The same with the code instead of the description: the formula of a rule replaced by that
+    without scaling.
+    """
     config = {"_llama3": "llama-3.1-8b", "_yarn": "deepseek-v3"}[name]
     spec = cases_of(config, CONFIGS / f"{config}.json")[0].spec
     monkeypatch.setattr(f"rope_spec.frequencies.{name}", broken)

@@ -1,4 +1,6 @@
-"""The page, in headless Chromium: no console errors, every row, details that open, nothing that overflows a phone."""
+"""The page, in headless Chromium: no console errors, every row, details that open, nothing that
+overflows a phone.
+"""
 
 import re
 import shutil
@@ -134,7 +136,8 @@ def test_nothing_overflows_and_nothing_is_wrong(browser, written, cases, width):
     for details in browser.find_elements("css selector", "details"):
         browser.execute_script("arguments[0].open = true", details)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    wide = "return [...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll') && !e.closest('thead')"
+    wide = "return [...document.querySelectorAll('body *')]"
+    wide += ".filter(e => !e.closest('.scroll') && !e.closest('thead')"
     wide += " && e.getBoundingClientRect().right > innerWidth + 1).length"
     assert browser.execute_script(wide) == 0
 

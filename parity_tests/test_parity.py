@@ -47,10 +47,12 @@ def test_rotation_and_gradient_are_equal(spec, dtype, rotate_in):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_every_road_through_torch_is_equal(spec, dtype, rotate_in, monkeypatch):
-    """By the formula, as it stands or mapped, as small arrays go; in one chunk, as where somebody learns; in many chunks."""
+    """By the formula, as it stands or mapped, as small arrays go; in one chunk, as where somebody
+    learns; in many chunks.
+    """
     case, arithmetic = Case("constructed", spec, 64), Arithmetic(rotate_in=rotate_in)
     table = rope_torch.cos_sin(spec, case.positions())
-    rotate = lambda x: rope_torch.rotate(x, *table, spec, arithmetic=arithmetic)
+    rotate = lambda x: rope_torch.rotate(spec, x, *table, arithmetic=arithmetic)
     x = tensor(case.x(DTYPES[dtype])).transpose(1, 2).contiguous()
     roads = [rotate(x), torch.vmap(rotate)(x[None])[0], rotate(x.clone().requires_grad_()).detach()]
     monkeypatch.setattr("rope_torch.eager.CHUNK", 2**12)
@@ -74,11 +76,13 @@ def _of_the_tables_gradient(rotate, x, cos, sin):
 
 
 def test_torch_derivatives_of_every_order(rng):
-    """vmap, a second derivative and the gradient for cos and sin, against torch's own derivative of the formula."""
+    """vmap, a second derivative and the gradient for cos and sin, against torch's own derivative of
+    the formula.
+    """
     spec = SPECS["de-interleave"]
     x = torch.tensor(rng.standard_normal((2, 3, 8, 64)))
     cos, sin = (t.double() for t in rope_torch.cos_sin(spec, torch.arange(8)[None]))
-    rotate = lambda x, cos, sin: rope_torch.rotate(x, cos, sin, spec)
+    rotate = lambda x, cos, sin: rope_torch.rotate(spec, x, cos, sin)
     small = x[:1, :1].clone().requires_grad_()
     assert torch.autograd.gradcheck(
         rotate, [small, cos.clone().requires_grad_(), sin.clone().requires_grad_()]
@@ -97,7 +101,7 @@ def test_torch_derivatives_of_every_order(rng):
         lambda cos: (rotate(small.detach(), cos, sin) ** 2 * torch.arange(64)).sum()
     )
     assert torch.allclose(torch.func.grad(loss(rotate))(cos), torch.func.grad(loss(plain))(cos))
-    mapped = torch.vmap(lambda x: rope_torch.rotate(x, cos[0], sin[0], spec))(x)
+    mapped = torch.vmap(lambda x: rope_torch.rotate(spec, x, cos[0], sin[0]))(x)
     assert torch.equal(mapped, rotate(x, cos, sin))
 
 
@@ -109,8 +113,8 @@ def test_forward_mode_is_that_of_jax(length, rng):
         rng.standard_normal((2, 1, 3, length, 80)).astype(np.float32),
     )
     cos, sin = map(array, rope_torch.cos_sin(spec, torch.arange(length)[None]))
-    ours = lambda x, cos, sin: rope_torch.rotate(x, cos, sin, spec)
-    theirs = lambda x, cos, sin: rope_jax.rotate(x, cos, sin, spec, heads_axis=-3)
+    ours = lambda x, cos, sin: rope_torch.rotate(spec, x, cos, sin)
+    theirs = lambda x, cos, sin: rope_jax.rotate(spec, x, cos, sin, heads_axis=-3)
     forward = lambda at, tangents: array(
         torch.func.jvp(ours, tuple(map(tensor, at)), tuple(map(tensor, tangents)))[1]
     )
@@ -124,12 +128,14 @@ def test_forward_mode_is_that_of_jax(length, rng):
 
 
 def test_forward_mode_of_a_gradient(rng):
-    """Half the squared length has x as its gradient, turned there and back, and so dx as the derivative of that."""
+    """Half the squared length has x as its gradient, turned there and back, and so dx as the
+    derivative of that.
+    """
     spec, (x, dx) = (
         SPECS["de-interleave"],
         torch.tensor(rng.standard_normal((2, 1, 3, 8, 64)), dtype=torch.float32),
     )
-    rotate = lambda x: rope_torch.rotate(x, *rope_torch.cos_sin(spec, torch.arange(8)), spec)
+    rotate = lambda x: rope_torch.rotate(spec, x, *rope_torch.cos_sin(spec, torch.arange(8)))
     product = torch.func.jvp(torch.func.grad(lambda x: 0.5 * (rotate(x) ** 2).sum()), (x,), (dx,))[
         1
     ]
@@ -151,22 +157,22 @@ HALF = SPECS["half"]
 X, TABLE = torch.zeros(2, 3, 8, 64), rope_torch.cos_sin(HALF, torch.arange(16).reshape(2, 8))
 BAD = {
     "integer x": (
-        lambda: rope_torch.rotate(X.int(), *TABLE, HALF),
+        lambda: rope_torch.rotate(HALF, X.int(), *TABLE),
         TypeError,
         "got x of dtype int32",
     ),
     "width": (
-        lambda: rope_torch.rotate(X[..., :32], *TABLE, HALF),
+        lambda: rope_torch.rotate(HALF, X[..., :32], *TABLE),
         ValueError,
         r"shape \(2, 3, 8, 32\).*head_dim=64",
     ),
     "heads axis": (
-        lambda: rope_torch.rotate(X, *TABLE, HALF, heads_axis=-2),
+        lambda: rope_torch.rotate(HALF, X, *TABLE, heads_axis=-2),
         ValueError,
-        r"positions of shape \(2, 3\), but cos is for \(2, 8\). Name the axis of x that holds the heads",
+        r"tokens of shape \(2, 3\), but cos for \(2, 8\). Expected a row for each token. Name the",
     ),
     "rank": (
-        lambda: rope_torch.rotate(X[0, 0, 0], *TABLE, HALF),
+        lambda: rope_torch.rotate(HALF, X[0, 0, 0], *TABLE),
         ValueError,
         r"x of shape \(64,\) with heads_axis=-3",
     ),
@@ -204,7 +210,7 @@ def test_nothing_of_x_is_kept_for_the_backward_pass():
     """Only cos and sin, which every layer shares."""
     x, saved = torch.zeros(1, 3, 8, 64, requires_grad=True), []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
-        rope_torch.rotate(x * 1.0, *rope_torch.cos_sin(HALF, torch.arange(8)[None]), HALF)
+        rope_torch.rotate(HALF, x * 1.0, *rope_torch.cos_sin(HALF, torch.arange(8)[None]))
     assert saved and all(t.numel() <= 8 * 32 for t in saved)
 
 

@@ -1,4 +1,6 @@
-"""Positions for padding, packing and images, against counting by hand and transformers' own code."""
+"""Positions for padding, packing and images, against counting by hand and transformers' own
+code.
+"""
 
 import importlib
 from types import SimpleNamespace
@@ -88,7 +90,9 @@ def model_of(name, rate=1):
 
 
 def random_parts(rng, longest=6):
-    """Texts with images, which have one frame, and videos, which have more; and an interval for each grid."""
+    """Texts with images, which have one frame, and videos, which have more; and an interval for
+    each grid.
+    """
     parts = [int(rng.integers(2, 9))]
     for _ in range(rng.integers(1, 6)):
         frames = int(rng.choice([1, rng.integers(2, longest + 1)]))
@@ -98,7 +102,9 @@ def random_parts(rng, longest=6):
 
 
 def tokens_of(parts):
-    """Token ids, the kind of each, and the grids of images and of videos; `START` ends the text before a grid."""
+    """Token ids, the kind of each, and the grids of images and of videos; `START` ends the text
+    before a grid.
+    """
     ids = []
     for part in parts:
         if isinstance(part, int):
@@ -122,7 +128,9 @@ def of_videos(parts, seconds):
 
 
 def fits(parts, seconds, rate):
-    """Whether the time of each video stays below its rows or columns, so that text goes on after those."""
+    """Whether the time of each video stays below its rows or columns, so that text goes on after
+    those.
+    """
     grids = [part for part in parts if not isinstance(part, int)]
     return all(
         int((g[0] - 1) * s * rate) < max(g[1:]) // 2 for g, s in zip(grids, seconds, strict=True)
@@ -161,7 +169,9 @@ def test_mrope_is_what_qwen2_5_vl_counts(rate, rng):
 
 
 def test_text_after_a_long_video():
-    """The Qwen2.5-VL of transformers goes on after the rows, on numbers that the video has had; Omni does as we do."""
+    """The Qwen2.5-VL of transformers goes on after the rows, on numbers that the video has had;
+    Omni does as we do.
+    """
     parts, options = [3, (4, 4, 4), 3], {"tokens_per_second": 2, "second_per_grid": 1.0}
     ids, kinds, images, videos = tokens_of(parts)
     theirs = (

@@ -1,10 +1,13 @@
-"""Every published configuration of `published.json` is read as its model card and its own code mean it."""
+"""Every configuration of `published.json` is read as its model card and its own code mean it."""
 
+import contextlib
 from collections import Counter
 
 import pytest
 
+from parity_tests.agreement import disagreement
 from parity_tests.published import expected_specs, published_models
+from rope_parity.reference import NoReference
 from rope_spec import layer_labels, specs_from_config
 
 MODELS = {model["name"]: model for model in published_models()}
@@ -30,3 +33,13 @@ def test_a_published_configuration(name):
 @pytest.mark.parametrize("name", [name for name, model in MODELS.items() if "layers" in model])
 def test_the_layers_of_a_published_configuration(name):
     assert Counter(layer_labels(MODELS[name]["config"])) == MODELS[name]["layers"]
+
+
+@pytest.mark.parametrize(
+    "name, label", [(name, label) for name in MODELS for label in MODELS[name]["specs"]]
+)
+def test_a_fact_is_what_transformers_does(name, label):
+    """With the whole configuration of the table, where transformers has a class for it."""
+    spec = expected_specs(MODELS[name])[label]
+    with contextlib.suppress(NoReference):
+        assert spec is None or disagreement(MODELS[name]["config"], label, spec) is None

@@ -35,14 +35,16 @@ def test_the_number_of_model_types_is_what_the_command_prints():
     described, without, refused = re.findall(r"\d+", output)[:3]
     said = " ".join(README.split())
     assert (
-        f"{described} model types are described, {without} have no rotary embedding, and {refused} are refused"
-        in said
+        f"{described} model types are described, {without} have no rotary embedding, and "
+        f"{refused} are refused" in said
     )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_is_understood(command):
-    """Targets that make knows, arguments that the commands take; what they do is tested where they are."""
+    """Targets that make knows, arguments that the commands take; what they do is tested where they
+    are.
+    """
     program, *arguments = shlex.split(command)
     if program == "make":
         subprocess.run(

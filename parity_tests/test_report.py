@@ -1,4 +1,4 @@
-"""The command: its table, its JSON, its exit code, and that a broken implementation is called broken."""
+"""The command: its table, its JSON, its exit code; a broken implementation is called broken."""
 
 import json
 

@@ -1,4 +1,6 @@
-"""Keys that are rotated already: moved, to other frequencies, and back; against rotating them afresh."""
+"""Keys that are rotated already: moved, to other frequencies, and back; against rotating them
+afresh.
+"""
 
 import re
 from dataclasses import replace
@@ -24,19 +26,18 @@ def case(spec, dtype, rng):
     return x, *(rng.integers(-(2**31), 2**31, shape).astype(np.int32) for _ in range(2))
 
 
-def both(function, *arguments, **options):
+def both(function, spec, *arrays, **options):
     """The result of either branch, which is the same to the byte."""
-    ours = getattr(rope_jax, function)(*map(jnp.asarray, arguments[:-1]), arguments[-1], **options)
-    theirs = getattr(rope_torch, function)(
-        *map(tensor, arguments[:-1]), arguments[-1], heads_axis=-2, **options
-    )
+    ours = getattr(rope_jax, function)(spec, *map(jnp.asarray, arrays), **options)
+    tensors = map(tensor, arrays)
+    theirs = getattr(rope_torch, function)(spec, *tensors, heads_axis=-2, **options)
     assert compare(np.asarray(ours), array(theirs), 1.0, 0.0).ok
     return np.asarray(ours)
 
 
-def fresh(x, positions, spec, seq_len=None):
+def fresh(x, positions, spec, seq_len=1):
     table = rope_jax.cos_sin(spec, positions, seq_len=seq_len)
-    return np.asarray(rope_jax.rotate(jnp.asarray(x), *table, spec))
+    return np.asarray(rope_jax.rotate(spec, jnp.asarray(x), *table))
 
 
 def is_near(got, expected, spec, factor, dtype, roundings):
@@ -57,9 +58,11 @@ def channels_of(spec):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("spec", KEYS.values(), ids=KEYS)
 def test_rerotated_keys_are_fresh_keys(spec, dtype, rng):
-    """At any int32 positions: the roundings of the first rotation, of the second, and of the fresh one."""
+    """At any int32 positions: the roundings of the first rotation, of the second, and of the fresh
+    one.
+    """
     x, old, new = case(spec, dtype, rng)
-    moved = both("rerotate", fresh(x, old, spec), old, new, spec)
+    moved = both("rerotate", spec, fresh(x, old, spec), old, new, seq_len=1)
     factor = inverse_frequencies(spec).attention_factor
     assert is_near(moved, fresh(x, new, spec), spec, factor, dtype, roundings=3)
 
@@ -67,7 +70,7 @@ def test_rerotated_keys_are_fresh_keys(spec, dtype, rng):
 @pytest.mark.parametrize("spec", KEYS.values(), ids=KEYS)
 def test_unrotate_is_the_inverse(spec, rng):
     x, positions, _ = case(spec, "float32", rng)
-    back = both("unrotate", fresh(x, positions, spec), positions, spec)
+    back = both("unrotate", spec, fresh(x, positions, spec), positions, seq_len=1)
     unturned = replace(spec, write=None)
     assert is_near(
         back, x, unturned, inverse_frequencies(spec).attention_factor, "float32", roundings=2
@@ -80,7 +83,7 @@ def test_to_the_frequencies_of_another_length(name, rng):
     spec = SPECS[name]
     x, old, new = case(spec, "float32", rng)
     moved = both(
-        "rerotate", fresh(x, old, spec, 1000), old, new, spec, seq_len=1000, to_seq_len=9000
+        "rerotate", spec, fresh(x, old, spec, 1000), old, new, seq_len=1000, to_seq_len=9000
     )
     factors = [
         inverse_frequencies(spec, spec.effective_length(n)).attention_factor for n in (1000, 9000)
@@ -91,7 +94,7 @@ def test_to_the_frequencies_of_another_length(name, rng):
 def test_to_another_base(rng):
     spec, wider = SPECS["half"], replace(SPECS["half"], theta=80_000.0)
     x, old, _ = case(spec, "float32", rng)
-    moved = both("rerotate", fresh(x, old, spec), old, old, spec, to_spec=wider)
+    moved = both("rerotate", spec, fresh(x, old, spec), old, old, to_spec=wider)
     assert is_near(moved, fresh(x, old, wider), spec, 1.0, "float32", roundings=3)
 
 
@@ -102,4 +105,4 @@ def test_other_channels_are_refused(branch):
         ValueError,
         match=re.escape(message) + ".* expected the same channels and axes, and integer positions",
     ):
-        branch.rerotate(None, None, None, SPECS["half"], to_spec=SPECS["interleaved"])
+        branch.rerotate(SPECS["half"], None, None, None, to_spec=SPECS["interleaved"])

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from rope_parity import check_rope, from_tables
-from rope_spec import Pairs, RopeSpec
+from rope_spec import RopeSpec
 
 TEXT = (Path(__file__).parent.parent / "docs" / "referee.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-CONFIG = RopeSpec(head_dim=128, theta=10000.0, pairs=Pairs.single(128))
+CONFIG = RopeSpec(head_dim=128)
 
 
 def functions(theta):

@@ -1,4 +1,6 @@
-"""Mutated configurations: a spec that transformers agrees with, or a ValueError or TypeError; and unusual shapes and dtypes."""
+"""Mutated configurations: a spec that transformers agrees with, or a ValueError or TypeError; and
+unusual shapes and dtypes.
+"""
 
 import copy
 import json
@@ -101,7 +103,9 @@ VALUES = st.one_of(
 
 @st.composite
 def mutated(draw):
-    """A published configuration with a few keys dropped, changed or added, at the top or in an object within."""
+    """A published configuration with a few keys dropped, changed or added, at the top or in an
+    object within.
+    """
     config = copy.deepcopy(draw(st.sampled_from(PUBLISHED)))
     for _ in range(draw(st.integers(1, 3))):
         objects = [config, *(value for value in config.values() if isinstance(value, dict))]
@@ -115,7 +119,9 @@ def mutated(draw):
 
 
 def theirs(config, spec, label):
-    """transformers' inverse frequencies, or None where it refuses the configuration, or would go through 10 ** 400 layers."""
+    """transformers' inverse frequencies, or None where it refuses the configuration, or would go
+    through 10 ** 400 layers.
+    """
     text = config.get("text_config") or config
     if isinstance(text, dict) and str(text.get("num_hidden_layers"))[4:]:
         return None
@@ -149,9 +155,11 @@ def test_a_mutated_configuration_is_right_or_refused(config):
 
 
 def amplified_ulps(rule) -> float:
-    """How far two float32 powers that agree to 1 ULP may lie apart after the rule, and 3 ULP for the other operations.
+    """How far two float32 powers that agree to 1 ULP may lie apart after the rule, and 3 ULP for
+    the other operations.
 
-    Dynamic NTK takes a power twice. Llama-3's blend divides by at least 1 / factor what moves by high / (high - low) ULP.
+    Dynamic NTK takes a power twice. Llama-3's blend divides by at least 1 / factor what moves by
+    high / (high - low) ULP.
     """
     amplification = 2.0 if isinstance(rule, DynamicNTK) else 1.0
     if isinstance(rule, Llama3):
@@ -162,7 +170,9 @@ def amplified_ulps(rule) -> float:
 
 
 def test_inverse_frequencies_in_float32_are_those_of_transformers():
-    """Over all published configurations: at least 98 % of the entries bit for bit, none beyond 1 ULP."""
+    """Over all published configurations: at least 98 % of the entries bit for bit, none beyond 1
+    ULP.
+    """
     equal, far = [], []
     for case in published():
         theirs = Reference(case.config, case.spec, case.label).inv_freq(case.positions())
@@ -185,14 +195,17 @@ SHAPES = {
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_shapes_and_dtypes_in_torch_and_numpy(shape, dtype, rng):
-    """Every token by itself, through NumPy's float64 formula, within one rounding of the result in each dtype."""
+    """Every token by itself, through NumPy's float64 formula, within one rounding of the result in
+    each dtype.
+    """
     x = rng.standard_normal((*shape, 64))
     positions = rng.integers(-(2**31), 2**31, shape[:-1])
     cos, sin = (t[..., None, :].astype(np.float64) for t in rope_spec.cos_sin(SPEC, positions))
     a, b = x[..., :32], x[..., 32:]
     expected = np.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
     table = rope_torch.cos_sin(SPEC, torch.tensor(positions))
-    y = rope_torch.rotate(torch.tensor(x).to(getattr(torch, dtype)), *table, SPEC, heads_axis=-2)
+    table = [t.double() for t in table] if dtype == "float64" else table
+    y = rope_torch.rotate(SPEC, torch.tensor(x).to(getattr(torch, dtype)), *table, heads_axis=-2)
     eps = torch.finfo(getattr(torch, dtype)).eps
     assert y.shape == x.shape and y.dtype == getattr(torch, dtype)
     assert (
@@ -204,9 +217,9 @@ def test_shapes_and_dtypes_in_torch_and_numpy(shape, dtype, rng):
 def test_shapes_in_jax_are_those_of_torch(shape, rng):
     x = rng.standard_normal((*shape, 64)).astype(np.float32)
     positions = rng.integers(-(2**31), 2**31, shape[:-1]).astype(np.int32)
-    ours = rope_jax.rotate(jnp.asarray(x), *rope_jax.cos_sin(SPEC, positions), SPEC)
+    ours = rope_jax.rotate(SPEC, jnp.asarray(x), *rope_jax.cos_sin(SPEC, positions))
     theirs = rope_torch.rotate(
-        tensor(x), *rope_torch.cos_sin(SPEC, tensor(positions)), SPEC, heads_axis=-2
+        SPEC, tensor(x), *rope_torch.cos_sin(SPEC, tensor(positions)), heads_axis=-2
     )
     assert ours.shape == x.shape
     if x.size:
@@ -220,19 +233,25 @@ from rope_parity.measure import compare
 spec, rng = SPECS["yarn, not truncated"], np.random.default_rng(0)
 positions = np.concatenate([rng.integers(-(2**62), 2**62, 8), rng.integers(0, 2**17, 8)])[None]
 assert jnp.asarray(positions).dtype == jnp.int64
-tables = rope_jax.cos_sin(spec, positions), [t.numpy() for t in rope_torch.cos_sin(spec, torch.tensor(positions))]
-assert all(compare(np.asarray(a), b, 1.0, 0.0).ok and a.dtype == jnp.float32 for a, b in zip(*tables))
+of_torch = rope_torch.cos_sin(spec, torch.tensor(positions))
+tables = rope_jax.cos_sin(spec, positions), [t.numpy() for t in of_torch]
+assert all(compare(np.asarray(a), b, 1.0, 0.0).ok for a, b in zip(*tables))
+assert all(a.dtype == jnp.float32 for a in tables[0])
 for dtype in ("float64", "float32", "bfloat16", "float16"):
     x = torch.tensor(rng.standard_normal((1, 16, 2, 64))).to(getattr(torch, dtype))
-    theirs = rope_torch.rotate(x, *map(torch.tensor, tables[1]), spec, heads_axis=-2)
-    ours = rope_jax.rotate(jnp.asarray(x.double().numpy(), dtype), *tables[0], spec)
-    assert str(ours.dtype) == dtype and (np.asarray(ours, np.float64) == theirs.double().numpy()).all(), dtype
+    table = [t.astype("float64" if dtype == "float64" else "float32") for t in tables[1]]
+    theirs = rope_torch.rotate(spec, x, *map(torch.tensor, table), heads_axis=-2)
+    ours = rope_jax.rotate(spec, jnp.asarray(x.double().numpy(), dtype), *map(jnp.asarray, table))
+    assert str(ours.dtype) == dtype
+    assert (np.asarray(ours, np.float64) == theirs.double().numpy()).all(), dtype
 print("all equal")
 """
 
 
 def test_x64():
-    """With JAX_ENABLE_X64: int64 positions, far beyond int32, and float64 x, equal in both frameworks."""
+    """With JAX_ENABLE_X64: int64 positions, far beyond int32, and float64 x, equal in both
+    frameworks.
+    """
     command = [sys.executable, "-c", X64]
     environment = {"JAX_ENABLE_X64": "1", "PATH": "", "JAX_PLATFORMS": "cpu"}
     root = Path(__file__).parent.parent
@@ -247,6 +266,6 @@ def test_rows_of_a_batch_with_offsets_of_their_own(rng):
     offsets = np.array([[0], [17], [100_000]], np.int32)
     positions = np.arange(6, dtype=np.int32) + offsets
     x = jnp.asarray(rng.standard_normal((3, 6, 2, 64)), jnp.float32)
-    whole = rope_jax.rotate(x, *rope_jax.cos_sin(SPEC, positions), SPEC)
-    rows = [rope_jax.rotate(x[i], *rope_jax.cos_sin(SPEC, positions[i]), SPEC) for i in range(3)]
+    whole = rope_jax.rotate(SPEC, x, *rope_jax.cos_sin(SPEC, positions))
+    rows = [rope_jax.rotate(SPEC, x[i], *rope_jax.cos_sin(SPEC, positions[i])) for i in range(3)]
     assert compare(np.asarray(whole), np.stack(jax.device_get(rows)), 1.0, 0.0).ok

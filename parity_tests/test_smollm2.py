@@ -1,4 +1,6 @@
-"""A real checkpoint in Flax and in transformers: equal logits, equal tokens; a shifted cache; our tables in transformers."""
+"""A real checkpoint in Flax and in transformers: equal logits, equal tokens; a shifted cache; our
+tables in transformers.
+"""
 
 from dataclasses import replace
 
@@ -49,7 +51,9 @@ def text(words):
 
 
 def test_projections_of_the_file_are_those_that_transformers_loads(model, theirs):
-    """GGUF keeps q and k interleaved; in halves they are transformers' rows, and back again the file's."""
+    """GGUF keeps q and k interleaved; in halves they are transformers' rows, and back again the
+    file's.
+    """
     from gguf import GGUFReader, dequantize
 
     raw = {
@@ -64,10 +68,10 @@ def test_projections_of_the_file_are_those_that_transformers_loads(model, theirs
             ("attn_k", layer.self_attn.k_proj),
         ):
             rows, theirs_rows = raw[f"blk.{index}.{name}.weight"], loaded.weight.detach().numpy()
-            halves = convert_projection(rows, in_file, "half")
+            halves = convert_projection(in_file, rows, "half")
             assert not np.array_equal(rows, theirs_rows) and np.array_equal(halves, theirs_rows)
             assert np.array_equal(
-                convert_projection(halves, model.config.rope, "interleaved"), rows
+                convert_projection(model.config.rope, halves, "interleaved"), rows
             )
 
 
@@ -81,7 +85,9 @@ def test_logits_over_real_text(model, theirs, text):
 
 
 def test_interleaved_weights_without_conversion_are_the_same_model(model, text):
-    """The rotation may read what the file holds: the order of channels inside a head is nobody's business but theirs."""
+    """The rotation may read what the file holds: the order of channels inside a head is nobody's
+    business but theirs.
+    """
     expected = check.all_logits(model, np.array([text[:64]], np.int32))
     other = nnx.clone(model)
     interleaved = replace(model.config.rope, read="interleaved")
@@ -89,7 +95,7 @@ def test_interleaved_weights_without_conversion_are_the_same_model(model, text):
         block.attention.rope = interleaved
         for layer in (block.attention.q, block.attention.k):
             rows = convert_projection(
-                np.asarray(layer.kernel[...]), model.config.rope, "interleaved", axis=-1
+                model.config.rope, np.asarray(layer.kernel[...]), "interleaved", axis=-1
             )
             layer.kernel.set_value(jnp.asarray(rows))
     assert np.abs(check.all_logits(other, np.array([text[:64]], np.int32)) - expected).max() <= 2e-3
@@ -103,7 +109,9 @@ def test_the_same_tokens(model, theirs, words, prompt):
 
 
 def test_transformers_with_our_float32_tables_is_itself(theirs, text):
-    """All 32 inverse frequencies are equal to the bit, so the logits are; with exact angles they move within float32."""
+    """All 32 inverse frequencies are equal to the bit, so the logits are; with exact angles they
+    move within float32.
+    """
     assert check.swapped_difference(theirs, text[:128], Arithmetic(angles="float32")).max() == 0
     assert 0 < check.swapped_difference(theirs, text[:128], Arithmetic()).max() <= 2e-3
 
@@ -137,7 +145,9 @@ def test_compilations(model, words):
 
 
 def test_the_keys_of_a_shifted_cache(model, text):
-    """The first layer's depend on nothing but their token: they are fresh keys at the new positions, within the roundings."""
+    """The first layer's depend on nothing but their token: they are fresh keys at the new
+    positions, within the roundings.
+    """
     split, sinks, dropped, kept = nnx.split(model), 4, 20, 64
 
     def filled(tokens):
@@ -195,7 +205,9 @@ def test_without_the_package_it_says_how_to_get_it(monkeypatch):
 
 
 def test_rotating_here_is_rotating_there(model, theirs, text):
-    """The keys of the first layer: rope_jax's, and transformers' own function on transformers' own cos and sin."""
+    """The keys of the first layer: rope_jax's, and transformers' own function on transformers' own
+    cos and sin.
+    """
     from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
     tokens = torch.tensor([text[:32]])
@@ -205,7 +217,7 @@ def test_rotating_here_is_rotating_there(model, theirs, text):
         cos, sin = theirs.model.rotary_emb(embedded, torch.arange(32)[None])
         expected = apply_rotary_pos_emb(key, key, cos, sin, unsqueeze_dim=2)[1]
     ours = rope_jax.rotate(
-        jnp.asarray(key), jnp.asarray(cos[..., :32]), jnp.asarray(sin[..., :32]), model.config.rope
+        model.config.rope, jnp.asarray(key), jnp.asarray(cos[..., :32]), jnp.asarray(sin[..., :32])
     )
     assert compare(np.asarray(ours), expected.numpy(), 1.0, 0.0).ok
 

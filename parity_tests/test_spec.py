@@ -1,5 +1,10 @@
-"""Descriptions fail when they are built; each message says what, got, expected, and the next step."""
+"""Descriptions fail when they are built; each message says what, got, expected, and the next
+step.
+"""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from rope_spec import (
@@ -16,7 +21,7 @@ from rope_spec import (
     inverse_frequencies,
 )
 
-P8 = Pairs.single(8)
+P8 = Pairs.single(rotary_dim=8)
 
 
 def spec(**changes):
@@ -30,7 +35,7 @@ BAD = {
     ),
     "theta": (lambda: spec(theta=0.0), r"theta: got 0.0, expected a finite number above 0"),
     "infinite theta": (lambda: spec(theta=float("inf")), r"theta: got inf"),
-    "sign": (lambda: spec(sign=2), r"sign: got 2, expected 1 or -1"),
+    "sign": (lambda: spec(sign=2), r"sign: got 2, expected -1 to 1"),
     "too wide": (
         lambda: spec(head_dim=6),
         r"got 4 pairs, which are 8 channels, from channel 0 on, expected them within head_dim=6",
@@ -43,8 +48,11 @@ BAD = {
     "pairs": (lambda: Pairs((0,), (0, 1), 4), r"got 1 axes and 2 rungs, expected as many"),
     "rungs": (lambda: Pairs((0,), (2,), 4), r"got rungs 2 to 2, expected 0 to 1 for ladder_dim=4"),
     "axes": (lambda: Pairs((0, 2), (0, 1), 4), r"got axes \[0, 2\], expected each of 0 to A - 1"),
-    "rotary_dim": (lambda: Pairs.single(0), r"got a size of 0, expected at least 1"),
-    "axial": (lambda: Pairs.axial(6), r"got rotary_dim=6 for 2 axes, expected a multiple of 4"),
+    "rotary_dim": (lambda: Pairs.single(rotary_dim=0), r"rotary_dim: got 0, expected 1 to 65536"),
+    "axial": (
+        lambda: Pairs.axial(rotary_dim=6),
+        r"got rotary_dim=6 for 2 axes, expected a multiple of 4",
+    ),
     "strided": (
         lambda: Pairs.strided((2, 4, 2)),
         r"strided: got sections \(2, 4, 2\), expected the first of 3 to be the longest",
@@ -66,7 +74,7 @@ BAD = {
         lambda: spec(theta=1.0, rule=Yarn(4.0, 4096)),
         r"Yarn: got theta=1.0, expected another",
     ),
-    "no axes": (lambda: Pairs.axial(8, 0), r"got rotary_dim=8 for 0 axes"),
+    "no axes": (lambda: Pairs.axial(rotary_dim=8, axes=0), r"got rotary_dim=8 for 0 axes"),
     "yarn length": (lambda: Yarn(4.0, 0), r"Yarn.original_max_position_embeddings: got 0"),
     "longrope": (
         lambda: LongRope((1.0, -1.0), (1.0, 1.0), 4096, 4.0),
@@ -74,7 +82,7 @@ BAD = {
     ),
     "longrope length": (
         lambda: LongRope((1.0,), (1.0,), 1, 4.0),
-        r"got less than 2, expected a context length",
+        r"original_max_position_embeddings: got 1, expected 2 to",
     ),
     "longrope rungs": (
         lambda: spec(rule=LongRope((1.0,), (1.0,), 4096, 4.0)),
@@ -85,14 +93,17 @@ BAD = {
         r"Yarn: got an attention factor of -1.9.*, expected finite numbers above 0",
     ),
     "explicit rungs": (lambda: spec(rule=Explicit((1.0,))), r"Explicit: got 1 inverse frequencies"),
-    "explicit": (lambda: Explicit((float("nan"),)), r"got a number that is not finite"),
+    "explicit": (
+        lambda: Explicit((float("nan"),)),
+        r"Explicit.inv_freq: got nan, expected a finite number",
+    ),
     "proportional": (lambda: Proportional(8, 0.0), r"Proportional.factor: got 0.0"),
     "fewer than no rungs": (
         lambda: Proportional(-8),
-        r"Proportional.rotated: got -8, expected a number of rungs, 0 or more",
+        r"Proportional.rotated: got -8, expected 0 to",
     ),
     "dynamic": (
-        lambda: spec(pairs=Pairs.single(2), rule=DynamicNTK(2.0, 64)),
+        lambda: spec(pairs=Pairs.single(rotary_dim=2), rule=DynamicNTK(2.0, 64)),
         r"ladder_dim of 2 or less",
     ),
     "angles": (
@@ -112,13 +123,27 @@ def test_what_cannot_be_is_refused(build, message):
 WRONG_KIND = {
     "rule": (
         lambda: spec(rule={"rope_type": "linear"}),
-        r"rule={'rope_type': 'linear'}, expected .* a rule such as Linear\(4.0\)",
+        r"rule: got {'rope_type': 'linear'}, expected a rule, for instance Linear\(4.0\), or None",
     ),
-    "head_dim": (
-        lambda: spec(head_dim=8.5),
-        r"got head_dim=8.5 and rule=None, expected a whole number",
-    ),
+    "head_dim": (lambda: spec(head_dim=8.5), r"head_dim: got 8.5, expected a whole number"),
     "pairs": (lambda: Pairs([0], [0], 2), r"got axis=\[0\] and rung=\[0\], expected tuples"),
+    "pairs that are a number": (
+        lambda: spec(pairs=16),
+        r"pairs: got 16, expected Pairs, for instance Pairs.single\(rotary_dim=64\)",
+    ),
+    "pairs that are text": (lambda: spec(pairs="single"), r"pairs: got 'single', expected Pairs"),
+    "a number of pairs": (lambda: Pairs.single(4), r"takes 1 positional argument"),
+    "an axis": (lambda: Pairs((0.0,), (0,), 2), r"Pairs.axis: got 0.0, expected a whole number"),
+    "start": (lambda: spec(start=0.0), r"start: got 0.0, expected a whole number"),
+    "sign": (lambda: spec(sign=True), r"sign: got True, expected a whole number"),
+    "theta": (lambda: spec(theta=True), r"theta: got True, expected a number"),
+    "theta that is text": (lambda: spec(theta="10000"), r"theta: got '10000', expected a number"),
+    "real": (lambda: spec(real=1), r"real: got 1, expected True or False"),
+    "factor": (lambda: Linear("4"), r"Linear.factor: got '4', expected a number"),
+    "length of a rule": (
+        lambda: DynamicNTK(4.0, 64.5),
+        r"max_position_embeddings: got 64.5, expected a whole number",
+    ),
 }
 
 
@@ -132,16 +157,41 @@ def test_specs_are_values():
     assert spec() == spec() and hash(spec()) == hash(spec()) and spec() != spec(theta=500000.0)
 
 
+def test_equal_specs_are_equal_whatever_they_were_made_of():
+    """NumPy's numbers are Python's, what is the default need not be said, and hashes follow."""
+    plain = RopeSpec(head_dim=8)
+    of_numpy = spec(head_dim=np.int64(8), theta=np.float32(10000), start=np.int8(0), write="half")
+    assert plain == spec() == of_numpy and hash(plain) == hash(of_numpy)
+    assert repr(plain) == repr(of_numpy)
+    assert Linear(np.float32(4)) == Linear(4) and repr(Linear(np.int64(4))) == repr(Linear(4.0))
+    assert replace(spec(read="half", write="half"), read="interleaved").written == "interleaved"
+
+
+@pytest.mark.parametrize("rule", [DynamicNTK(4.0, 64), LongRope((1.0,) * 4, (2.0,) * 4, 64, 4.0)])
+def test_frequencies_that_depend_on_the_length_ask_for_it(rule):
+    """And they change beyond the original context, not at its end."""
+    by_length = spec(rule=rule)
+    with pytest.raises(TypeError, match=r"seq_len: got None for a spec with \w+, expected the cur"):
+        by_length.effective_length(None)
+    for wrong in (8.5, True, "8"):
+        with pytest.raises(TypeError, match="seq_len: got .*, expected a whole number"):
+            by_length.effective_length(wrong)
+    with pytest.raises(ValueError, match="seq_len: got 0, expected 1 to"):
+        by_length.effective_length(0)
+    assert [by_length.effective_length(n) for n in (np.int64(1), 64, 65)] == [None, None, 65]
+    assert spec().effective_length(None) is None
+
+
 def test_pairs_of_every_family():
     """Axis and rung of each pair, spelt out."""
     assert Pairs.sections((1, 2, 1)) == Pairs((0, 1, 1, 2), (0, 1, 2, 3), 8)
     assert Pairs.strided((4, 2, 2)) == Pairs((0, 1, 2, 0, 1, 2, 0, 0), tuple(range(8)), 16)
     assert Pairs.spatial_first((2, 2, 1)) == Pairs((1, 2, 1, 2, 0), tuple(range(5)), 10)
-    assert Pairs.alternating(4) == Pairs((0, 1, 0, 1), (0, 1, 2, 3), 8)
-    assert Pairs.axial(8) == Pairs((0, 0, 1, 1), (0, 1, 0, 1), 4)
-    assert Pairs.axial_shared(8) == Pairs((0, 0, 1, 1), (0, 2, 1, 3), 8)
-    assert Pairs.axial_alternating(8) == Pairs((0, 1, 0, 1), (0, 0, 1, 1), 4)
+    assert Pairs.alternating(rotary_dim=8) == Pairs((0, 1, 0, 1), (0, 1, 2, 3), 8)
+    assert Pairs.axial(rotary_dim=8) == Pairs((0, 0, 1, 1), (0, 1, 0, 1), 4)
+    assert Pairs.axial_shared(rotary_dim=8) == Pairs((0, 0, 1, 1), (0, 2, 1, 3), 8)
+    assert Pairs.axial_alternating(rotary_dim=8) == Pairs((0, 1, 0, 1), (0, 0, 1, 1), 4)
 
 
 def test_an_odd_dim_rounds_the_pairs_up_and_keeps_the_denominator():
-    assert Pairs.single(5) == Pairs((0, 0, 0), (0, 1, 2), 5)
+    assert Pairs.single(rotary_dim=5) == Pairs((0, 0, 0), (0, 1, 2), 5)

@@ -68,7 +68,7 @@ def view(name, values, dtype="float32"):
 
 def spec_of(width, order) -> RopeSpec:
     head_dim, start = width
-    pairs, (read, write) = Pairs.axial(min(head_dim, 32) // 4 * 4), order
+    pairs, (read, write) = Pairs.axial(rotary_dim=min(head_dim, 32) // 4 * 4), order
     return RopeSpec(head_dim=head_dim, theta=1e4, pairs=pairs, start=start, read=read, write=write)
 
 
@@ -92,7 +92,7 @@ def formula(x, cos, sin, ct, spec, rotate_in):
 
 def ours(x, cos, sin, ct, spec, rotate_in):
     x = x.detach().requires_grad_()
-    y = rope_torch.rotate(x, cos, sin, spec, arithmetic=Arithmetic(rotate_in=rotate_in))
+    y = rope_torch.rotate(spec, x, cos, sin, arithmetic=Arithmetic(rotate_in=rotate_in))
     return y.detach(), torch.autograd.grad(y, x, ct)[0]
 
 
@@ -138,7 +138,7 @@ def set_threads():
 def test_sizes_and_threads(pairs, order, threads, set_threads, rng):
     """Shares of threads and chunks that are no multiple of a vector; positions before heads too."""
     set_threads(threads)
-    (read, write), single = ORDERS[order], Pairs.single(2 * pairs)
+    (read, write), single = ORDERS[order], Pairs.single(rotary_dim=2 * pairs)
     spec = RopeSpec(head_dim=2 * pairs, theta=1e4, pairs=single, read=read, write=write)
     for size, dtype in ((2000, "float32"), (28001, "float32"), (28003, "bfloat16")):
         x, ct = rng.standard_normal((2, 1, 5, size // pairs, 2 * pairs))
@@ -168,7 +168,7 @@ def test_gradients_of_cos_and_sin(order, rng):
 
     def gradients(x, cos, sin, ct):
         cos, sin = cos.detach().requires_grad_(), sin.detach().requires_grad_()
-        return torch.autograd.grad(rope_torch.rotate(x, cos, sin, spec), (cos, sin), ct)
+        return torch.autograd.grad(rope_torch.rotate(spec, x, cos, sin), (cos, sin), ct)
 
     for names in arrangements():
         views = list(map(view, names, values))
@@ -185,7 +185,7 @@ def test_jax_takes_the_same_views(order, dtype, rotate_in, rng):
     shapes = [t.shape for t in values]
 
     def both(x, cos, sin, ct):
-        rotate = lambda x: rope_jax.rotate(x, cos, sin, spec, heads_axis=-3, arithmetic=arithmetic)
+        rotate = lambda x: rope_jax.rotate(spec, x, cos, sin, heads_axis=-3, arithmetic=arithmetic)
         y, pullback = jax.vjp(rotate, x)
         return y, *pullback(ct)
 
@@ -213,7 +213,9 @@ def test_no_heads(dtype, rotate_in):
 @EACH_ARITHMETIC
 def test_a_single_row_at_an_odd_address(dtype, rotate_in, rng):
     """It counts as contiguous, and yet cannot be seen as numbers of twice the width."""
-    spec = RopeSpec(head_dim=33, theta=1e4, pairs=Pairs.single(32), start=1, read="interleaved")
+    spec = RopeSpec(
+        head_dim=33, theta=1e4, pairs=Pairs.single(rotary_dim=32), start=1, read="interleaved"
+    )
     x = tensor(rng.standard_normal((1, 1, 1, 33)).astype(DTYPES[dtype]))
     table = rope_torch.cos_sin(spec, torch.arange(7, 8)[None])
     assert same(ours(x, *table, x, spec, rotate_in), formula(x, *table, x, spec, rotate_in))

@@ -41,7 +41,7 @@ def case(name, dtype, rng):
     spec, x = LAYOUTS[name], tensor(rng.standard_normal((1, 16, 512, 64)).astype(DTYPES[dtype]))
     cos, sin = rope_torch.cos_sin(spec, torch.arange(512)[None])
     y = rotate_pairs(x, cos[:, None], sin[:, None], spec.channels, "float32")
-    return lambda x: rope_torch.rotate(x, cos, sin, spec), x, y
+    return lambda x: rope_torch.rotate(spec, x, cos, sin), x, y
 
 
 @pytest.mark.parametrize("within", WITHIN.values(), ids=WITHIN)

@@ -1,4 +1,6 @@
-"""Our cos and sin inside transformers models of several families: the same outputs, and loud where it cannot be."""
+"""Our cos and sin inside transformers models of several families: the same outputs, and loud where
+it cannot be.
+"""
 
 import numpy as np
 import pytest
@@ -74,7 +76,9 @@ def built(model_type, sizes, dtype=torch.float32):
 
 
 def outputs(model, count=48):
-    """What it makes of some tokens; with M-RoPE each axis has positions of its own, as around an image."""
+    """What it makes of some tokens; with M-RoPE each axis has positions of its own, as around an
+    image.
+    """
     tokens, options = torch.arange(count)[None] % 64, {}
     if "mrope_section" in (getattr(model.config, "rope_parameters", None) or {}):
         options["position_ids"] = torch.stack(
@@ -108,7 +112,9 @@ def test_outputs_stay_to_the_bit_and_come_back(name, dtype):
 
 
 def test_a_vision_tower_is_taken_too():
-    """Qwen2-VL with both its towers: two rotary modules, and the tables of the second by row and column."""
+    """Qwen2-VL with both its towers: two rotary modules, and the tables of the second by row and
+    column.
+    """
     vision = {
         "embed_dim": 32,
         "hidden_size": 64,
@@ -129,7 +135,9 @@ def test_a_vision_tower_is_taken_too():
 
 
 def test_exact_tables_are_within_the_bound_of_float32_angles():
-    """The default arithmetic: not the model's bits, and no further from them than its own rounding."""
+    """The default arithmetic: not the model's bits, and no further from them than its own
+    rounding.
+    """
     model = built(*MODELS["llama, llama3"])
     positions, x = torch.arange(512)[None], torch.zeros(1)
     theirs = model.model.rotary_emb(x, positions)
@@ -151,7 +159,7 @@ NOT_TAKEN = {
     "deepseek_v2, complex": (
         "deepseek_v2",
         SIZES | MLA | {"first_k_dense_replace": 2, "num_key_value_heads": 4},
-        r"got rotary_emb, a DeepseekV2RotaryEmbedding: its table is one tensor of torch.complex64\. Expected",
+        r"got rotary_emb, a DeepseekV2RotaryEmbedding: its table is one tensor of torch.com",
     ),
     "llama4_text, complex": (
         "llama4_text",
@@ -166,7 +174,7 @@ NOT_TAKEN = {
             "num_hidden_layers": 1,
             "position_embeddings_type": "rotary",
         },
-        "Wav2Vec2ConformerRotaryPositionalEmbedding: .* takes 2 positional arguments but 3 were given. Expected one that",
+        "Wav2Vec2ConformerRotaryPositionalEmbedding: .* takes 2 positional arguments but 3 were",
     ),
     "gpt2, none": (
         "gpt2",

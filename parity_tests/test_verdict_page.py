@@ -6,9 +6,9 @@ import pytest
 from parity_tests.test_page import browser as browser, needs_chromium, resize
 from rope_parity import check_rope
 from rope_parity.verdict_page import write
-from rope_spec import Llama3, Pairs, RopeSpec
+from rope_spec import Llama3, RopeSpec
 
-SPEC = RopeSpec(head_dim=64, theta=5e5, pairs=Pairs.single(64), rule=Llama3(8.0, 1.0, 4.0, 8192))
+SPEC = RopeSpec(head_dim=64, theta=5e5, rule=Llama3(8.0, 1.0, 4.0, 8192))
 
 
 def rope(x, positions):

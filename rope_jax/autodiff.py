@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array
 
 from rope_spec import RotateIn
-from rope_spec.spec import Channels
+from rope_spec.channels import Channels
 
 from . import xla_cpu
 from .rotation import Half, Heads, join, rotate_pairs, split
@@ -24,10 +25,16 @@ rotate_p = Primitive("rope_rotate")
 
 def bind(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
     """The primitive, with operands that vary over the same axes of a mesh under `shard_map`, as those of a product do."""
-    varying = [jax.typeof(t).manual_axis_type.varying for t in (x, cos, sin)]
+    varying = [_varying_axes(t) for t in (x, cos, sin)]
     missing = (tuple(frozenset().union(*varying) - mine) for mine in varying)
     operands = map(partial(lax.pcast, to="varying"), (x, cos, sin), missing)
     return rotate_p.bind(*operands, channels=channels, rotate_in=rotate_in)
+
+
+def _varying_axes(t: Array) -> frozenset[str]:
+    """The axes of a mesh over which t varies under `shard_map`."""
+    kind = jax.typeof(t)
+    return kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma  # < 0.10
 
 
 @rotate_p.def_abstract_eval

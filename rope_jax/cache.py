@@ -17,8 +17,8 @@ from jaxtyping import Array
 
 from rope_spec import OutOfRange, RopeSpec, Strategy
 from rope_spec.phase import table_rows
-from rope_spec.spec import one_of
-from rope_spec.strategies import ROW, check_on_host, first_capacity, grown_capacity
+from rope_spec.strategies import SPLIT, check_on_host, first_capacity, grown_capacity
+from rope_spec.values import check_choice
 
 from .functional import Length, Positions, Table, check, cos_sin
 from .rounding import rounded
@@ -36,7 +36,7 @@ class RopeCache:
     )  # positions from 0 up to here are served; 0 for table_free: all are
     tables: tuple[
         Array, ...
-    ] = ()  # cos, sin (L, P); for split_table those of ROW * h without factor, then those below ROW
+    ] = ()  # cos, sin (L, P); for split_table those of SPLIT * h without factor, then those below SPLIT
 
 
 def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: int = 0) -> RopeCache:
@@ -53,7 +53,7 @@ def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: int = 
 
     Example:
         >>> from rope_spec import Pairs
-        >>> cache = init_cache(RopeSpec(head_dim=4, theta=10000.0, pairs=Pairs.single(4)), "doubling", 8)
+        >>> cache = init_cache(RopeSpec(head_dim=4, theta=10000.0, pairs=Pairs.single(rotary_dim=4)), "doubling", 8)
         >>> cache = grow_cache(cache, 9)
         >>> cache.capacity, tuple(lookup(cache, jnp.arange(9)[None])[0].shape)
         (16, (1, 9, 2))
@@ -88,7 +88,7 @@ def lookup(
     positions: Positions,
     *,
     seq_len: Length = None,
-    out_of_range: OutOfRange = "nan",
+    out_of_range: OutOfRange = "error",
 ) -> Table:
     """cos and sin at the positions, `(..., S, P)` float32, with the same arguments for every strategy.
 
@@ -96,18 +96,19 @@ def lookup(
         cache: from `init_cache` or `grow_cache`.
         positions: `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
         seq_len: the current length, for `DynamicNTK` and `LongRope`.
-        out_of_range: what a position outside the table gives: `nan`, the nearest row (`clamp`), or an error (`raise`), for
-            which the caller has to be `jax.experimental.checkify.checkify(f)`. NumPy positions raise at once, except with
-            `clamp`.
+        out_of_range: what a position outside the table gives. `error`: ValueError where positions
+            are NumPy's; an error of `jax.experimental.checkify.checkify` where that traces the
+            caller; NaN elsewhere, as no value on a device is waited for. `nan`: NaN everywhere.
+            `clamp`: the nearest row.
 
     Raises:
-        ValueError: NumPy positions outside the table.
+        ValueError: positions outside the table, with `error`.
     """
-    one_of("out_of_range", out_of_range, OutOfRange)
+    check_choice("out_of_range", out_of_range, OutOfRange)
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)
     check(cache.spec, positions)
-    if out_of_range != "clamp" and not isinstance(positions, jax.Array) and np.size(positions):
+    if out_of_range == "error" and isinstance(positions, np.ndarray) and positions.size:
         check_on_host(np.min(positions), np.max(positions), cache.capacity)
     return _lookup(cache, jnp.asarray(positions), out_of_range)
 
@@ -119,11 +120,9 @@ def _lookup(cache: RopeCache, positions: Array, out_of_range: OutOfRange) -> Tab
     per_pair = per_pair.astype(jnp.int32) if per_pair.dtype.itemsize < 4 else per_pair
     inside = jnp.clip(per_pair, 0, cache.capacity - 1)
     is_inside = inside == per_pair
-    if out_of_range == "raise":
-        checkify.check(
-            jnp.all(is_inside),
-            f"lookup: a position is outside the {cache.capacity} rows of the table",
-        )
+    if out_of_range == "error":
+        message = f"lookup: a position is outside the {cache.capacity} rows of the table"
+        checkify.debug_check(jnp.all(is_inside), message)
     cos, sin = (_split_rows if cache.strategy == "split_table" else _rows)(
         cache.tables, inside, pairs.axes
     )
@@ -139,7 +138,7 @@ def cached_cos_sin(
     length: int,
     *,
     seq_len: Length = None,
-    out_of_range: OutOfRange = "nan",
+    out_of_range: OutOfRange = "error",
 ) -> tuple[Table, RopeCache]:
     """`grow_cache` and `lookup` in one call: `((cos, sin), cache)`; `length` is what the positions stay below."""
     cache = grow_cache(cache, length)
@@ -151,8 +150,8 @@ def _on_host(spec: RopeSpec, strategy: Strategy, start: int, stop: int) -> tuple
     if strategy == "table_free":
         return ()
     if strategy == "split_table":
-        return *table_rows(spec, range(0, stop, ROW), with_factor=False), *table_rows(
-            spec, range(ROW)
+        return *table_rows(spec, range(0, stop, SPLIT), with_factor=False), *table_rows(
+            spec, range(SPLIT)
         )
     return table_rows(spec, range(start, stop))
 
@@ -177,8 +176,8 @@ def _rows(tables: tuple[Array, ...], index: Array, axes: int) -> Table:
 
 
 def _split_rows(tables: tuple[Array, ...], index: Array, axes: int) -> Table:
-    """`(c, s)(a + b)` from `(c, s)(a)` and `(c, s)(b)`, for `position = ROW h + l`: one pair turned by the other's angle."""
-    cos_high, sin_high = _rows(tables[:2], index // ROW, axes)
-    cos_low, sin_low = _rows(tables[2:], index % ROW, axes)
+    """`(c, s)(a + b)` from `(c, s)(a)` and `(c, s)(b)`, for `position = SPLIT h + l`: one pair turned by the other's angle."""
+    cos_high, sin_high = _rows(tables[:2], index // SPLIT, axes)
+    cos_low, sin_low = _rows(tables[2:], index % SPLIT, axes)
     cos = rounded(cos_high * cos_low) - rounded(sin_high * sin_low)
     return cos, rounded(sin_high * cos_low) + rounded(cos_high * sin_low)

@@ -36,7 +36,7 @@ def init(dim: int, max_position_embeddings: int = 2048, base: float = 10000) -> 
         max_position_embeddings: rows of the first table.
         base: theta.
     """
-    spec = RopeSpec(head_dim=dim, theta=base, pairs=Pairs.single(dim))
+    spec = RopeSpec(head_dim=dim, theta=base, pairs=Pairs.single(rotary_dim=dim))
     inv_freq = jnp.asarray(inverse_frequencies(spec).inv_freq_float32)
     return _tables(inv_freq, max_position_embeddings, jnp.dtype(jnp.float32))
 

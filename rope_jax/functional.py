@@ -8,14 +8,17 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, inverse_frequencies
+from rope_spec.channels import HALVES
 from rope_spec.checks import (
+    check_arrays,
+    check_dtypes,
     check_full_width,
     check_int32,
     check_length,
     check_positions,
     check_rotation,
+    check_spec,
 )
-from rope_spec.spec import HALVES
 
 from .autodiff import bind
 from .phase import inv_freq_at, limbs, limbs_at, phase_cos_sin, phase_of
@@ -36,40 +39,39 @@ def cos_sin(
 
     Args:
         spec: the rotary embedding; static under `jit`.
-        positions: any int32, negative ones too: `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
-        seq_len: the current length, for `DynamicNTK` and `LongRope`: a Python int, or an array, traced or not, that holds
-            one length or one for each row of the batch (`rope_jax.phase` says what that costs).
+        positions: any int32, negative ones too: `(..., S)`, or `(..., S, A)` for A > 1 axes.
+        seq_len: the current length, which `DynamicNTK` and `LongRope` need: a Python int, or an
+            array, traced or not, that holds one length or one for each row of the batch
+            (`rope_jax.phase` says what that costs).
         arithmetic: exact angles, or float32 ones as transformers has them.
 
     Returns:
         cos and sin, float32 `(..., S, P)`.
 
     Raises:
-        TypeError: positions are no integers.
+        TypeError: positions are no integers, or `seq_len` is missing.
         ValueError: positions lack the last dimension of A coordinates.
 
     Example:
-        >>> from rope_spec import Pairs
-        >>> spec = RopeSpec(head_dim=4, theta=10000.0, pairs=Pairs.single(4))
-        >>> cos, sin = cos_sin(spec, jnp.arange(3)[None])
+        >>> cos, sin = cos_sin(RopeSpec(head_dim=4), jnp.arange(3)[None])
         >>> tuple(cos.shape), round(float(cos[0, 1, 0]), 6)
         ((1, 3, 2), 0.540302)
     """
     check(spec, positions)
     with jax.numpy_rank_promotion("allow"):  # whatever the caller's own code is held to
-        if spec.depends_on_length and not (
-            seq_len is None or isinstance(seq_len, (int, np.integer))
-        ):
+        if spec.depends_on_length and isinstance(seq_len, (jax.Array, np.ndarray)):
             length = jnp.asarray(seq_len)
             check_length(length.dtype.name, jnp.issubdtype(length.dtype, jnp.integer))
             length = length.astype(jnp.int32) if length.dtype.itemsize < 4 else length
             return _cos_sin_at(spec, jnp.asarray(positions), length, arithmetic.angles)
-        length = spec.effective_length(seq_len)  # pyright: ignore[reportArgumentType]
+        length = spec.effective_length(seq_len)
         return _cos_sin(spec, jnp.asarray(positions), length, arithmetic.angles)
 
 
 def check(spec: RopeSpec, positions: Positions) -> None:
-    """What `rope_spec.checks.check_positions` asks of an array."""
+    """What `rope_spec.checks` asks of positions."""
+    check_spec("cos_sin", spec)
+    check_arrays("cos_sin", (jax.Array, np.ndarray), positions=positions)
     dtype = jnp.result_type(positions)
     check_positions(spec, np.shape(positions), dtype.name, jnp.issubdtype(dtype, jnp.integer))
     if (
@@ -104,10 +106,10 @@ def _float32_cos_sin(spec: RopeSpec, positions: Array, inv_freq: Array | np.ndar
 
 
 def rotate(
+    spec: RopeSpec,
     x: Heads,
     cos: Half,
     sin: Half,
-    spec: RopeSpec,
     *,
     heads_axis: int | None = -2,
     arithmetic: Arithmetic = EXACT,
@@ -115,38 +117,33 @@ def rotate(
     """Rotate each pair of channels: `y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin`.
 
     Args:
-        x: queries or keys, `(B, S, N, H)`.
-        cos: `(..., S, P)` from `cos_sin`; it broadcasts against x without its heads axis.
-        sin: the same.
         spec: which channels are a pair; static under `jit`.
-        heads_axis: the axis of x that holds the heads: -2 for `(B, S, N, H)`, -3 for `(B, N, S, H)`, None for none.
-        arithmetic: whether to round once at the end or, as most models in transformers do, at each step.
+        x: queries or keys, `(B, S, N, H)`.
+        cos: `(..., S, P)` from `cos_sin`, a row for each token of x; the batch may broadcast.
+        sin: the same.
+        heads_axis: the axis of x that holds the heads: -2 for `(B, S, N, H)`, -3 for
+            `(B, N, S, H)`, None for none.
+        arithmetic: whether to round once at the end or, as most models in transformers do, at each
+            step.
 
     Returns:
         The rotated x, in its shape and dtype. Its derivative is the rotation by the negative angle.
 
     Raises:
-        TypeError: x is not of a floating dtype.
+        TypeError: x, cos or sin is not of a floating dtype, or x alone is float64.
         ValueError: x is not head_dim wide, or its other dimensions do not fit those of cos.
 
     Example:
-        >>> from rope_spec import Pairs
-        >>> spec = RopeSpec(head_dim=4, theta=10000.0, pairs=Pairs.single(4))
-        >>> q = jnp.ones((1, 3, 2, 4), jnp.bfloat16)
-        >>> y = rotate(q, *cos_sin(spec, jnp.arange(3)[None]), spec)
+        >>> spec, q = RopeSpec(head_dim=4), jnp.ones((1, 3, 2, 4), jnp.bfloat16)
+        >>> y = rotate(spec, q, *cos_sin(spec, jnp.arange(3)[None]))
         >>> tuple(y.shape), str(y.dtype)
         ((1, 3, 2, 4), 'bfloat16')
     """
-    check_rotation(
-        spec,
-        x.shape,
-        x.dtype.name,
-        jnp.issubdtype(x.dtype, jnp.floating),
-        cos.shape,
-        sin.shape,
-        heads_axis,
-    )
-    return _rotate(x, cos, sin, spec, heads_axis, arithmetic.rotate_in)
+    check_spec("rotate", spec)
+    check_arrays("rotate", (jax.Array, np.ndarray), x=x, cos=cos, sin=sin)
+    check_dtypes(x.dtype.name, cos.dtype.name, sin.dtype.name)
+    axis = check_rotation(spec, x.shape, cos.shape, sin.shape, heads_axis)
+    return _rotate(x, cos, sin, spec, axis, arithmetic.rotate_in)
 
 
 @partial(jax.jit, static_argnums=(3, 4, 5))
@@ -166,23 +163,24 @@ def apply_rotary_pos_emb(
     position_ids: Positions | None = None,
     unsqueeze_dim: int = 1,
 ) -> tuple[Heads, Heads]:
-    """The function of the lesson and of transformers, on full-width tables: `q * cos + rotate_half(q) * sin`.
+    """The function of the lesson and of transformers: `q * cos + rotate_half(q) * sin`.
 
     Args:
         q: queries, `(B, N, S, H)` with `unsqueeze_dim=1`, `(B, S, N, H)` with 2.
         k: keys, the same.
-        cos: `(B, S, H)` or `(S, H)`, both halves alike; with `position_ids` a table `(L, H)` to gather from.
+        cos: `(B, S, H)` or `(S, H)`, both halves alike; with `position_ids` a table `(L, H)` to
+            gather from.
         sin: the same.
-        position_ids: rows of the table, `(B, S)`, or None. A row beyond the table is NaN, as JAX would clamp it silently.
+        position_ids: rows of the table, `(B, S)`, or None. A row that is not in the table, a
+            negative one too, is NaN: JAX would take another one silently.
         unsqueeze_dim: where the heads are, as an axis of q.
 
     Returns:
         The rotated q and k, in the dtype that the operands promote to.
     """
     if position_ids is not None:
-        cos, sin = (
-            table.at[position_ids].get(mode="fill", fill_value=jnp.nan) for table in (cos, sin)
-        )
+        rows = {"mode": "fill", "fill_value": jnp.nan, "wrap_negative_indices": False}
+        cos, sin = (table.at[position_ids].get(**rows) for table in (cos, sin))
     cos, sin = (
         jnp.expand_dims(t[None] if t.ndim + 1 < q.ndim else t, unsqueeze_dim) for t in (cos, sin)
     )
@@ -194,8 +192,6 @@ def _rotate_halves(x: Array, cos: Array, sin: Array) -> Array:
     check_full_width(x.shape, cos.shape)
     pairs, missing = x.shape[-1] // 2, tuple(range(x.ndim - cos.ndim))
     cos, sin = jnp.expand_dims(cos, missing), jnp.expand_dims(sin, missing)
-    with jax.numpy_dtype_promotion(
-        "standard"
-    ):  # this function promotes, as the lesson's does, whatever the user's setting
+    with jax.numpy_dtype_promotion("standard"):  # it promotes, as the lesson's function does
         dtype = jnp.promote_types(x.dtype, cos.dtype)
     return bind(x.astype(dtype), cos[..., :pairs], sin[..., :pairs], HALVES, "input")

@@ -32,7 +32,7 @@ class RotaryEmbedding(linen.Module):
     length: int = 0
     heads_axis: int | None = -2
     arithmetic: Arithmetic = EXACT
-    out_of_range: OutOfRange = "nan"
+    out_of_range: OutOfRange = "error"
 
     @classmethod
     def from_config(
@@ -62,5 +62,5 @@ class RotaryEmbedding(linen.Module):
         """x rotated by its positions, in its shape and dtype."""
         cos, sin = self.cos_sin(positions, seq_len=seq_len)
         return rotate(
-            x, cos, sin, self.spec, heads_axis=self.heads_axis, arithmetic=self.arithmetic
+            self.spec, x, cos, sin, heads_axis=self.heads_axis, arithmetic=self.arithmetic
         )

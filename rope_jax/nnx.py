@@ -42,7 +42,7 @@ class RotaryEmbedding(nnx.Module):
         length: int = 0,
         heads_axis: int | None = -2,
         arithmetic: Arithmetic = EXACT,
-        out_of_range: OutOfRange = "nan",
+        out_of_range: OutOfRange = "error",
     ):
         check_options(strategy, arithmetic, out_of_range)
         self.spec, self.heads_axis, self.arithmetic = spec, heads_axis, arithmetic
@@ -73,7 +73,7 @@ class RotaryEmbedding(nnx.Module):
         """x rotated by its positions, in its shape and dtype."""
         cos, sin = self.cos_sin(positions, seq_len=seq_len)
         return rotate(
-            x, cos, sin, self.spec, heads_axis=self.heads_axis, arithmetic=self.arithmetic
+            self.spec, x, cos, sin, heads_axis=self.heads_axis, arithmetic=self.arithmetic
         )
 
     def grow(self, length: int) -> None:
@@ -120,10 +120,10 @@ class RotaryAttention(nnx.Module):
         if positions is None:
             positions = jnp.arange(key.shape[-3])[None]
         cos, sin = self.rope.cos_sin(positions)
-        key = rotate(key, cos, sin, self.rope.spec, arithmetic=self.rope.arithmetic)
+        key = rotate(self.rope.spec, key, cos, sin, arithmetic=self.rope.arithmetic)
         if query.shape[-3] != key.shape[-3]:
             cos, sin = (_row_of_query(table, mask) for table in (cos, sin))
-        query = rotate(query, cos, sin, self.rope.spec, arithmetic=self.rope.arithmetic)
+        query = rotate(self.rope.spec, query, cos, sin, arithmetic=self.rope.arithmetic)
         return self.attention_fn(query, key, value, mask=mask, **options)
 
 

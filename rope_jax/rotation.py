@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rope_spec import RotateIn
-from rope_spec.spec import Channels
+from rope_spec.channels import Channels
 
 from .rounding import cast, inside, rounded
 

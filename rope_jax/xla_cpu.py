@@ -12,7 +12,6 @@ Four things make the usual forms slow there:
 """
 
 import math
-from dataclasses import replace
 from functools import partial
 
 import jax
@@ -22,7 +21,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array
 
 from rope_spec import RotateIn
-from rope_spec.spec import Channels
+from rope_spec.channels import Channels
 
 from .rotation import Half, Heads
 from .rounding import arithmetic_of, bits_of, narrowed, widened
@@ -40,7 +39,7 @@ def rotate_pairs(
     if channels.read == channels.write == 1:
         return _by_shift(x, *tables, channels.start, rotate_in)
     rotated = x[..., channels.rotated(width // 2)]
-    y = _by_index(rotated, *tables, replace(channels, start=0), rotate_in)
+    y = _by_index(rotated, *tables, channels._replace(start=0), rotate_in)
     return lax.dynamic_update_slice_in_dim(x, y, channels.start, axis=-1)
 
 

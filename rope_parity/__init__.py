@@ -1,4 +1,6 @@
-"""The referee: measures RoPE implementations against each other, transformers and exact arithmetic."""
+"""The referee: measures RoPE implementations against each other, transformers and exact
+arithmetic.
+"""
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version

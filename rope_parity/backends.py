@@ -52,12 +52,12 @@ class Jax:
 
     def rotate(self, x, table, spec, arithmetic):
         return self._run(
-            lambda x, c, s: rope_jax.rotate(x, c, s, spec, arithmetic=arithmetic), x, *table
+            lambda x, c, s: rope_jax.rotate(spec, x, c, s, arithmetic=arithmetic), x, *table
         )
 
     def gradient(self, x, ct, table, spec, arithmetic):
         def pullback(x, ct, cos, sin):
-            return jax.vjp(lambda x: rope_jax.rotate(x, cos, sin, spec, arithmetic=arithmetic), x)[
+            return jax.vjp(lambda x: rope_jax.rotate(spec, x, cos, sin, arithmetic=arithmetic), x)[
                 1
             ](ct)[0]
 
@@ -98,7 +98,7 @@ class Torch:
 
     def _rotate(self, x, table, spec, arithmetic):
         cos, sin = map(self.tensor, table)
-        return rope_torch.rotate(x, cos, sin, spec, heads_axis=-2, arithmetic=arithmetic)
+        return rope_torch.rotate(spec, x, cos, sin, heads_axis=-2, arithmetic=arithmetic)
 
 
 def tensor(values: np.ndarray) -> torch.Tensor:

@@ -1,7 +1,9 @@
-"""How far two ways to compute a rotation may lie apart, derived, as a fraction of the length of the pair.
+"""How far two ways to compute a rotation may lie apart, derived, as a fraction of the length of the
+pair.
 
-u = 2 ** -24 is the unit roundoff of float32; a dtype of 16 bits rounds by at most eps / 2. A cos with an error of d moves a
-component of a turned pair by at most sqrt(2) d |pair|, as |x_a| + |x_b| <= sqrt(2) |pair|.
+u = 2 ** -24 is the unit roundoff of float32; a dtype of 16 bits rounds by at most eps / 2. A cos
+with an error of d moves a component of a turned pair by at most sqrt(2) d |pair|, as |x_a| + |x_b|
+<= sqrt(2) |pair|.
 """
 
 from __future__ import annotations
@@ -35,16 +37,21 @@ LADDER, FACTOR = "float32 ladder", "float64 factor"
 DERIVATIONS = {
     EQUAL: "both sides do the same operations on the same numbers, so every byte is the same",
     ULP: "1 ULP of float32, for one rounded function; twice that where a factor is multiplied in",
-    TABLE: "3.2e-8 f for cos and sin (rope_spec/phase.py), and half an ULP of the product where the factor f is not 1",
-    ROTATION: "sqrt(2) times the error of the table, u for products, u for the sum, half an ULP for the cast; u = 2 ** -24",
-    ANGLE: "transformers' float32 angle: |p| |error of its inv_freq| + u |angle|; then the roundings of both sides",
+    TABLE: "3.2e-8 f for cos and sin (rope_spec/phase.py), and half an ULP of the product where "
+    "the factor f is not 1",
+    ROTATION: "sqrt(2) times the error of the table, u for products, u for the sum, half an ULP "
+    "for the cast; u = 2 ** -24",
+    ANGLE: "transformers' float32 angle: |p| |error of its inv_freq| + u |angle|; then the "
+    "roundings of both sides",
     LADDER: "each operation of the rule in float32, carried to the result (rope_parity/bounds.py)",
     FACTOR: "14 roundings of float64: two logarithms, what is made of them, and their quotient",
 }
 
 
 def exact_table(factor: float) -> float:
-    """Our cos and sin: 3.2e-8 f, from `rope_spec.phase`; half an ULP of the product where the attention factor f is not 1."""
+    """Our cos and sin: 3.2e-8 f, from `rope_spec.phase`; half an ULP of the product where the
+    attention factor f is not 1.
+    """
     return 3.2e-8 * factor + (float(np.spacing(np.float32(factor))) / 2 if factor != 1 else 0.0)
 
 
@@ -66,8 +73,9 @@ def rotation(
 ) -> np.ndarray | float:
     """A rotated pair, with cos and sin that are off by `table`.
 
-    float32 inside: u for the products (|x_a c| + |x_b s| <= |pair|), u for the sum, half an ULP of the dtype for the cast.
-    In the dtype of x: half an ULP each for cos and sin, for the products and for the sum.
+    float32 inside: u for the products (|x_a c| + |x_b s| <= |pair|), u for the sum, half an ULP of
+    the dtype for the cast. In the dtype of x: half an ULP each for cos and sin, for the products
+    and for the sum.
     """
     half = eps_of(dtype) / 2
     if arithmetic.rotate_in == "input":
@@ -105,7 +113,9 @@ def float32_ladder(
 
 
 def _powers(spec: RopeSpec, seq_len: int | None, power: float) -> np.ndarray:
-    """Relative error of `base ** e`, e = 2 k / d: `|ln(base) de| + |e dbase|` and the function's."""
+    """Relative error of `base ** e`, e = 2 k / d: `|ln(base) de| + |e dbase|` and the
+    function's.
+    """
     dim = spec.pairs.ladder_dim
     even = np.arange(0, dim, 2)
     exponent, rounded = even / dim, even.astype(np.float32) / np.float32(dim)

@@ -14,7 +14,7 @@ from rope_spec import (
     Yarn,
 )
 
-P64 = Pairs.single(64)
+P64 = Pairs.single(rotary_dim=64)
 FACTORS = tuple(1.0 + k / 4 for k in range(32))
 
 RULES = {
@@ -41,29 +41,31 @@ LAYOUTS = {
         head_dim=64, theta=10000.0, pairs=P64, read="interleaved", write="half"
     ),
     "interleave": RopeSpec(head_dim=64, theta=10000.0, pairs=P64, read="half", write="interleaved"),
-    "first quarter": RopeSpec(head_dim=80, theta=10000.0, pairs=Pairs.single(20)),
-    "three quarters": RopeSpec(head_dim=64, theta=10000.0, pairs=Pairs.single(48)),
+    "first quarter": RopeSpec(head_dim=80, theta=10000.0, pairs=Pairs.single(rotary_dim=20)),
+    "three quarters": RopeSpec(head_dim=64, theta=10000.0, pairs=Pairs.single(rotary_dim=48)),
     "last half, interleaved": RopeSpec(
-        head_dim=48, theta=100.0, pairs=Pairs.single(24), read="interleaved", start=24
+        head_dim=48, theta=100.0, pairs=Pairs.single(rotary_dim=24), read="interleaved", start=24
     ),
-    "odd": RopeSpec(head_dim=40, theta=10000.0, pairs=Pairs.single(25)),
+    "odd": RopeSpec(head_dim=40, theta=10000.0, pairs=Pairs.single(rotary_dim=25)),
     "negative sign": RopeSpec(head_dim=64, theta=10000.0, pairs=P64, sign=-1),
     "half per axis": RopeSpec(
-        head_dim=64, theta=100.0, pairs=Pairs.axial(64), read="half_per_axis"
+        head_dim=64, theta=100.0, pairs=Pairs.axial(rotary_dim=64), read="half_per_axis"
     ),
     "sections": RopeSpec(head_dim=64, theta=1e6, pairs=Pairs.sections((8, 12, 12))),
     "strided": RopeSpec(head_dim=64, theta=5e6, pairs=Pairs.strided((12, 10, 10))),
     "spatial first": RopeSpec(
         head_dim=64, theta=5e5, pairs=Pairs.spatial_first((11, 11, 10)), read="interleaved"
     ),
-    "alternating": RopeSpec(head_dim=64, theta=10000.0, pairs=Pairs.alternating(32)),
-    "axial": RopeSpec(head_dim=72, theta=10000.0, pairs=Pairs.axial(72)),
-    "axial, shared ladder": RopeSpec(head_dim=64, theta=10000.0, pairs=Pairs.axial_shared(64)),
-    "axial, alternating": RopeSpec(
-        head_dim=64, theta=10000.0, pairs=Pairs.axial_alternating(64), read="interleaved"
+    "alternating": RopeSpec(head_dim=64, theta=10000.0, pairs=Pairs.alternating(rotary_dim=64)),
+    "axial": RopeSpec(head_dim=72, theta=10000.0, pairs=Pairs.axial(rotary_dim=72)),
+    "axial, shared ladder": RopeSpec(
+        head_dim=64, theta=10000.0, pairs=Pairs.axial_shared(rotary_dim=64)
     ),
-    "video": RopeSpec(head_dim=80, theta=10000.0, pairs=Pairs.axial(78, 3)),
-    "one pair": RopeSpec(head_dim=2, theta=10000.0, pairs=Pairs.single(2)),
+    "axial, alternating": RopeSpec(
+        head_dim=64, theta=10000.0, pairs=Pairs.axial_alternating(rotary_dim=64), read="interleaved"
+    ),
+    "video": RopeSpec(head_dim=80, theta=10000.0, pairs=Pairs.axial(rotary_dim=78, axes=3)),
+    "one pair": RopeSpec(head_dim=2, theta=10000.0, pairs=Pairs.single(rotary_dim=2)),
 }
 
 SPECS = LAYOUTS | {

@@ -1,6 +1,8 @@
-"""Where JAX and PyTorch, or one of them and itself, give other bits: the smallest programs, what they measure, the remedy.
+"""Where JAX and PyTorch, or one of them and itself, give other bits: the smallest programs, what
+they measure, the remedy.
 
-Each program returns the size of its difference, and how often it occurs; its source is what the atlas prints.
+Each program returns the size of its difference, and how often it occurs; its source is what the
+atlas prints.
 """
 
 from collections.abc import Callable
@@ -100,24 +102,69 @@ def _ulps(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
 
 
 DIFFERENCES = (
-    Difference("contraction", contraction, "absolute", """XLA fuses a * b - c * d to one rounding less.
-        rope_jax.rounding.rounded keeps each product rounded."""),
-    Difference("constant folding", constant_folding, "ULP", """XLA folds constants with other functions than it runs.
-        Compute inv_freq once, on the host, for everybody."""),
-    Difference("cos and sin", library_functions, "ULP", """Every library has its own.
-        Take the phase from integers: rope_spec.phase."""),
-    Difference("excess precision", excess_precision, "absolute", """torch.compile keeps float32 inside.
-        Set torch._inductor.config.emulate_precision_casts, or round once at the end."""),
-    Difference("promotion", promotion, "absolute", """A 0-d tensor is weak in torch and not in JAX: float16 or float32.
-        Cast by hand; rope_torch and rope_jax do."""),
-    Difference("indexing out of range", out_of_range_indexing, "absolute", """JAX clamps silently, torch raises.
-        lookup gives NaN, or what out_of_range says."""),
-    Difference("subnormals", subnormals, "absolute", """XLA on a CPU flushes them to zero.
-        Nothing to do: left out of comparisons by name."""),
-    Difference("torch.compile", compiled_torch, "ULP", """Its cos is another function than that of eager torch.
-        Integer phases are equal in both."""),
-    Difference("autocast", autocast, "absolute", """It casts matmuls to 16 bits, not elementwise code.
-        Rotations stay as they are."""),
-    Difference("+0.0 as a guard", zeros_behind_a_barrier, "sign", """Adding 0.0 to keep a product from fusing turns -0 to +0.
-        The minimum of bit patterns changes no number."""),
-)  # fmt: skip
+    Difference(
+        "contraction",
+        contraction,
+        "absolute",
+        "XLA fuses a * b - c * d to one rounding less. "
+        "rope_jax.rounding.rounded keeps each product rounded.",
+    ),
+    Difference(
+        "constant folding",
+        constant_folding,
+        "ULP",
+        "XLA folds constants with other functions than it runs. "
+        "Compute inv_freq once, on the host, for everybody.",
+    ),
+    Difference(
+        "cos and sin",
+        library_functions,
+        "ULP",
+        "Every library has its own. Take the phase from integers: rope_spec.phase.",
+    ),
+    Difference(
+        "excess precision",
+        excess_precision,
+        "absolute",
+        "torch.compile keeps float32 inside. "
+        "Set torch._inductor.config.emulate_precision_casts, or round once at the end.",
+    ),
+    Difference(
+        "promotion",
+        promotion,
+        "absolute",
+        "A 0-d tensor is weak in torch and not in JAX: float16 or float32. "
+        "Cast by hand; rope_torch and rope_jax do.",
+    ),
+    Difference(
+        "indexing out of range",
+        out_of_range_indexing,
+        "absolute",
+        "JAX clamps silently, torch raises. lookup gives NaN, or what out_of_range says.",
+    ),
+    Difference(
+        "subnormals",
+        subnormals,
+        "absolute",
+        "XLA on a CPU flushes them to zero. Nothing to do: left out of comparisons by name.",
+    ),
+    Difference(
+        "torch.compile",
+        compiled_torch,
+        "ULP",
+        "Its cos is another function than that of eager torch. Integer phases are equal in both.",
+    ),
+    Difference(
+        "autocast",
+        autocast,
+        "absolute",
+        "It casts matmuls to 16 bits, not elementwise code. Rotations stay as they are.",
+    ),
+    Difference(
+        "+0.0 as a guard",
+        zeros_behind_a_barrier,
+        "sign",
+        "Adding 0.0 to keep a product from fusing turns -0 to +0. "
+        "The minimum of bit patterns changes no number.",
+    ),
+)

@@ -1,4 +1,6 @@
-"""The ledger of growth: what each way to keep a table costs along a trace of calls, in compilations, bytes and time."""
+"""The ledger of growth: what each way to keep a table costs along a trace of calls, in
+compilations, bytes and time.
+"""
 
 from __future__ import annotations
 
@@ -141,9 +143,11 @@ Step = Callable[[rope_jax.RopeCache, np.ndarray, np.ndarray], jax.Array]
 
 
 def lookup_before(spec: RopeSpec) -> Step:
-    """Rows are looked up in blocks of one size before the jitted step: a larger table costs one compilation, of the lookup.
+    """Rows are looked up in blocks of one size before the jitted step: a larger table costs one
+    compilation, of the lookup.
 
-    Inside the step the size of the table would meet every shape of the calls, and each of them would be compiled anew.
+    Inside the step the size of the table would meet every shape of the calls, and each of them
+    would be compiled anew.
     """
 
     @jax.jit
@@ -152,7 +156,7 @@ def lookup_before(spec: RopeSpec) -> Step:
             jnp.concatenate(rows)[: x.shape[0] * x.shape[1]] for rows in zip(*blocks, strict=True)
         )
         return rope_jax.rotate(
-            x, cos.reshape(*x.shape[:2], -1), sin.reshape(*x.shape[:2], -1), spec
+            spec, x, cos.reshape(*x.shape[:2], -1), sin.reshape(*x.shape[:2], -1)
         )
 
     def call(cache: rope_jax.RopeCache, x: np.ndarray, positions: np.ndarray) -> jax.Array:
@@ -165,7 +169,7 @@ def lookup_before(spec: RopeSpec) -> Step:
 def lookup_inside(spec: RopeSpec) -> Step:
     """The table is an argument of the jitted step."""
     return jax.jit(
-        lambda cache, x, positions: rope_jax.rotate(x, *rope_jax.lookup(cache, positions), spec)
+        lambda cache, x, positions: rope_jax.rotate(spec, x, *rope_jax.lookup(cache, positions))
     )
 
 
@@ -205,7 +209,9 @@ def play_jax(
 
 
 def play_torch(spec: RopeSpec, trace: Trace, strategy: Strategy) -> tuple[int, int]:
-    """How often the same trace builds a table in PyTorch, and how often `torch.compile` compiles beyond the first time."""
+    """How often the same trace builds a table in PyTorch, and how often `torch.compile` compiles
+    beyond the first time.
+    """
     graphs = []
 
     def backend(graph: torch.fx.GraphModule, _: list) -> Callable:
@@ -214,7 +220,7 @@ def play_torch(spec: RopeSpec, trace: Trace, strategy: Strategy) -> tuple[int, i
 
     torch._dynamo.reset()
     step = torch.compile(
-        lambda cache, x, p: rope_torch.rotate(x, *rope_torch.lookup(cache, p), spec),
+        lambda cache, x, p: rope_torch.rotate(spec, x, *rope_torch.lookup(cache, p)),
         backend=backend,
     )
     cache = rope_torch.init_cache(

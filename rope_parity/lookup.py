@@ -1,4 +1,6 @@
-"""Where a transformers model keeps its rotary embedding: the class of its tables, the function, the layer."""
+"""Where a transformers model keeps its rotary embedding: the class of its tables, the function, the
+layer.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ Parts = tuple[type, ...]
 
 
 class NoReference(LookupError):
-    """transformers has nothing to compare a rotary embedding with; the message says what is missing."""
+    """transformers has nothing to compare a rotary embedding with; the message says what is
+    missing.
+    """
 
 
 def absence(what: str, owner: type | str) -> NoReference:
@@ -26,19 +30,21 @@ def absence(what: str, owner: type | str) -> NoReference:
 
 
 def text_and_tower(config: Any, label: str | None) -> tuple[Tower, Tower]:
-    """The text model of a config.json, and the part that a label of `specs_from_config` is about."""
-    name, (text, *others) = (label or "text").split(".")[0], towers(config).found
-    by_key = [tower for tower in others if tower.keys.name.removesuffix("_config") == name]
-    by_name = [tower for tower in others if tower.name == name]
-    return text, next(iter([text] if text.name == name else [*by_key, *by_name, text]))
+    """The text model of a config.json, and the part that a label of `specs_from_config` is
+    about.
+    """
+    text, *others = towers(config).found
+    named = [tower for tower in others if f"{label}.".startswith(f"{tower.name}.")]
+    return text, max(named, key=lambda tower: len(tower.name), default=text)
 
 
-def inner_configs(config: Any) -> Iterator[tuple[str, Any]]:
-    """The configuration objects inside one, each with its key, the outer ones first."""
-    parts = [(key, part) for key, part in vars(config).items() if hasattr(part, "get_text_config")]
+def inner_configs(config: Any, around: str = "") -> Iterator[tuple[str, Any]]:
+    """The configuration objects inside one, each with its path of keys, the outer ones first."""
+    inside = [(key, part) for key, part in vars(config).items() if hasattr(part, "get_text_config")]
+    parts = [(f"{around}{key}", part) for key, part in inside]
     yield from parts
-    for _, part in parts:
-        yield from inner_configs(part)
+    for path, part in parts:
+        yield from inner_configs(part, f"{path}.")
 
 
 def rotary_class(parts: Parts, config_class: type) -> type:
@@ -52,7 +58,9 @@ def rotary_class(parts: Parts, config_class: type) -> type:
 
 
 def apply_function(parts: Parts, config_class: type, spec: RopeSpec) -> Callable:
-    """The function that rotates q and k; where a model has one for each layout, that of the spec."""
+    """The function that rotates q and k; where a model has one for each layout, that of the
+    spec.
+    """
     found = modeling.apply_functions(parts)
     if len(found) > 1:
         interleaves = spec.write not in (None, spec.read)
@@ -65,7 +73,9 @@ def apply_function(parts: Parts, config_class: type, spec: RopeSpec) -> Callable
 
 
 def layer_argument(rotary: Any, config: Any, label: str | None) -> dict[str, str]:
-    """The argument that names a kind of layer, where transformers' kinds have parameters of their own."""
+    """The argument that names a kind of layer, where transformers' kinds have parameters of their
+    own.
+    """
     argument = inspect.signature(rotary.forward).parameters.get("layer_type")
     kind = "indexed_attention" if label == "indexer" else (label or "").split(".")[-1]
     parameters = getattr(config, "rope_parameters", None) or {}

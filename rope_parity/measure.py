@@ -1,4 +1,6 @@
-"""The ruler: `|d| / (eps * |pair|)`, since a rotation keeps the length of a pair, and the share of equal bytes."""
+"""The ruler: `|d| / (eps * |pair|)`, since a rotation keeps the length of a pair, and the share of
+equal bytes.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,10 @@ def compare(
 ) -> Measurement:
     """Measure `left` against `right`.
 
-    Args:
-        left: an array of a floating dtype, which decides eps.
-        right: the same shape; the same dtype where bytes are to be compared.
-        pair: the length of the pair that each element belongs to, broadcast against it.
-        bound: the allowed `|left - right| / |pair|` of each element, broadcast against it; 0 asks for equal bytes.
+    Args: left: an array of a floating dtype, which decides eps. right: the same shape; the same
+        dtype where bytes are to be compared. pair: the length of the pair that each element belongs
+        to, broadcast against it. bound: the allowed `|left - right| / |pair|` of each element,
+        broadcast against it; 0 asks for equal bytes.
     """
     if left.shape != right.shape:
         raise ValueError(
@@ -64,6 +65,8 @@ def compare(
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:
-    """The bytes, with one NaN for all: IEEE 754 leaves sign and payload of a NaN open, and no operation reads them."""
+    """The bytes, with one NaN for all: IEEE 754 leaves sign and payload of a NaN open, and no
+    operation reads them.
+    """
     one_nan = np.where(np.isnan(array), np.array(np.nan, array.dtype), array)
     return np.frombuffer(one_nan.tobytes(), np.uint8)

@@ -1,4 +1,6 @@
-"""The exact reference: the formulas of the papers in mpmath, one pair at a time. Of the trunk it knows only `RopeSpec`."""
+"""The exact reference: the formulas of the papers in mpmath, one pair at a time. Of the trunk it
+knows only `RopeSpec`.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> list[Real
 def cos_sin(
     spec: RopeSpec, positions: np.ndarray, seq_len: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """cos and sin times the attention factor, float64 `(..., S, P)`; positions as for `rope_spec.cos_sin`."""
+    """cos and sin times the attention factor, float64 `(..., S, P)`; positions as for
+    `rope_spec.cos_sin`.
+    """
     inv_freq, axes = inverse_frequencies(spec, seq_len), spec.pairs.axes
     per_axis = np.asarray(positions)[..., None] if axes == 1 else np.asarray(positions)
     rows = per_axis.reshape(-1, axes).tolist()
@@ -40,8 +44,10 @@ def cos_sin(
     return cos, sin
 
 
-def rotate(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, spec: RopeSpec) -> np.ndarray:
-    """Each pair turned in float64, channel by channel; cos and sin broadcast against the pairs of x."""
+def rotate(spec: RopeSpec, x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
+    """Each pair turned in float64, channel by channel; cos and sin broadcast against the pairs of
+    x.
+    """
     x = np.asarray(x, np.float64)
     y = x.copy()
     for j in range(len(spec.pairs)):
@@ -65,7 +71,9 @@ def channels(spec: RopeSpec, pair: int, layout: str) -> tuple[int, int]:
 
 
 def attention_factor(spec: RopeSpec) -> Real:
-    """What multiplies cos and sin: YaRN section 3.4 with DeepSeek's ratio, and LongRoPE section 3.3."""
+    """What multiplies cos and sin: YaRN section 3.4 with DeepSeek's ratio, and LongRoPE section
+    3.3.
+    """
     rule, kind = _rule(spec)
     if kind not in ("Yarn", "LongRope", "Explicit"):
         return mpf(1)
@@ -126,7 +134,9 @@ def _rung(spec: RopeSpec, k: int, seq_len: int | None) -> Real:
 
 
 def _llama3_rung(plain: Real, rule) -> Real:
-    """By the number of turns within the original context: few are stretched, many kept, a linear blend between."""
+    """By the number of turns within the original context: few are stretched, many kept, a linear
+    blend between.
+    """
     turns = rule.original_max_position_embeddings * plain / (2 * mp.pi)
     if rule.low_freq_factor == rule.high_freq_factor:  # a step
         return plain if turns >= rule.low_freq_factor else plain / mpf(rule.factor)
@@ -143,7 +153,9 @@ def _yarn_rung(plain: Real, rule, k: int, dim: int, theta: Real) -> Real:
 
 
 def yarn_range(rule, dim: int, theta: Real) -> tuple[Real, Real]:
-    """The rungs, as real numbers, that turn beta_fast and beta_slow times within the original context."""
+    """The rungs, as real numbers, that turn beta_fast and beta_slow times within the original
+    context.
+    """
 
     def rung_that_turns(times: float) -> Real:
         return (

@@ -1,4 +1,6 @@
-"""Where the errors of cos and sin lie: by pair, and over position; for the page and for whoever looks for a cause."""
+"""Where the errors of cos and sin lie: by pair, and over position; for the page and for whoever
+looks for a cause.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ FLOOR = 2.0**-30  # an error of zero is drawn here
 
 
 class Profile(NamedTuple):
-    """Largest |error| of cos and sin against exact arithmetic, as a fraction of the attention factor."""
+    """Largest |error| of cos and sin against exact arithmetic, as a fraction of the attention
+    factor.
+    """
 
     name: str
     by_pair: np.ndarray  # (P,)
@@ -24,7 +28,9 @@ class Profile(NamedTuple):
 
 
 def profiles(case: Case, with_transformers: bool = True) -> tuple[np.ndarray, list[Profile]]:
-    """The sampled positions `(S,)`, of the first axis, and a profile of ours and of transformers' tables."""
+    """The sampled positions `(S,)`, of the first axis, and a profile of ours and of transformers'
+    tables.
+    """
     positions = case.positions()
     exact = np.stack(oracle.cos_sin(case.spec, positions, case.seq_len))
     tables = {

@@ -24,7 +24,9 @@ class Record:
     """One comparison: `left` against `right`."""
 
     case: str
-    quantity: str  # inv_freq, attention_factor, cos_sin, rotate or gradient; "given" what it takes from transformers
+    # inv_freq, attention_factor, cos_sin, rotate or gradient; "given": it takes
+    # them from transformers
+    quantity: str
     left: str
     right: str
     mode: str  # eager or jit
@@ -42,7 +44,9 @@ class Record:
 
     @property
     def at_worst(self) -> float:
-        """`|d| / (eps |pair|)` of the worst element, which `bound` and `of_bound` are about; of equal bytes the largest."""
+        """`|d| / (eps |pair|)` of the worst element, which `bound` and `of_bound` are about; of
+        equal bytes the largest.
+        """
         return self.of_bound * self.bound if self.bound else self.max_eps
 
 
@@ -65,7 +69,9 @@ class Referee:
             yield from self.rotations(dtype)
 
     def tables(self) -> Iterator[Record]:
-        """cos and sin of the branches against each other and the oracle, far beyond the context too."""
+        """cos and sin of the branches against each other and the oracle, far beyond the context
+        too.
+        """
         positions = self.case.positions(beyond=True)
         exact = np.stack(oracle.cos_sin(self.spec, positions, self.case.seq_len))
         ours = np.stack(self.torch.cos_sin(self.spec, positions, self.case.seq_len, EXACT))
@@ -128,7 +134,7 @@ class Referee:
         self, backend: Backend, dtype: str, x: np.ndarray, y: np.ndarray
     ) -> Record:
         cos, sin = oracle.cos_sin(self.spec, self.case.positions(), self.case.seq_len)
-        exact = oracle.rotate(x[:1], cos[:, :, None], sin[:, :, None], self.spec)
+        exact = oracle.rotate(self.spec, x[:1], cos[:, :, None], sin[:, :, None])
         bound = bounds.rotation(bounds.exact_table(self.factor) / self.factor, x.dtype, EXACT)
         return self.record(
             "rotate", backend, "oracle", dtype, y[:1], exact, self.pair(x[:1]), bound, ROTATION

@@ -63,7 +63,9 @@ class Reference:
         return getattr(self.rotary, f"{self._prefix}attention_scaling", None)
 
     def inv_freq(self, positions: np.ndarray) -> np.ndarray | None:
-        """float32 `(P,)`, as a call with these positions leaves it; None where a table is all that is kept."""
+        """float32 `(P,)`, as a call with these positions leaves it; None where a table is all that
+        is kept.
+        """
         self.cos_sin(positions, DTYPES["float32"])
         buffer = getattr(self.rotary, f"{self._prefix}inv_freq", None)
         if buffer is None:
@@ -83,8 +85,9 @@ class Reference:
     def rotate(self, x: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """x, `(B, S, N, H)`, through transformers' class and function in the dtype of x.
 
-        The function gets each head of each token as a sequence of its own, `(B S N, 1, 1, 2 P)`: the
-        same to functions that want the heads before the sequence and to those that want them after.
+        The function gets each head of each token as a sequence of its own, `(B S N, 1, 1, 2 P)`:
+        the same to functions that want the heads before the sequence and to those that want them
+        after.
         """
         y, end = tensor(x), self.spec.start + self.spec.rotary_dim
         rotated = y[..., self.spec.start : end]
@@ -97,7 +100,9 @@ class Reference:
         return array(y)
 
     def _rows(self, table: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-        """`(S, ...)` or `(1, S, ...)` as one row for each head of each token, `(B S N, 1, width)`."""
+        """`(S, ...)` or `(1, S, ...)` as one row for each head of each token,
+        `(B S N, 1, width)`.
+        """
         batch, length, heads, _ = shape
         rows = table.reshape(-1, length, 1, table.shape[-1]).expand(batch, length, heads, -1)
         return rows.flatten(0, 2)[:, None]
@@ -161,7 +166,9 @@ def _tower_config(config: Mapping[str, Any], label: str | None) -> Any:
 
 
 def _parts(config_class: type) -> lookup.Parts:
-    """What the models of a configuration class are made of; InternLM3's is of another type, Llama's."""
+    """What the models of a configuration class are made of; InternLM3's is of another type,
+    Llama's.
+    """
     from transformers import MODEL_MAPPING
 
     parts = modeling.parts_of(config_class)

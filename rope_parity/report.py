@@ -20,10 +20,13 @@ from .run import NotMeasured, Outcome
 
 
 def summary(records: Sequence[Record]) -> Group:
-    """A table for each case, a row for each quantity and pair of opponents: the element closest to its bound, or beyond."""
+    """A table for each case, a row for each quantity and pair of opponents: the element closest to
+    its bound, or beyond.
+    """
     by_case = groupby(sorted(records, key=_order), key=lambda record: record.case)
     return Group(
-        "The element that is closest to its bound, over eager and jit, float32, bfloat16 and float16\n",
+        "The element that is closest to its bound, over eager and jit, float32, bfloat16 and "
+        "float16\n",
         *(_table(*group) for group in by_case),
     )
 
@@ -106,12 +109,16 @@ def verdict(outcome: Outcome) -> str:
     records, failed = outcome.records, sum(absent.failed for absent in outcome.not_measured)
     broken, cases = sum(not r.ok for r in records), len({r.case for r in records})
     if broken:
-        return f"[bold red]{broken} of {len(records)} comparisons over {cases} configurations break their bound."
+        return (
+            f"[bold red]{broken} of {len(records)} comparisons over {cases} configurations break "
+            "their bound."
+        )
     if not records:
         return f"[bold {'red' if failed else 'yellow'}]Nothing was measured."
     branches = [r for r in records if {r.left, r.right} == {"rope_jax", "rope_torch"}]
     kept = (
-        f"All {len(records)} comparisons over {cases} configurations keep their bound; rope_jax and rope_torch "
+        f"All {len(records)} comparisons over {cases} configurations keep their bound; rope_jax "
+        "and rope_torch "
         f"are equal to the last byte in all {len(branches)} of theirs."
     )
     return (

@@ -29,7 +29,7 @@ class Vector(NamedTuple):
 
 
 def _plain(**more) -> RopeSpec:
-    return RopeSpec(**{"head_dim": 64, "theta": 10000.0, "pairs": Pairs.single(64)} | more)
+    return RopeSpec(**{"head_dim": 64, "pairs": Pairs.single(rotary_dim=64)} | more)
 
 
 LONG = LongRope(tuple(1 + k / 64 for k in range(32)), tuple(1 + k for k in range(32)), 4096, 32.0)

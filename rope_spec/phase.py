@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .checks import check_positions
+from .checks import check_arrays, check_positions, check_spec
 from .frequencies import inverse_frequencies
 from .spec import RopeSpec
 
@@ -32,14 +32,16 @@ def cos_sin(
     Args:
         spec: the rotary embedding.
         positions: integers, `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
-        seq_len: see `inverse_frequencies`.
+        seq_len: the current length, which `DynamicNTK` and `LongRope` need.
 
     Returns:
         cos and sin, float32 `(..., S, P)`, within 3.2e-8 f, and half an ULP of the product where the attention factor f
         is not 1.
     """
-    frequencies = inverse_frequencies(spec, seq_len)
-    per_pair = pair_positions(spec, np.asarray(positions))
+    check_spec("cos_sin", spec)
+    check_arrays("cos_sin", np.ndarray, positions=positions)
+    frequencies = inverse_frequencies(spec, spec.effective_length(seq_len))
+    per_pair = pair_positions(spec, positions)
     if spec.real:
         angle, factor = (
             per_pair.astype(np.float32) * frequencies.inv_freq_float32,

@@ -1,25 +1,27 @@
-"""One small frozen dataclass for each rule that scales the frequency ladder; `frequencies.py` has their formulas."""
+"""One small frozen dataclass for each rule that scales the frequency ladder.
 
-from dataclasses import dataclass, fields
+`frequencies.py` has their formulas.
+"""
 
-LEAST, MOST = 1e-30, 1e30  # what float32 and its square root hold, far beyond any model
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .values import LEAST as LEAST, MOST as MOST, number, positive, whole
 
 
-def is_positive(number: float) -> bool:
-    """Whether a number is above 0 and of a size that float32 can be computed with."""
-    return LEAST <= number <= MOST
+def _convert(rule: object, convert: Callable[..., Any], *names: str, **options: int) -> None:
+    """Check the named fields of `rule`, and set them to the number that `convert` makes of each.
 
-
-def _positive(rule: object, *names: str) -> None:
-    """Raise ValueError unless the named fields of `rule` are finite numbers above 0 (None is left to the rule)."""
+    A tuple is converted number by number; None is left to the rule.
+    """
     for name in names:
-        value = getattr(rule, name)
-        for number in value if isinstance(value, tuple) else (value,):
-            if number is not None and not is_positive(number):
-                raise ValueError(
-                    f"{type(rule).__name__}.{name}: got {number!r}, expected a finite number above 0, from {LEAST} to "
-                    f"{MOST}. Correct the value."
-                )
+        label, value = f"{type(rule).__name__}.{name}", getattr(rule, name)
+        if isinstance(value, tuple):
+            converted: object = tuple(convert(label, each, **options) for each in value)
+        else:
+            converted = None if value is None else convert(label, value, **options)
+        object.__setattr__(rule, name, converted)
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,22 @@ class Linear:
     factor: float
 
     def __post_init__(self):
-        _positive(self, "factor")
+        _convert(self, positive, "factor")
 
 
 @dataclass(frozen=True)
 class DynamicNTK:
-    """theta grows with the current length once that is beyond `max_position_embeddings`. Source: u/emozilla, 2023."""
+    """theta grows with the current length, once that is beyond `max_position_embeddings`.
+
+    Source: u/emozilla on r/LocalLLaMA, 2023; transformers, `modeling_rope_utils.py`.
+    """
 
     factor: float
     max_position_embeddings: int
 
     def __post_init__(self):
-        _positive(self, "factor", "max_position_embeddings")
+        _convert(self, positive, "factor")
+        _convert(self, whole, "max_position_embeddings", least=1)
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,8 @@ class Yarn:
         mscale_all_dim: DeepSeek's denominator of it, and what scales the softmax where `scales_softmax`.
         attention_factor: overrides the factor that the rule derives.
         truncate: whether the ends of the ramp are rounded to whole rungs (gpt-oss does not).
-        scales_softmax: whether the model multiplies its attention scale by the square of mscale (DeepSeek-V3 does).
+        scales_softmax: whether the model multiplies its attention scale by the square of mscale, as
+            DeepSeek-V3 does.
     """
 
     factor: float
@@ -70,28 +77,21 @@ class Yarn:
     scales_softmax: bool = False
 
     def __post_init__(self):
-        _positive(
-            self,
-            "factor",
-            "original_max_position_embeddings",
-            "beta_fast",
-            "beta_slow",
-            "attention_factor",
-        )
-        for name in ("mscale", "mscale_all_dim"):
-            if not abs(getattr(self, name) or 0) <= MOST:
-                raise ValueError(
-                    f"Yarn.{name}: got {getattr(self, name)!r}, expected at most {MOST}. Correct it."
-                )
+        _convert(self, positive, "factor", "beta_fast", "beta_slow", "attention_factor")
+        _convert(self, whole, "original_max_position_embeddings", least=1)
+        _convert(self, number, "mscale", "mscale_all_dim")
         if self.beta_fast < self.beta_slow:
             raise ValueError(
-                f"Yarn: got beta_fast={self.beta_fast} below beta_slow={self.beta_slow}, expected the reverse. Exchange them."
+                f"Yarn: got beta_fast={self.beta_fast} below beta_slow={self.beta_slow}, expected "
+                "the reverse. Exchange them."
             )
 
 
 @dataclass(frozen=True)
 class LongRope:
-    """One divisor for each rung, from one of two sets, by the current length. Source: arXiv:2402.13753.
+    """One divisor for each rung, from one of two sets, by the current length.
+
+    Source: arXiv:2402.13753.
 
     Attributes:
         short_factor: divisors while the length is at most `original_max_position_embeddings`.
@@ -108,16 +108,15 @@ class LongRope:
     attention_factor: float | None = None
 
     def __post_init__(self):
-        _positive(self, *(field.name for field in fields(self)))
-        if self.original_max_position_embeddings < 2:
-            raise ValueError(
-                "LongRope.original_max_position_embeddings: got less than 2, expected a context length. Correct it."
-            )
+        _convert(self, positive, "short_factor", "long_factor", "factor", "attention_factor")
+        _convert(self, whole, "original_max_position_embeddings", least=2)
 
 
 @dataclass(frozen=True)
 class Llama3:
-    """Long wavelengths are stretched by `factor`, short ones kept, smooth between. Source: Llama 3.1, arXiv:2407.21783.
+    """Long wavelengths are stretched by `factor`, short ones kept, smooth between.
+
+    Source: Llama 3.1, arXiv:2407.21783.
 
     Where `low_freq_factor` is `high_freq_factor` there is nothing between, as in Llama-4-Scout.
     """
@@ -128,44 +127,44 @@ class Llama3:
     original_max_position_embeddings: int
 
     def __post_init__(self):
-        _positive(self, *(field.name for field in fields(self)))
-        if self.low_freq_factor > self.high_freq_factor:
-            low, high = self.low_freq_factor, self.high_freq_factor
+        _convert(self, positive, "factor", "low_freq_factor", "high_freq_factor")
+        _convert(self, whole, "original_max_position_embeddings", least=1)
+        low, high = self.low_freq_factor, self.high_freq_factor
+        if low > high:
             raise ValueError(
-                f"Llama3: got low_freq_factor={low} and high_freq_factor={high}, expected the first not above the second. "
-                "Exchange them."
+                f"Llama3: got low_freq_factor={low} and high_freq_factor={high}, expected the "
+                "first not above the second. Exchange them."
             )
 
 
 @dataclass(frozen=True)
 class Proportional:
-    """The first `rotated` rungs of the whole head's ladder, divided by `factor`; the others stand still (Gemma 4)."""
+    """The first `rotated` rungs of the whole head's ladder, divided by `factor`.
+
+    The others stand still. Source: Gemma 4 in transformers.
+    """
 
     rotated: int
     factor: float = 1.0
 
     def __post_init__(self):
-        _positive(self, "factor")
-        if self.rotated < 0:
-            raise ValueError(
-                f"Proportional.rotated: got {self.rotated!r}, expected a number of rungs, 0 or more. Correct it."
-            )
+        _convert(self, positive, "factor")
+        _convert(self, whole, "rotated")
 
 
 @dataclass(frozen=True)
 class Explicit:
-    """The ladder itself, in radians per position, for frequencies that no formula gives; theta is then unused."""
+    """The ladder itself, in radians per position, for frequencies that no formula gives.
+
+    theta is then unused.
+    """
 
     inv_freq: tuple[float, ...]
     attention_factor: float = 1.0
 
     def __post_init__(self):
-        _positive(self, "attention_factor")
-        if not all(abs(value) <= MOST for value in self.inv_freq):
-            raise ValueError(
-                f"Explicit.inv_freq: got a number that is not finite, or beyond {MOST}, expected radians per position. "
-                "Correct it."
-            )
+        _convert(self, positive, "attention_factor")
+        _convert(self, number, "inv_freq")
 
 
 Rule = Linear | DynamicNTK | Yarn | LongRope | Llama3 | Proportional | Explicit

@@ -1,83 +1,60 @@
 """What a rotary embedding is: one frozen value, checked when it is built.
 
-Letters used in every shape of this project: B batch, S sequence, N heads, H head_dim, P pairs, A axes, L table length.
+Letters used in every shape of this project: B batch, S sequence, N heads, H head_dim, P pairs,
+A axes, L table length.
 """
 
 from dataclasses import dataclass, replace
-from numbers import Integral
-from typing import Literal, get_args
+from typing import Any, Literal, cast
 
+from .channels import Channels
 from .pairs import Pairs
-from .rules import LEAST, MOST, DynamicNTK, Explicit, LongRope, Rule, Yarn, is_positive
+from .rules import DynamicNTK, Explicit, LongRope, Rule, Yarn
+from .values import check_choice, positive, whole
 
 Layout = Literal["half", "interleaved", "half_per_axis"]
 Angles = Literal["exact", "float32"]
 RotateIn = Literal["float32", "input"]
 
 
-def one_of(name: str, value: object, allowed: object) -> None:
-    """Raise ValueError unless `value` is one of the choices of the Literal `allowed`."""
-    choices = get_args(allowed)
-    if value not in choices:
-        raise ValueError(
-            f"{name}: got {value!r}, expected one of {', '.join(map(repr, choices))}. Name one of them."
-        )
-
-
-@dataclass(frozen=True)
-class Channels:
-    """Where the two channels of each pair lie: what a rotation needs to know beside cos and sin.
-
-    A pair lies across axis -2 of `(..., blocks, 2, P // blocks)`.
-
-    Attributes:
-        start: the first rotated channel.
-        read: the number of blocks in x.
-        write: the number of blocks in the result.
-    """
-
-    start: int = 0
-    read: int = 1
-    write: int = 1
-
-    @property
-    def inverse(self) -> "Channels":
-        """From where the channels were written to where they were read."""
-        return Channels(self.start, self.write, self.read)
-
-    def rotated(self, pairs: int) -> slice:
-        """The channels that are rotated; the others stay."""
-        return slice(self.start, self.start + 2 * pairs)
-
-
-HALVES = Channels()
+EXPECTED = {
+    "pairs": "Pairs, for instance Pairs.single(rotary_dim=64)",
+    "rule": "a rule, for instance Linear(4.0), or None",
+    "real": "True or False",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RopeSpec:
-    """A rotary position embedding: `angle_j = position[axis_j] * inv_freq_j`, then a rotation of each pair of channels.
+    """A rotary position embedding.
+
+    `angle_j = position[axis_j] * inv_freq_j` for each pair j of channels, which is rotated by it.
 
     Attributes:
-        head_dim: H, the width of the array that is handed to `rotate` (for MLA that is `qk_rope_head_dim`).
+        head_dim: H, the width of the array that is handed to `rotate`; in MLA `qk_rope_head_dim`.
         theta: the base of the frequency ladder.
-        pairs: axis and rung of each pair.
+        pairs: axis and rung of each pair; None: one coordinate, and all channels are rotated.
         rule: how the ladder is scaled for long contexts, or None.
-        read: where pair j lies in x. `half`: channels j and P + j; `interleaved`: 2j and 2j + 1; `half_per_axis`:
-            halves within the block of each axis.
-        write: where pair j goes in the result; None: where it was read (DeepSeek reads interleaved and writes half).
-        start: the first rotated channel; the 2 P channels from here on are rotated, the others pass through.
+        read: where pair j lies in x. `half`: channels j and P + j; `interleaved`: 2j and 2j + 1;
+            `half_per_axis`: halves within the block of each axis.
+        write: where pair j goes in the result; None: where it was read. DeepSeek reads interleaved
+            channels and writes halves.
+        start: the first rotated channel. 2 P channels from here on are rotated, the others stay.
         sign: -1 rotates by the negative angle (NanoChat).
-        real: positions are real-valued coordinates (DINOv3), whose angles are float32 products in every arithmetic.
+        real: positions are real-valued coordinates (DINOv3), whose angles are float32 products in
+            every arithmetic.
 
     Example:
-        >>> spec = RopeSpec(head_dim=128, theta=500000.0, pairs=Pairs.single(64))  # half of each head is rotated
-        >>> spec.rotary_dim, spec.depends_on_length
-        (64, False)
+        >>> RopeSpec(head_dim=128).rotary_dim
+        128
+        >>> part = RopeSpec(head_dim=80, theta=500000.0, pairs=Pairs.single(rotary_dim=32))
+        >>> part.rotary_dim, part.depends_on_length
+        (32, False)
     """
 
     head_dim: int
-    theta: float
-    pairs: Pairs
+    theta: float = 10000.0
+    pairs: Pairs = cast(Pairs, None)  # set below
     rule: Rule | None = None
     read: Layout = "half"
     write: Layout | None = None
@@ -86,27 +63,18 @@ class RopeSpec:
     real: bool = False
 
     def __post_init__(self):
-        if not isinstance(self.head_dim, Integral) or not isinstance(self.rule, Rule | None):
-            raise TypeError(
-                f"RopeSpec: got head_dim={self.head_dim!r} and rule={self.rule!r}, expected a whole number, and a rule such as "
-                "Linear(4.0), or None. What stands in a config.json is read by spec_from_config."
-            )
-        one_of("RopeSpec.read", self.read, Layout)
-        one_of("RopeSpec.write", self.written, Layout)
-        if not is_positive(self.theta):
-            raise ValueError(
-                f"RopeSpec.theta: got {self.theta!r}, expected a finite number above 0, from {LEAST} to {MOST}. Most models "
-                "have 10000.0."
-            )
-        if self.sign not in (1, -1):
-            raise ValueError(
-                f"RopeSpec.sign: got {self.sign!r}, expected 1 or -1. Leave it out for 1."
-            )
-        if self.start < 0 or self.start + self.rotary_dim > self.head_dim:
-            raise ValueError(
-                f"RopeSpec: got {len(self.pairs)} pairs, which are {self.rotary_dim} channels, from channel {self.start} on, "
-                f"expected them within head_dim={self.head_dim}. Give fewer pairs, or the full width of the array as head_dim."
-            )
+        self._set("head_dim", whole("RopeSpec.head_dim", self.head_dim, least=1))
+        self._set("theta", positive("RopeSpec.theta", self.theta))
+        self._set("start", whole("RopeSpec.start", self.start))
+        self._set("sign", whole("RopeSpec.sign", self.sign, least=-1, most=1))
+        self._set(
+            "pairs", Pairs.single(rotary_dim=self.head_dim) if self.pairs is None else self.pairs
+        )
+        self._check_kinds()
+        check_choice("RopeSpec.read", self.read, Layout)
+        check_choice("RopeSpec.write", self.written, Layout)
+        self._set("write", None if self.write == self.read else self.write)
+        self._check_channels()
         self._check_blocks()
         self._check_rule()
 
@@ -118,7 +86,7 @@ class RopeSpec:
     @property
     def written(self) -> Layout:
         """The layout of the result."""
-        return self.write or self.read
+        return self.read if self.write is None else self.write
 
     @property
     def channels(self) -> Channels:
@@ -139,20 +107,53 @@ class RopeSpec:
         """Whether the frequencies change with the current length."""
         return isinstance(self.rule, (DynamicNTK, LongRope))
 
-    def effective_length(self, seq_len: int | None) -> int | None:
-        """The length that decides the frequencies: None in the original context, one for all beyond it in LongRoPE."""
+    def effective_length(self, seq_len: object) -> int | None:
+        """The length that decides the frequencies: None in the original context.
+
+        In LongRoPE one length stands for all beyond the original context.
+
+        Raises:
+            TypeError: the frequencies depend on the length, and `seq_len` is no whole number.
+        """
         match self.rule:
-            case DynamicNTK(max_position_embeddings=original) if (
-                seq_len is not None and seq_len > original
-            ):
-                return int(seq_len)
-            case LongRope(original_max_position_embeddings=original) if (
-                seq_len is not None and seq_len > original
-            ):
-                return original + 1
+            case DynamicNTK(max_position_embeddings=original):
+                return length if (length := self._length(seq_len)) > original else None
+            case LongRope(original_max_position_embeddings=original):
+                return original + 1 if self._length(seq_len) > original else None
         return None
 
-    def _check_blocks(self):
+    def _length(self, seq_len: object) -> int:
+        if seq_len is None:
+            raise TypeError(
+                f"seq_len: got None for a spec with {type(self.rule).__name__}, expected the "
+                "current length of the sequence: its frequencies depend on that. Pass seq_len=."
+            )
+        return whole("seq_len", seq_len, least=1)
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)  # the value is frozen, and equal ones shall be equal
+
+    def _check_kinds(self) -> None:
+        kinds: dict[str, Any] = {"pairs": Pairs, "rule": Rule | None, "real": bool}
+        for name, kind in kinds.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise TypeError(
+                    f"RopeSpec.{name}: got {value!r}, expected {EXPECTED[name]}. What stands in a "
+                    "config.json is read by spec_from_config."
+                )
+        if self.sign == 0:
+            raise ValueError("RopeSpec.sign: got 0, expected 1 or -1. Leave it out for 1.")
+
+    def _check_channels(self) -> None:
+        if self.start + self.rotary_dim > self.head_dim:
+            raise ValueError(
+                f"RopeSpec: got {len(self.pairs)} pairs, which are {self.rotary_dim} channels, from "
+                f"channel {self.start} on, expected them within head_dim={self.head_dim}. Give "
+                "fewer pairs, or the full width of the array as head_dim."
+            )
+
+    def _check_blocks(self) -> None:
         per_axis = "half_per_axis" in (self.read, self.write)
         if (
             per_axis
@@ -160,11 +161,11 @@ class RopeSpec:
             or len(self.pairs) % self.pairs.axes * per_axis
         ):
             raise ValueError(
-                f"RopeSpec: got layout half_per_axis with axes {self.pairs.axis}, expected one block of equal length for "
-                "each axis. Use Pairs.axial, or the layout 'half'."
+                f"RopeSpec: got layout half_per_axis with axes {self.pairs.axis}, expected one block "
+                "of equal length for each axis. Use Pairs.axial, or the layout 'half'."
             )
 
-    def _check_rule(self):
+    def _check_rule(self) -> None:
         rungs = self.pairs.rungs
         match self.rule:
             case LongRope(short_factor=short, long_factor=long) if (
@@ -175,17 +176,19 @@ class RopeSpec:
                 got = f"{len(inv_freq)} inverse frequencies"
             case Yarn() if self.theta == 1:
                 raise ValueError(
-                    "Yarn: got theta=1.0, expected another: the ramp divides by its logarithm. Correct it."
+                    "Yarn: got theta=1.0, expected another: the ramp divides by its logarithm. "
+                    "Correct it."
                 )
             case DynamicNTK() if self.pairs.ladder_dim <= 2:
                 raise ValueError(
-                    "DynamicNTK: got a ladder_dim of 2 or less, expected more: its exponent is d / (d - 2). "
-                    "Rotate more channels."
+                    "DynamicNTK: got a ladder_dim of 2 or less, expected more: its exponent is "
+                    "d / (d - 2). Rotate more channels."
                 )
             case _:
                 return
         raise ValueError(
-            f"{type(self.rule).__name__}: got {got}, expected one for each of the {rungs} rungs. Give that many."
+            f"{type(self.rule).__name__}: got {got}, expected one for each of the {rungs} rungs. "
+            "Give that many."
         )
 
 
@@ -194,15 +197,16 @@ class Arithmetic:
     """How a rotation is computed; what it is stands in `RopeSpec`.
 
     Attributes:
-        angles: `exact` takes the phase from integers, with the same bits in every framework; `float32` follows the order
-            of operations of transformers.
-        rotate_in: `float32` computes inside in float32 and casts once; `input` casts cos and sin to the dtype of x
-            and rounds each product and each sum to it, as most models in transformers do.
+        angles: `exact` takes the phase from integers, with the same bits in every framework;
+            `float32` follows the order of operations of transformers.
+        rotate_in: `float32` computes inside in float32 and casts once; `input` casts cos and sin to
+            the dtype of x and rounds each product and each sum to it, as most models in
+            transformers do.
     """
 
     angles: Angles = "exact"
     rotate_in: RotateIn = "float32"
 
     def __post_init__(self):
-        one_of("Arithmetic.angles", self.angles, Angles)
-        one_of("Arithmetic.rotate_in", self.rotate_in, RotateIn)
+        check_choice("Arithmetic.angles", self.angles, Angles)
+        check_choice("Arithmetic.rotate_in", self.rotate_in, RotateIn)

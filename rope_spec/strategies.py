@@ -1,56 +1,65 @@
-"""How a cos/sin table is kept: the names, and how many rows it has; the arrays are in the branches."""
+"""How a cos/sin table is kept: the names, and how many rows it has.
+
+The arrays are in the branches.
+"""
 
 from typing import Literal
 
-from .spec import Arithmetic, RopeSpec, one_of
+from .spec import Arithmetic, RopeSpec
+from .values import check_choice, whole
 
 Strategy = Literal["lazy", "doubling", "fixed", "split_table", "table_free"]
-OutOfRange = Literal["nan", "clamp", "raise"]
-ROW = 1024  # split_table: position = ROW * high + low
+OutOfRange = Literal["error", "nan", "clamp"]
+SPLIT = 1024  # split_table: position = SPLIT * high + low
 
 
 def check_options(strategy: Strategy, arithmetic: Arithmetic, out_of_range: OutOfRange) -> None:
-    """Raise ValueError for options of a module that are unknown, or do not go together; `first_capacity` knows strategies."""
-    one_of("out_of_range", out_of_range, OutOfRange)
+    """Raise ValueError for options of a module that are unknown, or do not go together."""
+    check_choice("out_of_range", out_of_range, OutOfRange)
     if strategy != "table_free" and arithmetic.angles != "exact":
         raise ValueError(
-            f"RotaryEmbedding: got angles={arithmetic.angles!r} with strategy {strategy!r}, expected 'exact': a table is made "
-            "of integers. Use strategy 'table_free'."
+            f"RotaryEmbedding: got angles={arithmetic.angles!r} with strategy {strategy!r}, expected "
+            "'exact': a table is made of integers. Use strategy 'table_free'."
         )
 
 
 def first_capacity(spec: RopeSpec, strategy: Strategy, length: int) -> int:
     """The rows of a new table that serves `length` positions; 0 where there is none."""
-    one_of("strategy", strategy, Strategy)
+    check_choice("strategy", strategy, Strategy)
+    length = whole("length", length)
     if strategy == "table_free":
         return 0
     if spec.depends_on_length or spec.real:
         raise ValueError(
-            f"strategy: got {strategy!r} for frequencies that change with the length, or positions that are no integers, "
-            "expected 'table_free': a row of a table belongs to one position for good."
+            f"strategy: got {strategy!r} for frequencies that change with the length, or positions "
+            "that are no integers, expected 'table_free': a row of a table belongs to one position "
+            "for good."
         )
     if length < 1:
         raise ValueError(
-            f"length: got {length} for strategy {strategy!r}, expected the number of positions, 1 or more."
+            f"length: got {length} for strategy {strategy!r}, expected the number of positions, 1 "
+            "or more."
         )
-    return -(-int(length) // ROW) * ROW if strategy == "split_table" else int(length)
+    return -(-length // SPLIT) * SPLIT if strategy == "split_table" else length
 
 
 def grown_capacity(strategy: Strategy, capacity: int, length: int) -> int:
     """The rows that serve `length` positions, the same number when there are enough.
 
     Raises:
+        TypeError: the length is no whole number.
         ValueError: a `fixed` or `split_table` table is too short.
     """
+    length = whole("length", length)
     if length <= capacity or strategy == "table_free":
         return capacity
     if strategy == "lazy":
-        return int(length)
+        return length
     if strategy == "doubling":
-        return capacity << (-(-int(length) // capacity) - 1).bit_length()
+        return capacity << (-(-length // capacity) - 1).bit_length()
     raise ValueError(
-        f"grow_cache: got length={length} for a {strategy} table of {capacity} rows, expected at most that. Make it longer at "
-        "the start, or use 'table_free', which has no end."
+        f"grow_cache: got length={length} for a {strategy} table of {capacity} rows, expected at "
+        "most that. Make it longer at the start, or use 'table_free', which has no end."
     )
 
 
@@ -58,6 +67,7 @@ def check_on_host(smallest: int, largest: int, capacity: int) -> None:
     """Raise ValueError for positions, known on the host, that are not in the table."""
     if smallest < 0 or largest >= capacity:
         raise ValueError(
-            f"lookup: got positions from {smallest} to {largest}, expected 0 to {capacity - 1}, the rows of the table. Call "
-            "grow_cache first, pass out_of_range='clamp', or use 'table_free', which has no end."
+            f"lookup: got positions from {smallest} to {largest}, expected 0 to {capacity - 1}, the "
+            "rows of the table. Call grow_cache first, pass out_of_range='clamp', or use "
+            "'table_free', which has no end."
         )

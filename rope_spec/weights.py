@@ -10,21 +10,22 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .spec import Layout, RopeSpec, one_of
+from .spec import Layout, RopeSpec
+from .values import check_choice
 
 Weight = TypeVar("Weight", bound=Any)
 
 
 def channel_order(spec: RopeSpec, to: Layout) -> np.ndarray:
     """int64 `(H,)`: which channel of `spec.read` stands at each channel of the layout `to`."""
-    one_of("to", to, Layout)
+    check_choice("to", to, Layout)
     replace(spec, read=to)  # checks that these pairs can be laid out so
     order = np.arange(spec.head_dim)
     order[_channels(spec, to)] = _channels(spec, spec.read)
     return order
 
 
-def convert_projection(weight: Weight, spec: RopeSpec, to: Layout, *, axis: int = 0) -> Weight:
+def convert_projection(spec: RopeSpec, weight: Weight, to: Layout, *, axis: int = 0) -> Weight:
     """A weight, bias or scale of q or k, for a rotation that reads `to` instead of `spec.read`.
 
     Args:
@@ -39,8 +40,8 @@ def convert_projection(weight: Weight, spec: RopeSpec, to: Layout, *, axis: int 
 
     Example:
         >>> from rope_spec import Pairs
-        >>> spec = RopeSpec(head_dim=6, theta=10000.0, pairs=Pairs.single(6), read="interleaved")
-        >>> convert_projection(np.arange(6), spec, "half").tolist()
+        >>> spec = RopeSpec(head_dim=6, theta=10000.0, pairs=Pairs.single(rotary_dim=6), read="interleaved")
+        >>> convert_projection(spec, np.arange(6), "half").tolist()
         [0, 2, 4, 1, 3, 5]
     """
     if weight.shape[axis] % spec.head_dim:
@@ -53,8 +54,8 @@ def convert_projection(weight: Weight, spec: RopeSpec, to: Layout, *, axis: int 
 
 
 def convert_fused_projection(
-    weight: Weight,
     spec: RopeSpec,
+    weight: Weight,
     to: Layout,
     *,
     heads: int,

@@ -1,6 +1,5 @@
 """The rotation as an autograd function, so that its derivative is the rotation by the negative angle, bit for bit."""
 
-from dataclasses import replace
 from inspect import signature
 
 import torch
@@ -8,7 +7,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from rope_spec import RotateIn
-from rope_spec.spec import Channels
+from rope_spec.channels import Channels
 
 from .eager import rotate_pairs_in_chunks
 from .rotation import Half, Heads, inside, rotate_pairs, split
@@ -93,7 +92,7 @@ class RotateInBothModes(Rotate):
         if dcos is not None or dsin is not None:
             dcos, dsin = _or_zeros(dcos, cos), _or_zeros(dsin, sin)
             rotated = channels.rotated(cos.shape[-1])
-            whole = replace(channels, start=0)
+            whole = channels._replace(start=0)
             dy = rotate_pairs(x[..., rotated], dcos, dsin, whole, rotate_in)
             padding = rotated.start, x.shape[-1] - rotated.stop
             terms.append(torch.nn.functional.pad(dy, padding))

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from rope_spec import OutOfRange, RopeSpec, Strategy
-from rope_spec.spec import one_of
-from rope_spec.strategies import ROW, check_on_host, first_capacity, grown_capacity
+from rope_spec.strategies import SPLIT, check_on_host, first_capacity, grown_capacity
+from rope_spec.values import check_choice
 
 from .functional import Length, Positions, Table, checked, cos_sin
 from .phase import constants, phase_cos_sin, phase_of
@@ -26,7 +26,7 @@ class RopeCache:
     capacity: int  # positions from 0 up to here are served; 0 for table_free: all are
     tables: tuple[
         Tensor, ...
-    ] = ()  # cos, sin (L, P); for split_table those of ROW * h without factor, then those below ROW
+    ] = ()  # cos, sin (L, P); for split_table those of SPLIT * h without factor, then those below SPLIT
 
 
 def init_cache(
@@ -46,7 +46,7 @@ def init_cache(
 
     Example:
         >>> from rope_spec import Pairs
-        >>> cache = init_cache(RopeSpec(head_dim=4, theta=10000.0, pairs=Pairs.single(4)), "doubling", 8)
+        >>> cache = init_cache(RopeSpec(head_dim=4, theta=10000.0, pairs=Pairs.single(rotary_dim=4)), "doubling", 8)
         >>> cache = grow_cache(cache, 9)
         >>> cache.capacity, tuple(lookup(cache, torch.arange(9)[None])[0].shape)
         (16, (1, 9, 2))
@@ -74,7 +74,7 @@ def lookup(
     positions: Positions,
     *,
     seq_len: Length = None,
-    out_of_range: OutOfRange = "nan",
+    out_of_range: OutOfRange = "error",
 ) -> Table:
     """cos and sin at the positions, `(..., S, P)` float32, with the same arguments for every strategy.
 
@@ -82,22 +82,19 @@ def lookup(
         cache: from `init_cache` or `grow_cache`.
         positions: `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
         seq_len: the current length, for `DynamicNTK` and `LongRope`.
-        out_of_range: what a position outside the table gives where no error is possible: `nan`, or the nearest row
-            (`clamp`). Positions on the CPU raise at once, except with `clamp`, `torch.compile` and `torch.vmap`.
+        out_of_range: what a position outside the table gives. `error`: ValueError where positions
+            are on the CPU; NaN elsewhere, and under `torch.compile` and `torch.vmap`. `nan`: NaN
+            everywhere. `clamp`: the nearest row.
 
     Raises:
-        ValueError: positions on the CPU outside the table; `raise`, which only JAX has.
+        ValueError: positions outside the table, with `error`.
     """
-    one_of("out_of_range", out_of_range, OutOfRange)
-    if out_of_range == "raise":
-        raise ValueError(
-            "out_of_range: got 'raise', expected 'nan' or 'clamp': positions on the CPU raise by themselves."
-        )
+    check_choice("out_of_range", out_of_range, OutOfRange)
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)
     positions = checked(cache.spec, positions)
     if (
-        out_of_range != "clamp"
+        out_of_range == "error"
         and positions.device.type == "cpu"
         and not torch.compiler.is_compiling()
         and positions.numel()
@@ -114,7 +111,7 @@ def cached_cos_sin(
     length: int,
     *,
     seq_len: Length = None,
-    out_of_range: OutOfRange = "nan",
+    out_of_range: OutOfRange = "error",
 ) -> tuple[Table, RopeCache]:
     """`grow_cache` and `lookup` in one call: `((cos, sin), cache)`; `length` is what the positions stay below."""
     cache = grow_cache(cache, length)
@@ -144,7 +141,7 @@ def _tables(
     turns = torch.tensor(turns, device=device)
     rows = lambda positions, f: phase_cos_sin(phase_of(positions[:, None], turns), f)
     if strategy == "split_table":
-        high, low = torch.arange(0, stop, ROW, device=device), torch.arange(ROW, device=device)
+        high, low = torch.arange(0, stop, SPLIT, device=device), torch.arange(SPLIT, device=device)
         return *rows(high, 1.0), *rows(low, factor)
     return rows(torch.arange(start, stop, device=device), factor)
 
@@ -157,7 +154,7 @@ def _rows(tables: tuple[Tensor, ...], index: Tensor, axes: int) -> Table:
 
 
 def _split_rows(tables: tuple[Tensor, ...], index: Tensor, axes: int) -> Table:
-    """`(c, s)(a + b)` from `(c, s)(a)` and `(c, s)(b)`, for `position = ROW h + l`: one pair turned by the other's angle."""
-    cos_high, sin_high = _rows(tables[:2], index // ROW, axes)
-    cos_low, sin_low = _rows(tables[2:], index % ROW, axes)
+    """`(c, s)(a + b)` from `(c, s)(a)` and `(c, s)(b)`, for `position = SPLIT h + l`: one pair turned by the other's angle."""
+    cos_high, sin_high = _rows(tables[:2], index // SPLIT, axes)
+    cos_low, sin_low = _rows(tables[2:], index % SPLIT, axes)
     return cos_high * cos_low - sin_high * sin_low, sin_high * cos_low + cos_high * sin_low

@@ -7,7 +7,7 @@ from math import inf, nan
 import torch
 from torch import Tensor
 
-from rope_spec.spec import HALVES
+from rope_spec.channels import HALVES
 
 from .rotation import rotate_pairs
 

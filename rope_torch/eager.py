@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rope_spec import RotateIn
-from rope_spec.spec import Channels
+from rope_spec.channels import Channels
 
 from .chunks import as_complex, chunks, lies_even, outermost_first, scratch
 from .complex_product import has_bits_of_formula

@@ -1,12 +1,21 @@
 """RoPE as functions: `cos_sin` once for each step, `rotate` for q and k in each layer."""
 
+import numpy as np
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
 from rope_spec import Angles, Arithmetic, LongRope, RopeSpec
-from rope_spec.checks import check_full_width, check_length, check_positions, check_rotation
-from rope_spec.spec import HALVES
+from rope_spec.channels import HALVES
+from rope_spec.checks import (
+    check_arrays,
+    check_dtypes,
+    check_full_width,
+    check_length,
+    check_positions,
+    check_rotation,
+    check_spec,
+)
 
 from .autodiff import apply
 from .phase import constants, inv_freq_at, phase_cos_sin, phase_of, turns_at
@@ -31,30 +40,30 @@ def cos_sin(
 
     Args:
         spec: the rotary embedding.
-        positions: any int32, negative ones too: `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
-        seq_len: the current length, for `DynamicNTK` and `LongRope`: a Python int, or a tensor that holds one length or one
-            for each row of the batch (`rope_torch.phase` says what that costs).
+        positions: any int32, negative ones too: `(..., S)`, or `(..., S, A)` for A > 1 axes.
+        seq_len: the current length, which `DynamicNTK` and `LongRope` need: a Python int, or a
+            tensor that holds one length or one for each row of the batch (`rope_torch.phase` says
+            what that costs).
         arithmetic: exact angles, or float32 ones as transformers has them.
 
     Returns:
         cos and sin, float32 `(..., S, P)`, on the device of the positions.
 
     Raises:
-        TypeError: positions are no integers.
+        TypeError: positions are no integers, or `seq_len` is missing.
         ValueError: positions lack the last dimension of A coordinates.
 
     Example:
-        >>> from rope_spec import Pairs
-        >>> spec = RopeSpec(head_dim=4, theta=10000.0, pairs=Pairs.single(4))
-        >>> cos, sin = cos_sin(spec, torch.arange(3)[None])
+        >>> cos, sin = cos_sin(RopeSpec(head_dim=4), torch.arange(3)[None])
         >>> tuple(cos.shape), round(float(cos[0, 1, 0]), 6)
         ((1, 3, 2), 0.540302)
     """
     positions = checked(spec, positions)
-    if spec.depends_on_length and isinstance(seq_len, Tensor):
-        check_length(str(seq_len.dtype).removeprefix("torch."), not seq_len.is_floating_point())
-        return _cos_sin_at(spec, positions, seq_len.long(), arithmetic.angles)
-    return _cos_sin(spec, positions, spec.effective_length(seq_len), arithmetic.angles)  # pyright: ignore[reportArgumentType]
+    if spec.depends_on_length and isinstance(seq_len, (Tensor, np.ndarray)):
+        length = torch.as_tensor(seq_len, device=positions.device)
+        check_length(name_of(length.dtype), "int" in name_of(length.dtype))
+        return _cos_sin_at(spec, positions, length.long(), arithmetic.angles)
+    return _cos_sin(spec, positions, spec.effective_length(seq_len), arithmetic.angles)
 
 
 def _cos_sin(spec: RopeSpec, positions: Tensor, seq_len: int | None, angles: Angles) -> Table:
@@ -86,18 +95,25 @@ def _float32_cos_sin(spec: RopeSpec, positions: Tensor, inv_freq: Tensor) -> Tab
 
 
 def checked(spec: RopeSpec, positions: Positions) -> Tensor:
-    """The positions as a tensor, also those of NumPy that `rope_spec` makes, after `rope_spec.checks.check_positions`."""
+    """The positions as a tensor, those of NumPy too, after what `rope_spec.checks` asks of them."""
+    check_spec("cos_sin", spec)
+    check_arrays("cos_sin", (Tensor, np.ndarray), positions=positions)
     positions = torch.as_tensor(positions)
-    dtype = str(positions.dtype).removeprefix("torch.")
+    dtype = name_of(positions.dtype)
     check_positions(spec, tuple(positions.shape), dtype, "int" in dtype)
     return positions
 
 
+def name_of(dtype: torch.dtype) -> str:
+    """The name of a dtype as NumPy and JAX have it."""
+    return str(dtype).removeprefix("torch.")
+
+
 def rotate(
+    spec: RopeSpec,
     x: Heads,
     cos: Half,
     sin: Half,
-    spec: RopeSpec,
     *,
     heads_axis: int | None = -3,
     arithmetic: Arithmetic = EXACT,
@@ -105,41 +121,34 @@ def rotate(
     """Rotate each pair of channels: `y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin`.
 
     Args:
-        x: queries or keys, `(B, N, S, H)`.
-        cos: `(..., S, P)` from `cos_sin`; it broadcasts against x without its heads axis.
-        sin: the same.
         spec: which channels are a pair.
-        heads_axis: the axis of x that holds the heads: -3 for `(B, N, S, H)`, -2 for `(B, S, N, H)`, None for none.
-        arithmetic: whether to round once at the end or, as most models in transformers do, at each step.
+        x: queries or keys, `(B, N, S, H)`.
+        cos: `(..., S, P)` from `cos_sin`, a row for each token of x; the batch may broadcast.
+        sin: the same.
+        heads_axis: the axis of x that holds the heads: -3 for `(B, N, S, H)`, -2 for
+            `(B, S, N, H)`, None for none.
+        arithmetic: whether to round once at the end or, as most models in transformers do, at each
+            step.
 
     Returns:
         The rotated x, in its shape and dtype. Its derivative is the rotation by the negative angle.
 
     Raises:
-        TypeError: x is not of a floating dtype.
+        TypeError: x, cos or sin is not of a floating dtype, or x alone is float64.
         ValueError: x is not head_dim wide, or its other dimensions do not fit those of cos.
 
     Example:
-        >>> from rope_spec import Pairs
-        >>> spec = RopeSpec(head_dim=4, theta=10000.0, pairs=Pairs.single(4))
-        >>> q = torch.ones(1, 2, 3, 4, dtype=torch.bfloat16)
-        >>> y = rotate(q, *cos_sin(spec, torch.arange(3)[None]), spec)
+        >>> spec, q = RopeSpec(head_dim=4), torch.ones(1, 2, 3, 4, dtype=torch.bfloat16)
+        >>> y = rotate(spec, q, *cos_sin(spec, torch.arange(3)[None]))
         >>> tuple(y.shape), str(y.dtype)
         ((1, 2, 3, 4), 'torch.bfloat16')
     """
-    shapes = tuple(cos.shape), tuple(sin.shape)
-    check_rotation(
-        spec,
-        tuple(x.shape),
-        str(x.dtype).removeprefix("torch."),
-        x.is_floating_point(),
-        *shapes,
-        heads_axis,
-    )
-    if (
-        heads_axis is not None and -heads_axis <= cos.ndim
-    ):  # further left it is an axis to broadcast over
-        cos, sin = cos.unsqueeze(heads_axis), sin.unsqueeze(heads_axis)
+    check_spec("rotate", spec)
+    check_arrays("rotate", Tensor, x=x, cos=cos, sin=sin)
+    check_dtypes(*(name_of(t.dtype) for t in (x, cos, sin)))
+    axis = check_rotation(spec, *(tuple(t.shape) for t in (x, cos, sin)), heads_axis)
+    if axis is not None and -axis <= cos.ndim:  # further left it is an axis to broadcast over
+        cos, sin = cos.unsqueeze(axis), sin.unsqueeze(axis)
     return apply(x, cos, sin if spec.sign == 1 else -sin, spec.channels, arithmetic.rotate_in)
 
 
@@ -151,21 +160,23 @@ def apply_rotary_pos_emb(
     position_ids: Positions | None = None,
     unsqueeze_dim: int = 1,
 ) -> tuple[Heads, Heads]:
-    """The function of the lesson and of transformers, on full-width tables: `q * cos + rotate_half(q) * sin`.
+    """The function of the lesson and of transformers: `q * cos + rotate_half(q) * sin`.
 
     Args:
         q: queries, `(B, N, S, H)` with `unsqueeze_dim=1`, `(B, S, N, H)` with 2.
         k: keys, the same.
-        cos: `(B, S, H)` or `(S, H)`, both halves alike; with `position_ids` a table `(L, H)` to gather from.
+        cos: `(B, S, H)` or `(S, H)`, both halves alike; with `position_ids` a table `(L, H)` to
+            gather from.
         sin: the same.
-        position_ids: rows of the table, `(B, S)`, or None. A row beyond the table raises IndexError.
+        position_ids: rows of the table, `(B, S)`, or None. A row that is not in the table, a
+            negative one too, raises IndexError on a CPU.
         unsqueeze_dim: where the heads are, as an axis of q.
 
     Returns:
         The rotated q and k, in the dtype that the operands promote to.
     """
     if position_ids is not None:
-        cos, sin = cos[position_ids], sin[position_ids]
+        cos, sin = (torch.embedding(table, position_ids) for table in (cos, sin))
     cos, sin = (
         (t[None] if t.ndim + 1 < q.ndim else t).unsqueeze(unsqueeze_dim) for t in (cos, sin)
     )

@@ -37,7 +37,7 @@ class RotaryEmbedding(nn.Module):
         length: int = 0,
         heads_axis: int | None = -3,
         arithmetic: Arithmetic = EXACT,
-        out_of_range: OutOfRange = "nan",
+        out_of_range: OutOfRange = "error",
         device=None,
     ):
         super().__init__()
@@ -70,7 +70,7 @@ class RotaryEmbedding(nn.Module):
         """x rotated by its positions, in its shape and dtype."""
         cos, sin = self.cos_sin(positions, seq_len=seq_len)
         return rotate(
-            x, cos, sin, self.spec, heads_axis=self.heads_axis, arithmetic=self.arithmetic
+            self.spec, x, cos, sin, heads_axis=self.heads_axis, arithmetic=self.arithmetic
         )
 
     def grow(self, length: int) -> None:

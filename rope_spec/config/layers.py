@@ -8,7 +8,7 @@ MOST = 2**16  # layers; more would only fill the memory
 
 
 def labels_of(tower: Tower) -> list[str]:
-    """The label of each layer of a tower: from a list in its config, or by the period of its model type."""
+    """The label of each layer: from a list in the config, or by the period of the model type."""
     text, family = tower.keys, tower.family
     paths = ("num_hidden_layers",) if family is None else family.layer_count
     path = next((path for path in paths if text.amount(path, int) is not None), None)
@@ -34,24 +34,25 @@ def labels_of(tower: Tower) -> list[str]:
         isinstance(label, str) and label in family.labels for label in types
     ):
         raise ValueError(
-            f"{text.name}: got layers {shown(sorted(set(map(shown, types))))}, {len(types)} of them, expected "
-            f"{count} of {', '.join(family.labels)}. Give one for each layer."
+            f"{text.name}: got layers {shown(sorted(set(map(shown, types))))}, {len(types)} of "
+            f"them, expected {count} of {', '.join(family.labels)}. Give one for each layer."
         )
     return list(types)
 
 
 def check_period(text: Keys, layers: Layers) -> None:
-    """Refuse a period that is none, also where a list of layers makes it superfluous; some files name a pattern."""
+    """Refuse a period below 1, also beside a list of layers; in some files it is a pattern."""
     if not isinstance(text.values.get(layers.period_key or ""), str):
         period = text.get(layers.period_key, int)
         if period is not None and period < 1:
             raise ValueError(
-                f"{text.name}: got {layers.period_key}={shown(period)}, expected 1 or more. Correct the value."
+                f"{text.name}: got {layers.period_key}={shown(period)}, expected 1 or more. "
+                "Correct the value."
             )
 
 
 def without_prediction_layers(text: Keys, values: list, count: int) -> list:
-    """A list with an entry for each layer; some files have entries for the layers of multi-token prediction too."""
+    """A list with an entry for each layer; some files also list multi-token prediction's."""
     more = text.get("num_nextn_predict_layers", int, 0)
     return values[:count] if more > 0 and len(values) == count + more else values
 
@@ -61,9 +62,10 @@ def _periodic(text: Keys, layers: Layers, count: int) -> list[str]:
     period = text.get(layers.period_key, int, layers.period)
     if not period:
         raise ValueError(
-            f"{text.name}: got no layer_types, expected the type of each of the {count} layers. Add the list."
+            f"{text.name}: got no layer_types, expected the type of each of the {count} layers. "
+            "Add the list."
         )
     offset = (period - count if layers.from_end else 0) + layers.offset
     is_last = lambda index: layers.last and index == count - 1
-    is_one = lambda index: (index + offset) % period == 0 or is_last(index)
+    is_one = lambda index: (index + offset) % period == 0 or index < layers.first or is_last(index)
     return [layers.one if is_one(index) else layers.others for index in range(count)]

@@ -15,9 +15,10 @@ BESIDE_LABELS = re.compile(
 
 
 def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys | None]:
-    """For each label its rope object; None where the config says null for one that then does not rotate.
+    """For each label its rope object; None for a null, with which the label does not rotate.
 
-    That is `rope_parameters`, flat or by label, or the older `rope_scaling`, or what the model type has by itself.
+    That is `rope_parameters`, flat or by label, or the older `rope_scaling`, or what the model type
+    has by itself.
     """
     text, family = tower.keys, tower.family
     if family is None or not family.rope_object:
@@ -27,14 +28,14 @@ def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys |
         return _by_label(text, found, name, labels)
     by_layer = _by_layer(tower, labels)
     is_flat = name == "rope_parameters" and not family.flat_rope
-    if found and (is_flat or (family.by_label and not by_layer)):
+    if found and (is_flat or (family.by_label and not family.by_layer)):
         raise ValueError(
-            f"{text.name}: got one rope_parameters for all layers, expected one for each of {', '.join(labels)}. "
-            "Give each its own."
+            f"{text.name}: got one {name} for all layers, expected rope_parameters with one for "
+            f"each of {', '.join(labels)}. Give each its own."
         )
     return {
         label: _inside(
-            text, {**(found if own.scaled else {}), **by_layer.get(label, {})}, name, label, labels
+            text, {**by_layer[label], **(found if own.scaled else {})}, name, label, labels
         )
         for label, own in labels.items()
     }
@@ -42,19 +43,23 @@ def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys |
 
 def _given(text: Keys, family: Family) -> tuple[Mapping[str, Any], str]:
     """The object of the config, of the newer or the older spelling, and its name."""
-    new = text.get("rope_parameters", dict)
-    reads_old = family.old_rope and (not family.by_label or family.by_layer)
-    old = text.get("rope_scaling", dict) if reads_old else None
+    new, old = text.get("rope_parameters", dict), text.get("rope_scaling", dict)
+    if old and not family.old_rope:
+        raise ValueError(
+            f"{text.name}: got rope_scaling, expected rope_parameters: this model type has no "
+            "older spelling. Rename the key."
+        )
     if new and old and new != old:
         raise ValueError(
-            f"{text.name}: got both rope_parameters and rope_scaling, expected one of them. Remove the stale one."
+            f"{text.name}: got both rope_parameters and rope_scaling, expected one of them. "
+            "Remove the stale one."
         )
     if new == {} and (
         family.by_label or family.rope or any(own.rope for own in family.labels.values())
     ):
         raise ValueError(
-            f"{text.name}: got rope_parameters={{}}, expected what they are, or no such key for the model's own. "
-            "Remove the key."
+            f"{text.name}: got rope_parameters={{}}, expected what they are, or no such key for "
+            "the model's own. Remove the key."
         )
     return new or old or {}, "rope_parameters" if new else "rope_scaling"
 
@@ -65,34 +70,42 @@ def _by_label(
     around = text.inside(found, name)
     around.skip(BESIDE_LABELS)
     objects = {label: around.get(label, dict) for label in labels}
+    is_none = lambda label: around.is_null(label) and labels[label].flat_rope
     return {
-        label: None if around.is_null(label) else _inside(text, values or {}, name, label, labels)
+        label: None if is_none(label) else _inside(text, values or {}, name, label, labels)
         for label, values in objects.items()
     }
 
 
 def _by_layer(tower: Tower, labels: Mapping[str, Family]) -> dict[str, dict[str, Any]]:
-    """Rope objects from lists with a value for each layer, which all layers of a label have to share."""
+    """Rope objects from lists with a value for each layer, or from one number for all of them."""
     text, family = tower.keys, tower.family
-    by_layer = {} if family is None else family.by_layer
-    lists = {
-        key: text.get(own, list)
-        for key, own in by_layer.items()
-        if isinstance(text.values.get(own), list)
-    }
-    objects: dict[str, dict[str, Any]] = {}
-    for key, values in lists.items():
-        kinds = labels_of(tower)
-        values = without_prediction_layers(text, values, len(kinds))
-        for label in labels:
-            given = {value for value, kind in zip(values, kinds, strict=False) if kind == label}
-            if len(values) != len(kinds) or len(given) > 1:
-                raise ValueError(
-                    f"{text.name}: got {by_layer[key]}={shown(values)}, expected one value for each of the "
-                    f"{len(kinds)} layers, the same for all of {label}. Build the RopeSpec of each layer yourself."
-                )
-            objects.setdefault(label, {}).update(dict.fromkeys([key] * len(given), *given))
+    objects: dict[str, dict[str, Any]] = {label: {} for label in labels}
+    for key, own in ({} if family is None else family.by_layer).items():
+        if isinstance(text.values.get(own), list):
+            for label, value in _shared_values(tower, own, labels).items():
+                objects[label][key] = value
+        elif key == own and (number := text.get(own, float)) is not None:
+            for label in labels:
+                objects[label][key] = number
     return objects
+
+
+def _shared_values(tower: Tower, key: str, labels: Mapping[str, Family]) -> dict[str, Any]:
+    """The value that all layers of a label share in a list with one for each layer."""
+    text, kinds = tower.keys, labels_of(tower)
+    values = without_prediction_layers(text, text.get(key, list), len(kinds))
+    shared = {}
+    for label in labels:
+        given = {value for value, kind in zip(values, kinds, strict=False) if kind == label}
+        if len(values) != len(kinds) or len(given) > 1:
+            raise ValueError(
+                f"{text.name}: got {key}={shown(values)}, expected one value for each of the "
+                f"{len(kinds)} layers, the same for all of {label}. Build the RopeSpec of each "
+                "layer yourself."
+            )
+        shared |= dict.fromkeys([label] * len(given), *given)
+    return shared
 
 
 def _inside(

@@ -7,7 +7,6 @@ from ..rules import DynamicNTK, Linear, Llama3, LongRope, Proportional, Rule, Ya
 from .family import Family
 from .keys import Keys
 
-ALIASES = {"su": "longrope", "axial": "default"}
 RULES = {
     "linear": Linear,
     "dynamic": DynamicNTK,
@@ -31,10 +30,17 @@ def rule_facts(rope: Keys, text: Keys, family: Family, head_dim: int) -> tuple[s
     if name == "default":
         return name, {}
     if name == "proportional":
+        if family.partial is not None or family.rotary_dim:
+            raise ValueError(
+                f"{rope.name}: got rope type 'proportional', whose share is of the whole head, "
+                "expected another for a model that rotates a part of it. Build the RopeSpec "
+                "yourself."
+            )
         share = rope.get("partial_rotary_factor", float, 1.0)
         if not 0 <= share <= 1:
             raise ValueError(
-                f"{rope.name}: got partial_rotary_factor={share!r}, expected 0 to 1. Correct the value."
+                f"{rope.name}: got partial_rotary_factor={share!r}, expected 0 to 1. Correct the "
+                "value."
             )
         return name, {
             "rotated": int(share * head_dim // 2),
@@ -53,7 +59,7 @@ def rule_of(name: str, parameters: dict[str, Any]) -> Rule | None:
 
 
 def _value(field: Field, rule: str, rope: Keys, text: Keys, family: Family) -> Any:
-    """A field of a rule: lengths also come from around the rope object, LongRoPE's factor from two of them."""
+    """A field of a rule; lengths may stand around the rope object, LongRoPE's factor is of two."""
     match field.name:
         case "scales_softmax":
             return family.scales_softmax
@@ -77,40 +83,58 @@ def rope_type(rope: Keys, family: Family) -> str:
     given = rope.get("rope_type", str, rope.get("type", str, "default"))
     if given == "default" and rope.get("factor", float) and "factor" not in family.ignores:
         raise ValueError(
-            f"{rope.name}: got a factor and no rope_type, or 'default', which has none; expected one of "
-            f"{', '.join(family.rope_types)}: it says what the factor does."
+            f"{rope.name}: got a factor and no rope_type, or 'default', which has none; expected "
+            f"one of {', '.join(family.rope_types)}: it says what the factor does."
         )
-    name = "default" if given == "mrope" and family.axes != "single" else ALIASES.get(given, given)
-    name = family.rope_type_aliases.get(name, name)
+    _check_spelling(rope, family, given)
+    name = family.rope_type_aliases.get(given, given)
     if family.alpha and name == "dynamic" and rope.get("alpha", float):
         rope.read.add("factor")
         return "default"
     if name not in family.rope_types:
         raise ValueError(
-            f"{rope.name}: got rope type {given!r}, expected one of {', '.join(family.rope_types)}. "
-            "Build the RopeSpec yourself for another rule."
+            f"{rope.name}: got rope type {given!r}, expected one of "
+            f"{', '.join(family.rope_types)}. Build the RopeSpec yourself for another rule."
         )
-    return name
+    return "default" if name == "axial" else name
+
+
+def _check_spelling(rope: Keys, family: Family, given: str) -> None:
+    """Refuse what transformers drops in silence where each label has a rope object of its own."""
+    if not family.splits:
+        return
+    if "rope_type" not in rope.values and given != "default":
+        raise ValueError(
+            f"{rope.name}: got type={given!r}, which transformers reads as 'default' for kinds of "
+            "layers with objects of their own, expected it as rope_type. Rename the key."
+        )
+    if given == "yarn" and not rope.get("truncate", bool, True):
+        raise ValueError(
+            f"{rope.name}: got truncate=false, which transformers does not read for kinds of "
+            "layers with objects of their own, expected true. Build the RopeSpec yourself."
+        )
 
 
 def context_length(text: Keys, family: Family) -> int:
-    """`max_position_embeddings`, the positions that the model was made for; ValueError where it is missing."""
+    """`max_position_embeddings`: the positions a model was made for; ValueError if missing."""
     length = next(filter(None, [text.get(key, int) for key in family.length]), 0)
     if length < 1:
         raise ValueError(
-            f"{text.name}: got none of {', '.join(family.length)}, or one below 1, expected the length of the context. Add it."
+            f"{text.name}: got none of {', '.join(family.length)}, or one below 1, expected the "
+            "length of the context. Add it."
         )
     return length
 
 
 def _original_length(rope: Keys, text: Keys, family: Family) -> int:
-    """The context of pretraining: the top level first, as in transformers, then the rope object, then the context."""
+    """The context of pretraining: from around the rope object, as in transformers, or inside."""
     inside, outside = rope.get("original_max_position_embeddings", int), None
-    if not family.by_label and family.flat_rope:
+    if not family.splits:
         outside = text.get("original_max_position_embeddings", int, family.original_length)
     for length in (inside, outside):
         if length is not None and length < 1:
             raise ValueError(
-                f"{rope.name}: got original_max_position_embeddings={length}, expected 1 or more. Correct the value."
+                f"{rope.name}: got original_max_position_embeddings={length}, expected 1 or more. "
+                "Correct the value."
             )
     return outside or inside or context_length(text, family)

@@ -1,7 +1,7 @@
 """Stage three, and the public functions: from the facts of each label to its RopeSpec."""
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -13,12 +13,14 @@ from .family import harmless
 from .keys import Keys
 from .layers import labels_of
 from .towers import Config, Tower, Towers, towers
+from .widths import missing_width
 
+ANY_WIDTH = 64
 OTHERS = ("vision", "audio", "indexer")  # never the default label
 
 
 class Reading(NamedTuple):
-    """What a config says: the facts of each label, and why a tower beside the text model is not described."""
+    """What a config says: the facts of each label, and why another tower is not described."""
 
     text: Tower
     facts: dict[str, Facts | None]
@@ -31,19 +33,22 @@ def specs_from_config(
 ) -> dict[str, RopeSpec | None]:
     """The rotary embeddings that a `config.json` describes, by label; None for layers without one.
 
-    The label is `text` where all layers of the text model are alike, else the name of the layer type as in
-    `rope_parameters` (`full_attention`, ...) or, for models that name only exceptions, `rope` and `nope`. Other
-    towers are `vision` and `audio`, an indexer beside attention is `indexer`; those that cannot be described are
-    left out here, and `spec_from_config` says why. A model without a rotary embedding is `{"text": None}`.
+    The label is `text` where all layers of the text model are alike, else the name of the layer
+    type as in `rope_parameters` (`full_attention`, ...) or, for models that name only exceptions,
+    `rope` and `nope`. Other towers are `vision` and `audio`, an indexer beside attention is
+    `indexer`; those that cannot be described are left out here, and `spec_from_config` says why. A
+    model without a rotary embedding is `{"text": None}`.
 
     Args:
-        config: the path of a config.json or of its folder, what it holds, or a configuration of transformers.
-        model_type: read the config as this type, for a type of your own that has the keys of a known one.
+        config: the path of a config.json or of its folder, what it holds, or a configuration of
+            transformers.
+        model_type: read the config as this type, for a type of your own that has the keys of a
+            known one.
         ignore: keys that nothing reads and that you know to change nothing.
 
     Raises:
-        ValueError: an unknown model_type or rope type, a value that is missing or out of range, or a key about
-            rotary embeddings that nothing reads.
+        ValueError: an unknown model_type or rope type, a value that is missing or out of range, or
+            a key about rotary embeddings that nothing reads.
         TypeError: a value of the wrong kind.
         FileNotFoundError: there is no such file.
     """
@@ -61,13 +66,15 @@ def spec_from_config(
     """The rotary embedding of one kind of layer.
 
     Args:
-        config: the path of a config.json or of its folder, what it holds, or a configuration of transformers.
+        config: the path of a config.json or of its folder, what it holds, or a configuration of
+            transformers.
         label: a label of `specs_from_config`; None where the text model has only one that rotates.
         model_type: read the config as this type.
         ignore: keys that nothing reads and that you know to change nothing.
 
     Raises:
-        ValueError: the label is not there, or has no rotary embedding, or is needed; else as `specs_from_config`.
+        ValueError: the label is not there, or has no rotary embedding, or is needed; else as
+            `specs_from_config`.
         TypeError: a value of the wrong kind.
         FileNotFoundError: there is no such file.
     """
@@ -93,7 +100,8 @@ def layer_labels(
     """The label of each layer of the text model, for the specs of `specs_from_config`.
 
     Raises:
-        ValueError: no `num_hidden_layers`, layers that are unknown or too many; else as `specs_from_config`.
+        ValueError: no `num_hidden_layers`, layers that are unknown or too many; else as
+            `specs_from_config`.
     """
     return labels_of(_read(config, model_type, ignore).text)
 
@@ -105,7 +113,7 @@ def reference_arithmetic(
     model_type: str | None = None,
     ignore: Collection[str] = (),
 ) -> Arithmetic:
-    """How transformers computes the rotation of this model: float32 angles, and often all in the dtype of x."""
+    """How transformers computes this rotation: float32 angles, and often all in the dtype of x."""
     facts = _read(config, model_type, ignore).facts
     found = facts.get(label) if label else next(filter(None, facts.values()), None)
     return Arithmetic(angles="float32", rotate_in=found.rotate_in if found else "input")
@@ -129,35 +137,30 @@ def _read(config: Config, model_type: str | None, ignore: Collection[str]) -> Re
     default_labels = [
         name for name, value in facts.items() if value is not None and name not in OTHERS
     ]
+    refusals = {
+        tower.name: why for tower in others if (why := tower.refusal or missing_width(tower))
+    }
     for tower in others:
-        for label, value in _of_other_tower(tower):
-            facts[_free(label, tower.keys.name, facts)] = value
+        own = _of_other_tower(tower, is_sized=tower.name not in refusals)
+        facts |= own if tower.name not in refusals else {}
     _check_unread(found, ignore)
-    refusals = {tower.name: tower.refusal for tower in others if tower.refusal}
     return Reading(text, facts, default_labels or [name for name in facts if facts[name]], refusals)
 
 
-def _free(label: str, key: str, taken: Collection[str]) -> str:
-    """The label, else the key that the tower stands under, else that with a number: no tower hides another."""
-    names = [
-        label,
-        key.replace("_config", ""),
-        *(f"{label}.{number}" for number in range(2, len(taken) + 3)),
-    ]
-    return next(name for name in names if name not in taken)
+def _of_other_tower(tower: Tower, is_sized: bool) -> dict[str, Facts | None]:
+    """Its labels, with its name in front where it has several; nothing where it has no rotation.
 
-
-def _of_other_tower(tower: Tower) -> Iterator[tuple[str, Facts | None]]:
-    """Its labels, with its name in front where it has several; nothing where it has no rotation."""
+    Without a size its facts are of no use, and its rope keys are checked all the same.
+    """
     if tower.family is None:
-        return
-    facts = facts_of(tower)
-    for label, value in facts.items():
-        yield label if len(facts) == 1 else f"{tower.name}.{label}", value
+        return {}
+    facts = facts_of(tower, None if is_sized else ANY_WIDTH)
+    is_one = len(facts) == 1
+    return {label if is_one else f"{tower.name}.{label}": value for label, value in facts.items()}
 
 
 def _check_unread(found: Towers, ignore: Collection[str]) -> None:
-    """Raise ValueError for a rope-like key that nothing read, unless it is known to be harmless, or ignored."""
+    """Raise ValueError for a rope-like key that nothing read, if it is not harmless or ignored."""
     if isinstance(ignore, str):
         raise TypeError(f'ignore: got {ignore!r}, expected names of keys, such as ("some_key",).')
     objects = [(keys, found.found[0].model_type) for keys in found.around]
@@ -174,19 +177,19 @@ def _check_unread(found: Towers, ignore: Collection[str]) -> None:
     if left:
         name, keys = left[0][0], sorted({key for name, key in left if name == left[0][0]})
         raise ValueError(
-            f"{name}: got {', '.join(map(repr, keys))}, which nothing here reads, expected keys that are read or "
-            "known to change nothing. If you know that of it, pass "
+            f"{name}: got {', '.join(map(repr, keys))}, which nothing here reads, expected keys "
+            "that are read or known to change nothing. If you know that of it, pass "
             f"ignore=({', '.join(map(repr, keys))},), else describe what it does in families.toml."
         )
     if read := [key for key in ignore if any(keys.decides(key) for keys, _ in objects)]:
         raise ValueError(
-            f"ignore: got {', '.join(map(repr, read))}, which decides the rotation, expected keys that nothing reads. "
-            "Change its value in the config instead."
+            f"ignore: got {', '.join(map(repr, read))}, which decides the rotation, expected keys "
+            "that nothing reads. Change its value in the config instead."
         )
 
 
 def _says_the_same(keys: Keys, text: Keys, key: str) -> bool:
-    """Whether the text model has the same key with the same value: some files have rope keys inside and outside."""
+    """Whether the text model has this key with this value: some files have rope keys twice."""
     return key in text.values and keys.values[key] == text.values[key]
 
 
@@ -210,25 +213,26 @@ def _spec(facts: Facts, label: str) -> RopeSpec:
 def _pairs(facts: Facts, label: str) -> Pairs:
     match facts.axes:
         case "single":
-            return Pairs.single(facts.rotary_dim)
+            return Pairs.single(rotary_dim=facts.rotary_dim)
         case "axial" | "axial_shared" | "axial_alternating":
             axes = facts.axis_count
             rotary_dim = (
                 facts.rotary_dim if axes == 2 else facts.rotary_dim // (2 * axes) * 2 * axes
             )
-            pairs = getattr(Pairs, facts.axes)(rotary_dim, axes)
+            pairs = getattr(Pairs, facts.axes)(rotary_dim=rotary_dim, axes=axes)
             return (
                 replace(pairs, axis=tuple(1 - axis for axis in pairs.axis))
                 if facts.width_first
                 else pairs
             )
         case "alternating":
-            return Pairs.alternating(facts.rotary_dim // 2)
+            return Pairs.alternating(rotary_dim=facts.rotary_dim)
         case "strided":
             return Pairs.strided(facts.sections, math.ceil(facts.rotary_dim / 2))
     if 2 * sum(facts.sections) != facts.rotary_dim:
         raise ValueError(
-            f"{label}: got sections {list(facts.sections)}, from mrope_section or as this model type has them, expected "
-            f"3 whole lengths that sum to the {facts.rotary_dim // 2} pairs. Give the mrope_section of this head width."
+            f"{label}: got sections {list(facts.sections)}, from mrope_section or as this model "
+            f"type has them, expected 3 whole lengths that sum to the {facts.rotary_dim // 2} "
+            "pairs. Give the mrope_section of this head width."
         )
     return getattr(Pairs, facts.axes)(facts.sections)

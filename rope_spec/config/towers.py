@@ -1,7 +1,7 @@
-"""Stage one: from a configuration to its towers, the parts of a model with rotary embeddings of their own."""
+"""Stage one: from a configuration to its towers, the parts of a model that rotate by themselves."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -38,7 +38,7 @@ class Towers(NamedTuple):
 
 
 def read_config(config: Config) -> Mapping[str, Any]:
-    """The JSON object itself: from the path of a config.json or of its folder, as given, or from a configuration.
+    """The JSON object itself, from a path of a file or folder, a mapping, or a configuration.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -50,8 +50,9 @@ def read_config(config: Config) -> Mapping[str, Any]:
         found = _loaded(Path(found))
     if not isinstance(found, Mapping):
         raise TypeError(
-            f"config: got {type(found).__name__}, expected a JSON object with a model_type: the path of a "
-            "config.json or of its folder, what it holds, or a configuration of transformers. Give one of these."
+            f"config: got {type(found).__name__}, expected a JSON object with a model_type: the "
+            "path of a config.json or of its folder, what it holds, or a configuration of "
+            "transformers. Give one of these."
         )
     return found
 
@@ -60,7 +61,8 @@ def _loaded(path: Path) -> Any:
     file = path / "config.json" if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(
-            f"config: got {file}, which is missing, expected a config.json or a folder that has one. Check the path."
+            f"config: got {file}, which is missing, expected a config.json or a folder that has "
+            "one. Check the path."
         )
     try:
         return json.loads(file.read_text(encoding="utf-8"))
@@ -69,7 +71,8 @@ def _loaded(path: Path) -> Any:
         RecursionError,
     ) as error:  # no UTF-8, no JSON, a number too long, nested too deep
         raise ValueError(
-            f"config: got {file}, which holds no JSON: {error}; expected the JSON of a config.json. Check the file."
+            f"config: got {file}, which holds no JSON: {error}; expected the JSON of a "
+            "config.json. Check the file."
         ) from error
 
 
@@ -82,9 +85,10 @@ def towers(config: Config, model_type: str | None = None) -> Towers:
     """
     outer, around = Keys(read_config(config), "config"), []
     own = model_type or outer.need("model_type", str, "it decides how the other keys are read")
-    parts = enumerate(_parts(outer, own, around))
-    found = tuple(_tower(keys, kind, is_first=index == 0) for index, (keys, kind) in parts)
-    return Towers(found, tuple(around))
+    found: list[Tower] = []
+    for keys, kind in _parts(outer, own, around):
+        found.append(_tower(keys, kind, found))
+    return Towers(tuple(found), tuple(around))
 
 
 def _parts(keys: Keys, model_type: str, around: list[Keys]) -> Iterator[tuple[Keys, str]]:
@@ -134,25 +138,38 @@ def _nested(
 ) -> Iterator[tuple[Keys, str]]:
     """The parts under a key; some older files repeat the model_type of the whole there."""
     defaults = data()["nested_defaults"].get(outer_type, {}).get(key, {})
-    values = {**defaults, **outer.values[key]}
-    if "rope_theta" not in outer.values[key] and (
-        values.get("rope_parameters") or values.get("rope_scaling")
-    ):
-        values.pop("rope_theta", None)
+    values = _with_defaults(outer.values[key], defaults)
     keys = Keys(values, key if outer.name == "config" else f"{outer.name}.{key}")
     model_type = keys.get("model_type", str) or default
     is_fixed = default in data()["fixed"]["model_types"] or model_type == outer_type
     yield from _parts(keys, default if is_fixed else model_type, around)
 
 
-def _tower(keys: Keys, model_type: str, is_first: bool) -> Tower:
-    name = "text" if is_first else keys.name.replace("_config", "")
+def _with_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What a part has, with defaults for keys left out; a rope object replaces a default one."""
+    rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    replaced = {"rope_parameters"} if rope else set()
+    if isinstance(rope, Mapping) and "rope_theta" in rope:
+        replaced.add("rope_theta")
+    return {key: value for key, value in defaults.items() if key not in replaced} | {**values}
+
+
+def _tower(keys: Keys, model_type: str, before: Sequence[Tower]) -> Tower:
+    """A part under a name of its own; the first one is the text model, and has to be described."""
+    key = keys.name.replace("_config", "") if before else "text"
     try:
         family = family_of(model_type)
     except ValueError as error:
-        if is_first:
+        if not before:
             raise
-        return Tower(name, model_type, keys, None, str(error))
-    if family is not None and (is_first or family.tower != "text"):
-        name = family.tower
-    return Tower(name, model_type, keys, family)
+        return Tower(_free_name(key, key, before), model_type, keys, None, str(error))
+    is_kind = family is not None and (not before or family.tower != "text")
+    name = family.tower if family is not None and is_kind else key
+    return Tower(_free_name(name, key, before), model_type, keys, family)
+
+
+def _free_name(name: str, key: str, before: Sequence[Tower]) -> str:
+    """The name, else its key, else the name with a number: no tower hides another."""
+    taken = {tower.name for tower in before if tower.family is not None or tower.refusal}
+    numbered = (f"{name}.{number}" for number in range(2, len(taken) + 3))
+    return next(free for free in (name, key, *numbered) if free not in taken)
