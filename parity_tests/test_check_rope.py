@@ -1,4 +1,4 @@
-"""`check_rope` against functions that were planted before it was built, and what it says about each.
+"""`check_rope` against functions that were planted before it was built, and what it says.
 
 A part of them by default; all with FULL=1 in the environment.
 """
@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from parity_tests.planted import PAIRS, SINGLE, right
+from parity_tests.test_three_inputs import DESCRIBED, default, rotating
 from rope_parity import check_rope, identify, testing
 from rope_parity.constructed import SPECS
 from rope_parity.identification.probe import MOST_CALLS
+from rope_parity.reference import NoReference, Reference
 from rope_spec import inverse_frequencies, spec_from_config
 
 FULL = bool(os.environ.get("FULL"))
@@ -164,3 +166,28 @@ def test_ours_in_both_branches():
         assert check_rope(fn, spec, context=131072).right
     compiled = torch.compile(ours(rope_torch), backend="eager")
     assert check_rope(compiled, spec, context=131072, framework="torch").right
+
+
+def their_class(model_type, label, spec):
+    """transformers' own class and function, on NumPy arrays."""
+    reference = Reference(default(model_type).to_dict(), spec, label)
+
+    def fn(x, positions):
+        shared = positions if positions.shape[0] == x.shape[0] else positions[None]
+        return reference.rotate(x, np.broadcast_to(shared, (len(x), *shared.shape[1:])))
+
+    return fn, reference.is_vision
+
+
+@pytest.mark.parametrize("model_type", DESCRIBED if FULL else DESCRIBED[::40])
+def test_transformers_own_class_is_right(model_type):
+    """Vision towers take one row of positions for the whole batch; real coordinates are left out."""
+    for label, spec in rotating(default(model_type)).items():
+        try:
+            fn, is_vision = their_class(model_type, label, spec)
+        except NoReference:
+            continue
+        how = {"positions": "shared" if is_vision else "any", "framework": "numpy"}
+        if not spec.real:
+            verdict = check_rope(fn, spec, context=8192, **how)
+            assert verdict.right, verdict.text

@@ -1,4 +1,4 @@
-"""`rope-parity check` and `identify`: exit codes, JSON, and what they and the referee need to be installed."""
+"""`rope-parity check` and `identify`: exit codes, JSON, state, and what has to be installed."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Every example of docs/referee.md, with functions of each shape; right ones, and again with a fault."""
+"""Every example of docs/referee.md, with functions of each shape: right ones, and wrong ones."""
 
 import re
 from pathlib import Path

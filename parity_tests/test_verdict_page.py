@@ -1,4 +1,4 @@
-"""The page of a verdict, in headless Chromium: no console errors, nothing that overflows a phone, every finding."""
+"""The page of a verdict, in headless Chromium: no errors, no overflow, every finding."""
 
 import numpy as np
 import pytest

@@ -20,7 +20,9 @@ class Chart(NamedTuple):
 
 
 def chart(title: str, lines: list, scale: Callable, ticks: Callable) -> Chart:
-    """Lines `(name, x, y)` over `scale(x)` and the logarithm of y, with the ticks that `ticks(x)` names."""
+    """Lines `(name, x, y)` over `scale(x)` and the logarithm of y, with the ticks that `ticks(x)`
+    names.
+    """
     longest = float(max(scale(x).max() for _, x, _ in lines)) or 1.0
     exponents = range(-9, 1)
     y_of = lambda y: (

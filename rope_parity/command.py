@@ -61,7 +61,7 @@ def _need(module: str, asked_for: object) -> None:
 
 
 def _read(configs: list[str]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The name and the values of each argument; a file that is missing or no JSON is a usage error."""
+    """The name and values of each argument; a file that is missing or no JSON is a usage error."""
     from .cases import read
 
     _need("transformers", asked_for=[config for config in configs if not Path(config).exists()])
@@ -148,7 +148,8 @@ def check(
     model_type: ModelType = None,
     ignore: Ignore = None,
 ) -> None:
-    """Say whether a function, or a file of its outputs, is the RoPE of a config, and what is wrong if not.
+    """Say whether a function, or a file of its outputs, is the RoPE of a config, and what is wrong
+    if not.
 
     Exit code 0: it is right; 1: it is wrong; 2: the command is used wrongly; 3: the function raised
     or could not be measured.
@@ -166,9 +167,8 @@ def check(
         "model_type": model_type,
     }
     name, values = _read([config])[0]
-    outcome = (
-        judging.check(ours, values, options) if ours else judging.check_dump(dump, values, options)
-    )
+    judge = judging.check_dump if dump else judging.check
+    outcome = judge(str(dump or ours), values, options)
     judging.show(outcome, as_json=json, html=html, title=f"{ours or dump} against {name}")
     raise typer.Exit(code=outcome.exit_code)
 
@@ -249,7 +249,9 @@ def growth(
     model_type: ModelType = None,
     ignore: Ignore = None,
 ) -> None:
-    """Play traces through every way to keep a table: compilations, bytes, time, and what PyTorch does beside it."""
+    """Play traces through every way to keep a table: compilations, bytes, time, and what PyTorch
+    does beside it.
+    """
     from . import growth as ledger
     from .environment import environment
     from .run import build
@@ -274,7 +276,9 @@ def growth(
 
 @app.command()
 def atlas(json: Json = None, plot: Plots = None) -> None:
-    """Measure and draw where bits differ: over position, by framework, by cause, each with the remedy."""
+    """Measure and draw where bits differ: over position, by framework, by cause, each with the
+    remedy.
+    """
     from . import atlas as drawing
     from .environment import environment
 

@@ -1,7 +1,9 @@
 """For other languages: the inputs of a measurement in a file, and the verdict on a file of outputs.
 
-`probe` writes x and positions of every call, `x.0`, `positions.0`, `x.1`, ...; a program of any language
-writes `y.0`, `y.1`, ... in the same order, calling one instance of its function; `judged` reads them.
+`probe` writes x and positions of every call, `x.0`, `positions.0`, `x.1`, ...; a program of any
+language
+writes `y.0`, `y.1`, ... in the same order, calling one instance of its function; `judged` reads
+them.
 safetensors or npz, by the name of the file. Nothing in either file is executed.
 """
 
@@ -55,7 +57,8 @@ def judged(path: Path, spec: RopeSpec, context: int, layout: str = "BSNH") -> Ve
     """The verdict on a file of outputs for the inputs that `probe` writes for the same arguments.
 
     Raises:
-        NotMeasured: an output is missing, of another shape or dtype, or the file is not what it says.
+        NotMeasured: an output is missing, of another shape or dtype, or the file is not what it
+            says.
     """
     sent = iter(range(10**6))
 
@@ -94,7 +97,8 @@ def write(path: Path, arrays: Arrays, about: dict[str, str]) -> None:
         np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
         return
     _check_suffix(path)
-    names, header, start = {v: k for k, v in DTYPES.items()}, {"__metadata__": about}, 0
+    header: dict[str, Any] = {"__metadata__": about}
+    names, start = {v: k for k, v in DTYPES.items()}, 0
     for name, array in arrays.items():
         place = {"dtype": names[array.dtype.name], "shape": list(array.shape)}
         header[name] = place | {"data_offsets": [start, start + array.nbytes]}
@@ -112,7 +116,7 @@ def _check_suffix(path: Path) -> None:
 
 
 def _reader(path: Path) -> Callable[[str, tuple[int, ...]], np.ndarray]:
-    """Reads one array of an expected shape; what is larger or of another shape is not read at all."""
+    """Reads an array of an expected shape; what is of another shape is not read at all."""
     _check_suffix(path)
     return _from_npz(path) if path.suffix == ".npz" else _from_safetensors(path)
 
@@ -135,7 +139,7 @@ def _from_safetensors(path: Path) -> Callable[[str, tuple[int, ...]], np.ndarray
         entry = header.get(name)
         if not isinstance(entry, dict) or entry.get("shape") != list(shape):
             raise _wrong(name, "nothing" if entry is None else entry, f"shape {list(shape)}")
-        dtype = DTYPES.get(entry.get("dtype"), "")
+        dtype = DTYPES.get(str(entry.get("dtype")), "")
         if not dtype.startswith("float"):
             raise _wrong(name, entry.get("dtype"), "F16, F32 or F64")
         start, count = entry.get("data_offsets", [None])[0], int(np.prod(shape))

@@ -1,4 +1,6 @@
-"""What `rope-parity check` and `rope-parity identify` do: import a function, measure it, print the outcome."""
+"""What `rope-parity check` and `rope-parity identify` do: import a function, measure it, print the
+outcome.
+"""
 
 from __future__ import annotations
 
@@ -68,10 +70,10 @@ def described(
     return spec, {"layout": options["layout"], "context": context}
 
 
-def check_dump(path: Path, config: Mapping[str, Any], options: dict[str, Any]) -> Outcome:
+def check_dump(path: str, config: Mapping[str, Any], options: dict[str, Any]) -> Outcome:
     """The verdict on a file of outputs."""
     spec, given = described(config, options)
-    outcome = _measured(lambda: dump.judged(path, spec, **given))
+    outcome = _measured(lambda: dump.judged(Path(path), spec, **given))
     is_wrong = isinstance(outcome.result, Verdict) and not outcome.result.right
     return replace(outcome, exit_code=WRONG) if is_wrong else outcome
 

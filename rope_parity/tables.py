@@ -1,4 +1,6 @@
-"""A function that makes cos and sin, as a function that rotates: so that a table can be judged by itself."""
+"""A function that makes cos and sin, as a function that rotates: so that a table can be judged by
+itself.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,14 @@ Table = tuple[np.ndarray, np.ndarray]
 
 
 def from_tables(tables: Callable, config: Config | RopeSpec, label: str | None = None) -> Callable:
-    """`fn(x, positions)` that rotates x in halves or as the config says, by what `tables(positions)` returns.
+    """`fn(x, positions)` that rotates x in halves or as the config says, by what
+    `tables(positions)` returns.
 
     Args:
-        tables: returns cos and sin `(..., S, P)`, or `(..., S, 2 P)` with every column twice, in either order; or
-            complex numbers `(..., S, P)`; or one real array: `(..., S, 2 P)`, cos then sin, or `(..., S, P, 2)`.
+        tables: returns cos and sin `(..., S, P)`, or `(..., S, 2 P)` with every column twice, in
+            either order; or
+            complex numbers `(..., S, P)`; or one real array: `(..., S, 2 P)`, cos then sin, or
+            `(..., S, P, 2)`.
         config: says which channels are a pair; a `RopeSpec` or a config.json.
         label: which kind of layer, where there are several.
 
@@ -29,7 +34,8 @@ def from_tables(tables: Callable, config: Config | RopeSpec, label: str | None =
         A function for `check_rope`, with x in float32.
 
     Raises:
-        TypeError: x is not float32. Tables are judged by themselves, in the precision that they have.
+        TypeError: x is not float32. Tables are judged by themselves, in the precision that they
+            have.
         ValueError: what is returned has none of these forms.
     """
     spec = config if isinstance(config, RopeSpec) else spec_from_config(config, label)
@@ -68,7 +74,8 @@ def _apart(result: Any, pairs: int) -> Table:
     """cos and sin from one array, complex or real."""
     if "complex" in str(result.dtype):
         parts = (result.real, result.imag)
-        return tuple(_once(to_numpy(part)[0], pairs) for part in parts)  # pyright: ignore[reportReturnType]
+        cos, sin = (_once(to_numpy(part)[0], pairs) for part in parts)
+        return cos, sin
     table = to_numpy(result)[0]
     if table.shape[-2:] == (pairs, 2):
         return table[..., 0], table[..., 1]
@@ -77,13 +84,14 @@ def _apart(result: Any, pairs: int) -> Table:
 
 
 def _once(table: np.ndarray, pairs: int) -> np.ndarray:
-    """One column for each pair, from columns that occur once, or twice in halves or as neighbours."""
+    """One column for each pair, from columns that occur once, or twice in either order."""
     if table.shape[-1] == 2 * pairs:
         halves = np.array_equal(table[..., :pairs], table[..., pairs:], equal_nan=True)
         table = table[..., :pairs] if halves else table[..., ::2]
     if table.shape[-1] != pairs:
         raise ValueError(
-            f"tables: got {table.shape[-1]} columns, expected {pairs}, one for each pair, or twice as many."
+            f"tables: got {table.shape[-1]} columns, expected {pairs}, one for each pair, "
+            "or twice as many."
         )
     return table
 

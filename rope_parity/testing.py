@@ -1,4 +1,6 @@
-"""For test suites: `check_rope` raises AssertionError with the diagnosis as its text. NumPy and the function's framework."""
+"""For test suites: `check_rope` raises AssertionError with the diagnosis as its text. NumPy and the
+function's framework.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Test vectors for any language: numbers in safetensors, what they mean in JSON, and the mistake that each catches."""
+"""Test vectors for any language: numbers in safetensors, what they mean in JSON, and the mistake
+that each catches.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,9 @@ ARRAYS = {
     "x": "float32 (S, N, H): tokens, heads, channels",
     "inv_freq": "float64 (P,): radians per position of each pair",
     "y": "float32 (S, N, H): the rotated x, from exact arithmetic",
-    "tolerance": "float32 (S, 1, 1): what float32 angles and products may miss by, as a share of |x|",
+    "tolerance": (
+        "float32 (S, 1, 1): what float32 angles and products may miss by, as a share of |x|"
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""A verdict as one page: the sentence first, then where it shows, then the two descriptions. No network, no library."""
+"""A verdict as one page: the sentence first, then where it shows, then the two descriptions. No
+network, no library.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ def write(path: Path, verdict: Verdict, title: str) -> None:
         findings=[finding.text for finding in verdict.findings],
         charts=list(charts(verdict)),
         sides=list(sides(verdict)),
-        looked=f"{evidence.positions[0]} positions up to {evidence.positions[1]:,}, in {evidence.calls} calls.",
+        looked=(
+            f"{evidence.positions[0]} positions up to {evidence.positions[1]:,}, in "
+            f"{evidence.calls} calls."
+        ),
         not_tested=evidence.not_tested,
     )
     path.write_text(text, encoding="utf-8")

@@ -1,4 +1,6 @@
-"""A function against a description, as functions: over every position and length that was looked at."""
+"""A function against a description, as functions: over every position and length that was looked
+at.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Expected:
 
 
 def expected(spec: RopeSpec, length: int | None, unit: float = 1.0) -> Expected:
-    """The description at a length; pairs that stand still are left out where nothing is multiplied in."""
+    """The description at a length; pairs that stand still are left out where nothing is multiplied
+    in.
+    """
     frequencies = inverse_frequencies(spec, length if spec.depends_on_length else None)
     layouts = spec.read, spec.write or spec.read
     read, write = (channels_of(x, len(spec.pairs), spec.pairs.axes, spec.start) for x in layouts)
@@ -52,7 +56,9 @@ def expected(spec: RopeSpec, length: int | None, unit: float = 1.0) -> Expected:
 
 
 def angle_room(size: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """What float32 angles and frequencies may miss by: rounding of the product, of the ladder, of the position."""
+    """What float32 angles and frequencies may miss by: rounding of the product, of the ladder, of
+    the position.
+    """
     ladder = 6 + 4 * np.abs(np.log(np.maximum(np.abs(w), 1e-30)))
     return SINGLE * (size * (2 + ladder) + 2)
 
@@ -77,7 +83,9 @@ def _write_still(spec: RopeSpec, x: np.ndarray, y: np.ndarray, factor: float) ->
 def worst_of_images(
     measured: Measurement, spec: RopeSpec, ys: dict[int, np.ndarray]
 ) -> tuple[float, int, float]:
-    """How much of what is allowed the images of random vectors use, where, and the largest angle error."""
+    """How much of what is allowed the images of random vectors use, where, and the largest angle
+    error.
+    """
     probe, worst = measured.probe, (0.0, 0, 0.0)
     x = behaviour.random_x(probe)
     rows = np.unique(np.append(probe.used(), 0)) if probe.fixed is None else probe.used()

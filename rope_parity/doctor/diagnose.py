@@ -1,4 +1,6 @@
-"""The departures of a function from a description: what was measured, held against what is described."""
+"""The departures of a function from a description: what was measured, held against what is
+described.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def diagnose(measured: Measurement, spec: RopeSpec) -> Found:
 
 
 def worst(measured: Measurement, spec: RopeSpec) -> tuple[float, int, float]:
-    """How much of what is allowed is used at most, at which position, and the largest error of an angle."""
+    """How much of what is allowed is used at most, at which position, and the largest error of an
+    angle.
+    """
     found = worst_of_images(measured, spec, measured.images)
     reading, unit = measured.reading, measured.probe.subject.unit or 1.0
     what = expected(spec, measured.probe.context, unit)
@@ -135,7 +139,9 @@ def of_factor(reading: Reading, what: Expected) -> Found:
 def with_ladders(
     found: Found, measured: Measurement, reading: Reading, spec: RopeSpec, what: Expected
 ) -> Found:
-    """Also what is wrong with the frequencies: rounded ones only where nothing explains them as they are."""
+    """Also what is wrong with the frequencies: rounded ones only where nothing explains them as
+    they are.
+    """
     plain = of_ladders(measured, reading, spec, what, 0.0)
     kind = next((d.how for d in found if d.name == "frequencies_rounded"), None)
     if kind is None:
@@ -226,7 +232,7 @@ def of_length(
 def _of_length(
     measured: Measurement, reading: Reading, spec: RopeSpec, relative: float, sign: float
 ) -> Found:
-    """Frequencies of a rule that depends on the length: within the original context, then beyond."""
+    """Frequencies of a rule that depends on the length: in the original context, and beyond."""
     original = original_of(spec)
     ladders = {n: ladder_at(measured, n, relative, sign) for n in measured.by_length}
     within = [n for n in ladders if n <= original]

@@ -1,4 +1,6 @@
-"""Why frequencies differ: the shortest explanation that gives every one of them, within what was measured."""
+"""Why frequencies differ: the shortest explanation that gives every one of them, within what was
+measured.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ CONSTANT = 3e-6  # relative scatter of a ratio that is one number
 
 @dataclass(frozen=True)
 class Ladder:
-    """Frequencies that were read, `(P,)`, signed as the description has them, and what they are read at.
+    """Frequencies that were read, `(P,)`, signed as the description has them, and what they are
+    read at.
 
     Attributes:
         relative: half a step of the format that they were rounded to, or 0.
@@ -62,7 +65,9 @@ class Ladder:
 
 
 def explain(spec: RopeSpec, ladder: Ladder) -> Found:
-    """The shortest list of departures that gives these frequencies; empty where there is none to explain."""
+    """The shortest list of departures that gives these frequencies; empty where there is none to
+    explain.
+    """
     if len(ladder.w) != len(spec.pairs):
         return []
     for explanation in _explanations(spec, ladder):
@@ -184,7 +189,9 @@ def _theta(
 
 
 def unaliased(w: np.ndarray, exponent: np.ndarray) -> np.ndarray:
-    """The pairs that are slower than every one whose sign shows that it turns more than half a turn a position."""
+    """The pairs that are slower than every one whose sign shows that it turns more than half a turn
+    a position.
+    """
     order = np.argsort(exponent)
     turned = np.flatnonzero(w[order] <= 0)
     slow = np.zeros(len(w), bool)
@@ -258,12 +265,14 @@ def _changed(spec: RopeSpec, rule: Llama3 | Yarn) -> Found:
         ]
     if type(rule) is not type(spec.rule):
         return [_missing(spec, f"{rule_text(rule)} instead")]
-    how = "factor" if abs(rule.factor / spec.rule.factor - 1) > 1e-4 else "ramp"
+    how = "factor" if abs(rule.factor / getattr(spec.rule, "factor", 1.0) - 1) > 1e-4 else "ramp"
     return [Departure("rule_parameter", how, rule, spec.rule)]
 
 
 def _rounded(spec: RopeSpec, ladder: Ladder) -> Found | None:
-    """Near the description as a half precision is, without being its numbers: rounded before the rule."""
+    """Near the description as a half precision is, without being its numbers: rounded before the
+    rule.
+    """
     if ladder.relative or not (ladder.w > 0).all():
         return None
     described = scaled(plain(spec, exponents(spec)[""]), spec, ladder.length)
@@ -311,7 +320,9 @@ def _is_permuted(ladder: Ladder, described: np.ndarray) -> bool:
 
 
 def with_pairs(spec: RopeSpec, count: int) -> list[RopeSpec]:
-    """The description with another number of pairs: on a ladder of that width, and on the one that it has."""
+    """The description with another number of pairs: on a ladder of that width, and on the one that
+    it has.
+    """
     if count == len(spec.pairs):
         return [spec]
     widths = {

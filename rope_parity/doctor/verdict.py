@@ -53,7 +53,8 @@ class Errors:
         positions: `(n,)`, the largest coordinate of each position that was looked at.
         by_position: the largest error there, `(n,)`.
         allowed: what float arithmetic allows there, `(n,)`.
-        by_pair: the largest error of each pair, and up to position `FIRST`, `(2, P)`; nothing where the pairs are not as many as described.
+        by_pair: the largest error of each pair, everywhere and up to position `FIRST`, `(2, P)`;
+            nothing where the pairs are not as many as described.
     """
 
     positions: np.ndarray
@@ -121,11 +122,13 @@ def check_rope(
     model_type: str | None = None,
     ignore: Collection[str] = (),
 ) -> Verdict:
-    """Say whether `fn(x, positions)` is the rotary embedding that a config describes, and what is wrong if not.
+    """Say whether `fn(x, positions)` is the rotary embedding that a config describes, and what is
+    wrong if not.
 
     Args:
         fn: as for `identify`.
-        config: a `RopeSpec`, or what `spec_from_config` takes: the path of a config.json, its values, an object.
+        config: a `RopeSpec`, or what `spec_from_config` takes: the path of a config.json, its
+            values, an object.
         layout: the axes of x, `BSNH` by default.
         label: which kind of layer, where the model has several.
         context: positions are looked at from 0 to context - 1; by default what the config says.

@@ -1,4 +1,6 @@
-"""Departures in words: what differs, where, how large it is, how to mend it; at most 80 columns wide."""
+"""Departures in words: what differs, where, how large it is, how to mend it; at most 80 columns
+wide.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,8 @@ def _said(found: Any) -> str:
 
 def _layout_read(d: Departure, spec: RopeSpec) -> str:
     return (
-        f"The two channels of a pair are read as {LAYOUT[d.found]}; the model has {LAYOUT[d.expected]}. Change the "
+        f"The two channels of a pair are read as {LAYOUT[d.found]}; the model has "
+        f"{LAYOUT[d.expected]}. Change the "
         "order that the function takes, or convert the weights of the q and k projections with "
         "rope_spec.convert_projection, not both."
     )
@@ -59,7 +62,8 @@ def _layout_read(d: Departure, spec: RopeSpec) -> str:
 
 def _layout_write(d: Departure, spec: RopeSpec) -> str:
     return (
-        f"The rotated channels are written as {LAYOUT[d.found]}; the model writes {LAYOUT[d.expected]}. Put the "
+        f"The rotated channels are written as {LAYOUT[d.found]}; the model writes "
+        f"{LAYOUT[d.expected]}. Put the "
         "two halves of the result back in that order."
     )
 
@@ -78,26 +82,40 @@ LAYOUT = {
 def _width(d: Departure, spec: RopeSpec) -> str:
     if d.how == "compact":
         return (
-            f"The {d.found} channels that turn are the first ones; the model pairs channel j with channel j + "
-            f"{spec.rotary_dim // 2}, of which most stand still. Give the other pairs a frequency of 0."
+            f"The {d.found} channels that turn are the first ones; the model pairs "
+            "channel j with channel j + "
+            f"{spec.rotary_dim // 2}, of which most stand still. Give the other pairs a "
+            "frequency of 0."
         )
-    return f"{d.found} channels are rotated, {d.expected} should be. Look at head_dim and partial_rotary_factor."
+    return (
+        f"{d.found} channels are rotated, {d.expected} should be. Look at head_dim and "
+        "partial_rotary_factor."
+    )
 
 
 def _theta(d: Departure, spec: RopeSpec) -> str:
-    return f"theta is {_said(d.found)}, the config says {_said(float(d.expected))}. Look for rope_theta."
+    return (
+        f"theta is {_said(d.found)}, the config says {_said(float(d.expected))}. Look for "
+        "rope_theta."
+    )
 
 
 def _rule_missing(d: Departure, spec: RopeSpec) -> str:
     if d.how:
         return f"The scaling {d.expected} is described, but {d.how}."
-    return f"The scaling {d.expected} of the config is not applied: the frequencies are those of a plain ladder."
+    return (
+        f"The scaling {d.expected} of the config is not applied: the frequencies are those of "
+        "a plain ladder."
+    )
 
 
 def _rule_parameter(d: Departure, spec: RopeSpec) -> str:
     found, expected = _said(d.found), _said(d.expected)
     said = f": found {found}, described {expected}" if d.found is not None else ""
-    return f"The scaling of the frequencies has another number ({d.how}){said}. Compare it with the config."
+    return (
+        f"The scaling of the frequencies has another number ({d.how}){said}. Compare it with "
+        "the config."
+    )
 
 
 def _frequencies(d: Departure, spec: RopeSpec) -> str:
@@ -107,15 +125,27 @@ def _frequencies(d: Departure, spec: RopeSpec) -> str:
         return "Some pairs have other frequencies, which nothing simpler explains."
     said = f"the first is {_said(d.found)} instead of {_said(d.expected)} radians per position"
     more = {"reversed": "They are in reverse order.", "permuted": "They are in another order."}
-    return f"{d.count} pairs have other frequencies; {said}. {more.get(d.how, 'No simpler explanation was found.')}"
+    return (
+        f"{d.count} pairs have other frequencies; {said}. "
+        f"{more.get(d.how, 'No simpler explanation was found.')}"
+    )
 
 
 def _factor(d: Departure, spec: RopeSpec) -> str:
     if d.how == "cos and sin":
-        return f"cos and sin have different factors, {_said(d.found[0])} and {_said(d.found[1])}. Multiply both alike."
+        return (
+            f"cos and sin have different factors, {_said(d.found[0])} and "
+            f"{_said(d.found[1])}. Multiply both alike."
+        )
     if d.found and abs(d.found / d.expected**2 - 1) < 1e-4 and d.expected != 1:
-        return f"The attention factor {_said(d.expected)} is applied twice. Multiply cos and sin by it once."
-    return f"cos and sin are multiplied by {_said(d.found)}, not by {_said(d.expected)}. Look at attention_factor and mscale."
+        return (
+            f"The attention factor {_said(d.expected)} is applied twice. Multiply cos and sin "
+            "by it once."
+        )
+    return (
+        f"cos and sin are multiplied by {_said(d.found)}, not by {_said(d.expected)}. Look at "
+        "attention_factor and mscale."
+    )
 
 
 def _offset(d: Departure, spec: RopeSpec) -> str:
@@ -134,20 +164,32 @@ def _ends(d: Departure, spec: RopeSpec) -> str:
         "nan": "later positions come out as NaN",
         "still": "later positions are not rotated",
     }[d.how]
-    return f"A table of {d.found} rows: {how}. Make it as long as the context, or compute the angles without one."
+    return (
+        f"A table of {d.found} rows: {how}. Make it as long as the context, or compute the "
+        "angles without one."
+    )
 
 
 def _axes(d: Departure, spec: RopeSpec) -> str:
     if d.how == "sum":
         return "Pairs follow the sum of several coordinates of a position; each should follow one."
-    return "Pairs follow another coordinate of the position than described. Compare the sections of the config."
+    return (
+        "Pairs follow another coordinate of the position than described. Compare the "
+        "sections of the config."
+    )
 
 
 def _length(d: Departure, spec: RopeSpec) -> str:
     how = {
-        "not described": "The frequencies change with the current length; the config has no such rule.",
-        "short factors": "Beyond the original context the short factors are still used, not the long ones.",
-        "long factors": "Within the original context the long factors are used, not the short ones.",
+        "not described": (
+            "The frequencies change with the current length; the config has no such rule."
+        ),
+        "short factors": (
+            "Beyond the original context the short factors are still used, not the long ones."
+        ),
+        "long factors": (
+            "Within the original context the long factors are used, not the short ones."
+        ),
         "the border": "The frequencies change at another length than described.",
     }
     return how.get(
@@ -161,12 +203,16 @@ def _state(d: Departure, spec: RopeSpec) -> str:
         "dtype": "The result depends on the dtype of an earlier call.",
         "instance": "Two instances with different theta answer alike.",
     }[d.how]
-    return f"{kind} Look for a cache whose key lacks the length, the dtype or theta. Two calls show it:"
+    return (
+        f"{kind} Look for a cache whose key lacks the length, the dtype or theta. Two calls "
+        "show it:"
+    )
 
 
 def _not_a_rotation(d: Departure, spec: RopeSpec) -> str:
     return (
-        "This is no rotation of pairs of channels. Often cos and sin are repeated for halves and the channels are "
+        "This is no rotation of pairs of channels. Often cos and sin are repeated for "
+        "halves and the channels are "
         "paired as neighbours, or the reverse; or a minus sign is missing."
     )
 
@@ -255,7 +301,8 @@ def normal(given: Verdict) -> list[str]:
     if how.angles == "exact":
         return [f"Angles are right to {how.angle_error:.2g} radians everywhere."]
     return [
-        f"Angles are {how.angles}, off by up to {given.angle_error:.2g} at position {how.position}: that is normal."
+        f"Angles are {how.angles}, off by up to {given.angle_error:.2g} at position "
+        f"{how.position}: that is normal."
     ]
 
 
@@ -285,12 +332,14 @@ def description(found: Identification) -> str:
         "No RopeSpec describes it." if spec is None else _spec(spec, evidence.attention_factor)
     ]
     lines.append(
-        f"x in {how.dtype}; angles {how.angles}, off by up to {how.angle_error:.2g} at position {how.position}."
+        f"x in {how.dtype}; angles {how.angles}, off by up to {how.angle_error:.2g} at "
+        f"position {how.position}."
     )
     shown = spec or RopeSpec(head_dim=2)
     lines += [f"{number}. {sentence(d, shown)}" for number, d in enumerate(found.departures, 1)]
     lines.append(
-        f"Looked at {evidence.positions[0]} positions up to {evidence.positions[1]}, {evidence.calls} calls."
+        f"Looked at {evidence.positions[0]} positions up to {evidence.positions[1]}, "
+        f"{evidence.calls} calls."
     )
     lines += [f"Not tested: {line}." for line in evidence.not_tested]
     return "\n".join(_fill(line) for line in lines)

@@ -1,4 +1,6 @@
-"""Whether a function is linear, and depends on its own row and its position alone; each check is one or two calls."""
+"""Whether a function is linear, and depends on its own row and its position alone; each check is
+one or two calls.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ COMMON = 128  # positions that the frames of all lengths begin with
 
 
 def some_positions(probe: Probe, length: int) -> np.ndarray:
-    """Positions `(S, A)` below a length: the first in order, then random ones; the same in every call."""
+    """Positions `(S, A)` below a length: the first in order, then random ones; the same in every
+    call.
+    """
     if length not in probe.frames:
         probe.frames[length] = _some_positions(probe, length)
     return probe.frames[length]
@@ -58,7 +62,10 @@ def rows_alone(probe: Probe) -> list[Departure]:
     if size <= room(probe, x):
         return []
     batch, row, head = np.unravel_index(elsewhere.argmax(), elsewhere.shape)
-    at = f"x is 0 but for token {picked}, yet token {row}, head {head}, batch row {batch} is {size:.2g}"
+    at = (
+        f"x is 0 but for token {picked}, yet token {row}, head {head}, batch row {batch} is "
+        f"{size:.2g}"
+    )
     names = [("neighbour", elsewhere[:, np.arange(probe.rows) != picked])]
     names += [("batch_row", elsewhere[1:, picked]), ("heads", elsewhere[0, picked, 1:])]
     return [
@@ -94,7 +101,9 @@ def linear(probe: Probe, y: np.ndarray, x: np.ndarray, frame: np.ndarray) -> lis
 
 
 def order_of_rows(probe: Probe, y: np.ndarray, x: np.ndarray, frame: np.ndarray) -> list[Departure]:
-    """Whether a token is rotated alike wherever in the sequence it stands, and in each batch row by its own position."""
+    """Whether a token is rotated alike wherever in the sequence it stands, and in each batch row by
+    its own position.
+    """
     order = np.arange(probe.rows)
     order[1:-1] = np.random.default_rng(SEED).permutation(order[1:-1])
     gap = difference(probe.call(x[:, order], frame[order])[:1], y[:1, order])

@@ -19,7 +19,8 @@ class Channels:
 
     Attributes:
         read: the channels a < b of each pair, `(P, 2)`.
-        write: the two channels that they go to, `(P, 2)`, the lower one first until the determinant is known.
+        write: the two channels that they go to, `(P, 2)`, the lower one first until the determinant
+            is known.
         still: `(n, 2)` channels that are not mixed, and where they go.
         scale: `(n,)` by how much those are multiplied.
         moving: `(n,)` whether that changes with the position.
@@ -35,11 +36,13 @@ class Channels:
 
 
 def channels(probe: Probe, positions: np.ndarray) -> Channels:
-    """Read the channels from images at some positions `(n, A)`, in one call where it has room for it."""
+    """Read the channels from images at some positions `(n, A)`, in one call where it has room for
+    it.
+    """
     largest, low, high = images(probe, positions)
     faint = np.abs(largest) > 0
     mixed = faint if faint.sum(axis=1).max() <= 2 else np.abs(largest) > FAINT
-    targets = [tuple(np.flatnonzero(row)) for row in mixed]
+    targets = [tuple(map(int, np.flatnonzero(row))) for row in mixed]
     groups: dict[tuple[int, ...], list[int]] = {}
     for channel, target in enumerate(targets):
         groups.setdefault(target, []).append(channel)
@@ -58,7 +61,9 @@ def channels(probe: Probe, positions: np.ndarray) -> Channels:
 
 
 def images(probe: Probe, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Entry by entry the largest size, the least and the greatest value of the matrix `(H, H)`, input by output."""
+    """Entry by entry the largest size, the least and the greatest value of the matrix `(H, H)`,
+    input by output.
+    """
     head_dim, heads = probe.head_dim, 1 if probe.only_first else probe.shape[2]
     batch = 1 if probe.only_first else probe.shape[0]
     used, frame = probe.used(), probe.frame(positions)

@@ -38,16 +38,20 @@ def identify(
     """Read the description of a rotary embedding back out of a function `fn(x, positions) -> y`.
 
     Args:
-        fn: takes x in the order of `layout` and positions `(B, S)`, `(B, S, A)` where axes > 1, without B where the
+        fn: takes x in the order of `layout` and positions `(B, S)`, `(B, S, A)` where axes > 1,
+            without B where the
             layout has none; returns x rotated.
         head_dim: H, the width of x.
-        layout: the axes of x: `BSNH`, `BNSH`, `SH`, `BS(NH)` for heads in one axis with the channels.
+        layout: the axes of x: `BSNH`, `BNSH`, `SH`, `BS(NH)` for heads in one axis with the
+            channels.
         context: positions are looked at from 0 to context - 1.
         dtype: of x: `float32`, `bfloat16`, `float16`.
         axes: A, the number of coordinates of a position.
-        positions: `any`; `shared`: one row `(S,)` for the whole batch; `contiguous`: only p, p + 1, ... ; `prefix`: it
+        positions: `any`; `shared`: one row `(S,)` for the whole batch; `contiguous`: only p, p + 1,
+            ... ; `prefix`: it
             counts from 0 itself; or an array `(S, A)` of those that it makes itself.
-        factory: fn is called without arguments and returns the function, so that state can be tested on a fresh one.
+        factory: fn is called without arguments and returns the function, so that state can be
+            tested on a fresh one.
         framework: `numpy`, `torch`, `jax`, `mlx`, `keras`; by default what the code of fn names.
         device: where the arrays are put, as the framework takes it.
 
@@ -170,7 +174,9 @@ def spec_of(measured: Measurement) -> RopeSpec | None:
 
 
 def with_factor(spec: RopeSpec, reading: Reading, w: np.ndarray) -> RopeSpec:
-    """The spec with the attention factor that was read; a list of frequencies where its rule has none."""
+    """The spec with the attention factor that was read; a list of frequencies where its rule has
+    none.
+    """
     from rope_spec import Yarn, inverse_frequencies
 
     if abs(inverse_frequencies(spec).attention_factor - reading.factor) < 1e-5:
@@ -184,7 +190,9 @@ def with_factor(spec: RopeSpec, reading: Reading, w: np.ndarray) -> RopeSpec:
 
 
 def bare_specs(reading: Reading, head_dim: int) -> Iterator[RopeSpec]:
-    """Descriptions of the channels and axes alone, with every ladder that the axes may share or have."""
+    """Descriptions of the channels and axes alone, with every ladder that the axes may share or
+    have.
+    """
     moved = reading.w != 0
     if (moved.sum(axis=1) > 1).any() or len(
         {int(s) for s in np.sign(reading.w.sum(axis=1))} - {0}
@@ -226,10 +234,15 @@ def axis_maps(axis: tuple[int, ...], head_dim: int) -> Iterator[Pairs]:
 def layouts(reading: Reading, axis: tuple[int, ...]) -> Iterator[tuple[Layout, Layout | None, int]]:
     """The names of read and write that give these channels, and the first channel."""
     start = int(reading.channels.read.min())
-    reads = [name for name in LAYOUTS if same(reading.channels.read, name, start, axis)]
-    writes = [name for name in LAYOUTS if same(reading.channels.write, name, start, axis)]
+    reads: list[Layout] = [
+        name for name in LAYOUTS if same(reading.channels.read, name, start, axis)
+    ]
+    writes: list[Layout] = [
+        name for name in LAYOUTS if same(reading.channels.write, name, start, axis)
+    ]
     for read in reads[:1]:
-        for write in [read] if read in writes else writes[:1]:
+        others: list[Layout] = [read] if read in writes else writes[:1]
+        for write in others:
             yield read, None if write == read else write, start
 
 

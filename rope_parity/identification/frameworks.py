@@ -1,4 +1,6 @@
-"""Arrays at the border: from NumPy to what a function takes, and back. No framework is imported that it does not use."""
+"""Arrays at the border: from NumPy to what a function takes, and back. No framework is imported
+that it does not use.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ KNOWN = ("torch", "jax", "mlx", "keras", "tensorflow")
 
 
 def frameworks_of(fn: Callable) -> list[str]:
-    """The frameworks to try, the likeliest first: those that its code names, NumPy, then what is imported."""
+    """The frameworks to try, the likeliest first: those that its code names, NumPy, then what is
+    imported.
+    """
     named = [name for name in KNOWN if name in set(_roots(fn, 6))]
     imported = [name for name in KNOWN if name in sys.modules and name not in named]
     return [*named, "numpy", *imported]
@@ -38,7 +42,7 @@ def _module(value: Any) -> str:
 
 
 def _inside(fn: Any) -> Iterator[Any]:
-    """What a callable refers to: its globals by name, its closure, what it wraps, its attributes."""
+    """What a callable refers to: globals by name, its closure, what it wraps, its attributes."""
     fn = fn.func if isinstance(fn, functools.partial) else fn
     yield from (
         value

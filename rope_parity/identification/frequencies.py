@@ -1,10 +1,13 @@
-"""From turns to radians per position: the branch by doubling the lag, the value by a line through all angles."""
+"""From turns to radians per position: the branch by doubling the lag, the value by a line through
+all angles.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .number import ROUNDOFF, wrap
 from .turns import Turns
@@ -33,8 +36,10 @@ class Line:
     scatter: np.ndarray
 
 
-def sharpened(z: np.ndarray) -> np.ndarray:
-    """Coarsely rounded turns of length 1: the larger of cos and sin from the smaller, whose rounding is less."""
+def sharpened(z: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    """Coarsely rounded turns of length 1: the larger of cos and sin from the smaller, whose
+    rounding is less.
+    """
     cos, sin = np.clip(z.real, -1, 1), np.clip(z.imag, -1, 1)
     by_sin = np.abs(sin) < np.abs(cos)
     exact_cos = np.copysign(np.sqrt(1 - sin**2), cos)
@@ -43,7 +48,7 @@ def sharpened(z: np.ndarray) -> np.ndarray:
 
 
 def line(positions: np.ndarray, z: np.ndarray, roundoff: float, floor: float = 0.0) -> Line:
-    """The line through the angles of `z` `(n, P)` at integers `(n,)`; standing still is exactly 0."""
+    """The line through the angles of `z` `(n, P)` at integers `(n,)`; a pair that stands has 0."""
     unit = z / np.maximum(np.abs(z), 1e-30)
     rough = _by_lags(positions, unit)
     fitted = _fit(positions, unit, rough, roundoff, floor)
@@ -69,7 +74,9 @@ def _by_lags(positions: np.ndarray, unit: np.ndarray) -> np.ndarray:
 def _fit(
     positions: np.ndarray, unit: np.ndarray, w: np.ndarray, roundoff: float, floor: float
 ) -> Line:
-    """Weighted least squares; the noise of an angle is a roundoff of it, one of cos or sin, and a floor."""
+    """Weighted least squares; the noise of an angle is a roundoff of it, one of cos or sin, and a
+    floor.
+    """
     p = positions[:, None].astype(float)
     for _ in range(3):
         middle = np.angle((unit * np.exp(-1j * w * p)).sum(axis=0))
@@ -98,7 +105,9 @@ def _fit(
 
 
 def refined(turns: Turns, axis: int, start: Line, roundoff: float, floor: float = 0.0) -> Line:
-    """The line through ever more positions, up to the first octave where one of the pairs leaves it."""
+    """The line through ever more positions, up to the first octave where one of the pairs leaves
+    it.
+    """
     p = turns.positions[:, axis]
     alone = (np.delete(turns.positions, axis, 1) == 0).all(axis=1) & turns.finite
     with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""The axes of the array that a function takes, by their letters: `BSNH`, `BNSH`, `SH`, `S(NH)`, ..."""
+"""The axes of the array that a function takes, by their letters: `BSNH`, `SH`, `S(NH)`, ..."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ LETTERS = "BSNH"
 
 @dataclass(frozen=True)
 class AxisOrder:
-    """Takes `(B, S, N, H)` to the order of a function and back. Letters in brackets are one axis: `BS(NH)`.
+    """Takes `(B, S, N, H)` to the order of a function and back. Letters in brackets are one axis:
+    `BS(NH)`.
 
     T is another letter for S, as in `T(NH)`.
     """
@@ -24,8 +25,10 @@ class AxisOrder:
         legal = sorted(plain) == sorted(set(plain)) and set(plain) <= set(LETTERS)
         if not legal or not {"S", "H"} <= set(plain) or "".join(self.groups) != plain:
             raise ValueError(
-                f"layout: got {self.letters!r}, expected letters of B, S, N, H, each once, with S and H among them, "
-                "such as 'BSNH', 'BNSH', 'SH' or 'BS(NH)'. Name the axes of the array that your function takes."
+                f"layout: got {self.letters!r}, expected letters of B, S, N, H, each "
+                "once, with S and H among them, "
+                "such as 'BSNH', 'BNSH', 'SH' or 'BS(NH)'. Name the axes of the array "
+                "that your function takes."
             )
 
     @property

@@ -1,4 +1,6 @@
-"""Which position each position is taken for: rounded, clamped, wrapped, or beyond the end of a table."""
+"""Which position each position is taken for: rounded, clamped, wrapped, or beyond the end of a
+table.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +41,11 @@ def departures(probe: Probe, reading: Reading) -> Iterator[Departure]:
             yield end
 
 
+def is_bad(turns: Turns, reading: Reading) -> np.ndarray:
+    """`(n,)`, whether some pair is further from the line than a right one may be."""
+    return np.asarray((reading.gap(turns) > 4 * reading.room(turns.positions)).any(axis=1))
+
+
 def normalised(turns: Turns, factor: float, exchanged: bool) -> Turns:
     """Turns of length 1, with cos and sin in their places."""
     z = turns.z / factor
@@ -65,7 +72,7 @@ def table_end(
     """The first position from which on rows are NaN, zero, all alike, or repeat earlier ones."""
     p = seen.positions[:, axis]
     last = seen.z[-1]
-    bad = (reading.gap(seen) > 4 * reading.room(seen.positions)).any(axis=1)
+    bad = is_bad(seen, reading)
     tests: dict[str, Predicate] = {
         "nan": lambda turns: ~turns.finite,
         "zero": lambda turns: (turns.z == 0).all(axis=1),
@@ -113,23 +120,20 @@ def _wrapped(
     shift = p[picked] - np.array([q for q, _ in taken])
     if (shift == 0).any() or (np.abs(shift) < 0.02 * p[picked]).any():
         return None
-    is_bad: Predicate = lambda turns: (reading.gap(turns) > 4 * reading.room(turns.positions)).any(
-        axis=1
-    )
-    first = _first_bad(p, bad, is_bad, look)
+    first = _first_bad(p, bad, lambda turns: is_bad(turns, reading), look)
     if ((p[picked] - shift) == p[picked] % first).all():
         return _end("wrapped", first, seen, reading, axis)
     how = "clamped" if len({q for q, _ in taken}) == 1 else "wrapped"
     return _end(how, first, seen, reading, axis)
 
 
-def _first_bad(p: np.ndarray, bad: np.ndarray, is_bad: Predicate, look: Look | None) -> int:
+def _first_bad(p: np.ndarray, bad: np.ndarray, is_so: Predicate, look: Look | None) -> int:
     """The first bad position, when all before are good."""
     index = int(np.flatnonzero(bad)[0])
     low, high = (int(p[index - 1]) if index else -1), int(p[index])
     while look is not None and high - low > 1:
         between = np.unique(np.linspace(low + 1, high, 200).astype(np.int64))
-        there = is_bad(look(between))
+        there = is_so(look(between))
         if there.any():
             high = int(between[np.flatnonzero(there)[0]])
         before = between[between < high]
@@ -152,7 +156,9 @@ def taken_for(z: np.ndarray, reading: Reading, axis: int, context: int) -> tuple
 
 
 def rounding(seen: Turns, reading: Reading, axis: int) -> Departure | None:
-    """Positions rounded to a half precision: neighbours that it cannot tell apart are rotated alike."""
+    """Positions rounded to a half precision: neighbours that it cannot tell apart are rotated
+    alike.
+    """
     seen = seen[seen.finite]
     p = seen.positions[:, axis]
     alike = (seen.z[1:] == seen.z[:-1]).all(axis=1)

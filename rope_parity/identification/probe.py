@@ -1,4 +1,6 @@
-"""Calls the function: every call is one of two shapes, counted, and ends with the same largest position."""
+"""Calls the function: every call is one of two shapes, counted, and ends with the same largest
+position.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ BATCH, HEADS, ROWS = 2, 2, 320
 
 @dataclass
 class Subject:
-    """A function to measure, seen as `(B, S, N, H) float64, (B, S, A) integers -> (B, S, N, H) float64`.
+    """A function to measure, seen as `(B, S, N, H) float64, (B, S, A) integers -> (B, S, N, H)
+    float64`.
 
     Attributes:
         make: makes the function; called again, a fresh instance of it.
@@ -85,7 +88,8 @@ class Subject:
         if not hasattr(result, "shape") or tuple(result.shape) != shape:
             got = getattr(result, "shape", type(result).__name__)
             raise NotMeasured(
-                f"The function returned {got if isinstance(got, str) else tuple(got)} for x of shape {shape}. "
+                f"The function returned {got if isinstance(got, str) else tuple(got)} for "
+                f"x of shape {shape}. "
                 "It has to return the rotated x."
             )
         y, self.returned = to_numpy(result)
@@ -123,6 +127,10 @@ class Probe:
     def __post_init__(self):
         self.noise = ROUNDOFF[self.subject.dtype]
 
+    def coarsen(self, kind: str | None) -> None:
+        """All numbers are found to be of a format, whatever their dtype."""
+        self.noise = max(self.noise, ROUNDOFF[kind]) if kind else self.noise
+
     @property
     def rows(self) -> int:
         """S."""
@@ -137,7 +145,9 @@ class Probe:
         return BATCH if has("B") else 1, self.rows, HEADS if has("N") else 1, self.head_dim
 
     def call(self, x: np.ndarray, rows: np.ndarray, dtype: str | None = None) -> np.ndarray:
-        """y for x `(B, S, N, H)` with positions `(S, A)`, the same in each batch row, or `(B, S, A)`."""
+        """y for x `(B, S, N, H)` with positions `(S, A)`, the same in each batch row, or `(B, S,
+        A)`.
+        """
         per_batch = rows if rows.ndim == 3 else np.broadcast_to(rows, (self.shape[0], *rows.shape))
         try:
             return self.subject(x, np.ascontiguousarray(per_batch), dtype)
@@ -145,12 +155,15 @@ class Probe:
             raise
         except Exception as error:
             raise NotMeasured(
-                f"The function raised {type(error).__name__} at positions up to {int(rows.max())}:\n{error}\n"
+                f"The function raised {type(error).__name__} at positions up to "
+                f"{int(rows.max())}:\n{error}\n"
                 "Where it has a shorter context, say so with context=."
             ) from error
 
     def frame(self, wanted: np.ndarray, length: int | None = None) -> np.ndarray:
-        """Positions `(S, A)` of one call: `wanted` `(n, A)` on its used rows, 0 first and length - 1 last."""
+        """Positions `(S, A)` of one call: `wanted` `(n, A)` on its used rows, 0 first and length -
+        1 last.
+        """
         if self.fixed is not None:
             return self.fixed
         frame = np.zeros((self.rows, self.subject.axes), np.int64)
@@ -169,7 +182,9 @@ class Probe:
         return np.arange(1, self.rows - 1, self.spacing)
 
     def columns(self, vectors: np.ndarray, frame: np.ndarray) -> list[np.ndarray]:
-        """The images `(S, H)` of some vectors `(H,)` at the positions of a frame, in as few calls as possible."""
+        """The images `(S, H)` of some vectors `(H,)` at the positions of a frame, in as few calls
+        as possible.
+        """
         heads = 1 if self.only_first else self.shape[2]
         images = []
         for first in range(0, len(vectors), heads):

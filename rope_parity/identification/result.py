@@ -103,7 +103,8 @@ class Evidence:
     Attributes:
         inv_freq: radians per position, modulo a turn, (P, A).
         uncertainty: of each inv_freq, (P, A).
-        channels: for each pair the channels a, b that it reads and the channels that it writes, (P, 4).
+        channels: for each pair the channels a, b that it reads and the channels that it writes, (P,
+            4).
         attention_factor: the length of the image of a unit vector.
         positions: how many different positions were looked at, and the largest.
         lengths: the current lengths that were tried.

@@ -1,4 +1,6 @@
-"""Reads a scaling rule from the ratio of frequencies to a plain ladder: a constant, a blend, a ramp."""
+"""Reads a scaling rule from the ratio of frequencies to a plain ladder: a constant, a blend, a
+ramp.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def first_thetas(k: np.ndarray, w: np.ndarray) -> list[float]:
     order = np.argsort(k)
     used = [j for j in order if k[j] > 0][:FIRST]
     values = [float(np.exp(min(-np.log(np.abs(w[j])) / k[j], 60.0))) for j in used]
-    return sorted({round_within(value, 3e-6 / k[j]) for value, j in zip(values, used, strict=True)})
+    return sorted(
+        {round_within(value, float(3e-6 / k[j])) for value, j in zip(values, used, strict=True)}
+    )
 
 
 def ramps(
@@ -78,7 +82,8 @@ def ramps(
     factor: float | None = None,
     tolerance: float = 1e-6,
 ) -> Iterator[Llama3 | Yarn]:
-    """The rules whose blend between kept and stretched the ratios to a plain ladder have the shape of.
+    """The rules whose blend between kept and stretched the ratios to a plain ladder have the shape
+    of.
 
     Args:
         spec: its pairs have rungs.
@@ -129,7 +134,9 @@ def _yarn(
     blended: np.ndarray,
     factor: float,
 ) -> Iterator[Yarn | None]:
-    """`keep` is linear in the rung; of the betas and the length only the ends of the ramp can be read."""
+    """`keep` is linear in the rung; of the betas and the length only the ends of the ramp can be
+    read.
+    """
     if len(set(rung[blended])) < 2:
         return
     slope, start = np.polyfit(rung[blended], keep[blended], 1)

@@ -77,7 +77,8 @@ def _mode(positions: Any, axes: int, context: int) -> tuple[str, np.ndarray | No
         return "fixed", np.repeat(np.arange(min(context, PREFIX))[:, None], axes, 1)
     if positions not in ("any", "shared", "contiguous"):
         raise ValueError(
-            f"positions: got {positions!r}, expected 'any', 'shared', 'contiguous', 'prefix', or the positions that "
+            f"positions: got {positions!r}, expected 'any', 'shared', 'contiguous', "
+            "'prefix', or the positions that "
             "the function makes itself as an array (S, A)."
         )
     return positions, None

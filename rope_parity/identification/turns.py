@@ -1,10 +1,13 @@
-"""The rotation of every pair at chosen positions, as a complex number; where it is no rotation, by how much."""
+"""The rotation of every pair at chosen positions, as a complex number; where it is no rotation, by
+how much.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .channels import Channels
 from .probe import Probe
@@ -17,12 +20,13 @@ class Turns:
 
     Attributes:
         positions: `(n, A)`.
-        z: `(n, P)`, `factor (cos + i sin)` of the angle by which the lower channel of a pair turns to the higher one.
+        z: `(n, P)`, `factor (cos + i sin)` of the angle by which the lower channel of a pair turns
+            to the higher one.
         skew: `(n, P)`, how far the two columns are from those of a rotation.
     """
 
     positions: np.ndarray
-    z: np.ndarray
+    z: NDArray[np.complex128]
     skew: np.ndarray
 
     def __getitem__(self, rows: np.ndarray) -> Turns:
@@ -37,11 +41,13 @@ class Turns:
     @property
     def finite(self) -> np.ndarray:
         """`(n,)` rows without NaN."""
-        return np.isfinite(self.z).all(axis=1)
+        return np.asarray(np.isfinite(self.z).all(axis=1))
 
 
 def columns(probe: Probe, found: Channels, wanted: np.ndarray, length: int | None = None):
-    """The four entries of each pair's matrix, `(n, P)` each, and the positions `(n, A)` that were looked at."""
+    """The four entries of each pair's matrix, `(n, P)` each, and the positions `(n, A)` that were
+    looked at.
+    """
     if probe.recorded:
         return _solved(probe, found, wanted, length)
     lower, upper = np.zeros((2, probe.head_dim))
