@@ -9,16 +9,14 @@ import numpy as np
 import pytest
 
 from parity_tests.planted import PAIRS, SINGLE, right
-from parity_tests.test_three_inputs import DESCRIBED, default, rotating
 from rope_parity import check_rope, identify, testing
 from rope_parity.constructed import SPECS
 from rope_parity.identification.probe import MOST_CALLS
-from rope_parity.reference import NoReference, Reference
 from rope_spec import inverse_frequencies, spec_from_config
 
 FULL = bool(os.environ.get("FULL"))
-PART = slice(None) if FULL else slice(None, None, 6)
-RIGHT = range(400) if FULL else range(0, 400, 29)
+PART = slice(None) if FULL else slice(None, None, 12)
+RIGHT = range(400) if FULL else range(0, 400, 57)
 NAMED = {"single": (59, 60), "pairs": (54, 60)}  # of those that were planted
 
 
@@ -128,14 +126,16 @@ def test_an_assertion_error_is_the_diagnosis():
 def test_normal_float32_angles_are_called_normal_with_their_size():
     spec = SPECS["half"]
     verdict = check_rope(lambda x, p: exact_rotation(spec, x, p), spec, context=131072)
-    assert verdict.right and "that is normal" in verdict.text and "float32" in verdict.text
+    said = " ".join(verdict.text.split())
+    assert verdict.right and "Angles are float32" in said and "that is normal" in said
     assert 1e-4 < verdict.angle_error < 131072 * 2.0**-23
 
 
 def test_nan_from_a_row_on_is_a_finding():
     def fn(x, positions):
         y = exact_rotation(SPECS["half"], x, positions)
-        return np.where((positions >= 3000)[:, :, None, None], np.float32("nan"), y)
+        y[positions >= 3000] = np.nan
+        return y
 
     (finding,) = check_rope(fn, SPECS["half"]).findings
     assert (finding.name, finding.departure.how, finding.departure.found) == (
@@ -166,28 +166,3 @@ def test_ours_in_both_branches():
         assert check_rope(fn, spec, context=131072).right
     compiled = torch.compile(ours(rope_torch), backend="eager")
     assert check_rope(compiled, spec, context=131072, framework="torch").right
-
-
-def their_class(model_type, label, spec):
-    """transformers' own class and function, on NumPy arrays."""
-    reference = Reference(default(model_type).to_dict(), spec, label)
-
-    def fn(x, positions):
-        shared = positions if positions.shape[0] == x.shape[0] else positions[None]
-        return reference.rotate(x, np.broadcast_to(shared, (len(x), *shared.shape[1:])))
-
-    return fn, reference.is_vision
-
-
-@pytest.mark.parametrize("model_type", DESCRIBED if FULL else DESCRIBED[::40])
-def test_transformers_own_class_is_right(model_type):
-    """Vision towers take one row of positions for the whole batch; real coordinates are left out."""
-    for label, spec in rotating(default(model_type)).items():
-        try:
-            fn, is_vision = their_class(model_type, label, spec)
-        except NoReference:
-            continue
-        how = {"positions": "shared" if is_vision else "any", "framework": "numpy"}
-        if not spec.real:
-            verdict = check_rope(fn, spec, context=8192, **how)
-            assert verdict.right, verdict.text

@@ -176,7 +176,8 @@ def judge(measured: Measurement, spec: RopeSpec) -> Verdict:
     """The verdict on what was measured."""
     with np.errstate(invalid="ignore", divide="ignore"):
         departures = diagnose(measured, spec)
-        used, _, error = worst(measured, spec)
+        used = worst(measured, spec)[0]
+        errors = errors_of(measured, spec)
         found = identification(measured)
     findings = tuple(Finding(d, words.sentence(d, spec)) for d in departures)
     return Verdict(
@@ -184,10 +185,10 @@ def judge(measured: Measurement, spec: RopeSpec) -> Verdict:
         findings,
         spec,
         found,
-        error,
+        float(errors.by_position.max(initial=0.0)),
         used,
         inverse_frequencies(spec).attention_factor,
-        errors_of(measured, spec),
+        errors,
         hidden(departures, spec, found.arithmetic.dtype),
     )
 

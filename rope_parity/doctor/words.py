@@ -297,13 +297,12 @@ def verdict(given: Verdict) -> str:
 
 def normal(given: Verdict) -> list[str]:
     """What is normal in float arithmetic, and how large it is here."""
-    how = given.found.arithmetic
-    if how.angles == "exact":
-        return [f"Angles are right to {how.angle_error:.2g} radians everywhere."]
-    return [
-        f"Angles are {how.angles}, off by up to {given.angle_error:.2g} at position "
-        f"{how.position}: that is normal."
-    ]
+    how, errors = given.found.arithmetic, given.errors
+    if how.angles == "exact" or not errors.positions.size:
+        return [f"Angles are right to {given.angle_error:.2g} radians everywhere."]
+    where = int(errors.positions[errors.by_position.argmax()])
+    size = f"{given.angle_error:.2g} radians at position {where}"
+    return [f"Angles are {how.angles}, off by up to {size}: that is normal."]
 
 
 def _fill(part: str) -> str:

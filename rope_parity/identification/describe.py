@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rope_spec import Pairs, RopeSpec
+from rope_spec import Pairs, Proportional, RopeSpec
 from rope_spec.spec import Layout
 
 from . import rules
@@ -163,7 +163,7 @@ def spec_of(measured: Measurement) -> RopeSpec | None:
     assert reading is not None
     bare = next(iter(bare_specs(reading, measured.probe.head_dim)), None)
     if bare is None:
-        return None
+        return proportional(reading, measured.probe.head_dim)
     found = np.abs(reading.w.sum(axis=1))
     uncertainty = reading.uncertainty.max(axis=1)
     kind = next((d.how for d in measured.departures if d.name == "frequencies_rounded"), None)
@@ -171,6 +171,20 @@ def spec_of(measured: Measurement) -> RopeSpec | None:
         for candidate in rules.readings(spec, found, uncertainty, HALF_STEP[kind]):
             return with_factor(candidate, reading, found)
     return rules.explicit(bare, found, reading.factor)
+
+
+def proportional(reading: Reading, head_dim: int) -> RopeSpec | None:
+    """Pairs of the first channels of two halves, of which the other pairs stand still."""
+    read, count, w = reading.channels.read, len(reading.w), reading.w.sum(axis=1)
+    start, distance = int(read[0, 0]), int(read[0, 1] - read[0, 0])
+    is_part = np.array_equal(read, start + np.arange(count)[:, None] + [0, distance])
+    if not is_part or distance <= count or reading.w.shape[1] > 1 or not (w > 0).all():
+        return None
+    rung = 2 * np.arange(count) / (2 * distance)
+    theta, factor = rules.linear_factor(rung, w) or (1e4, 1.0)
+    pairs = Pairs.single(rotary_dim=2 * distance)
+    rule = Proportional(count, factor)
+    return RopeSpec(head_dim=head_dim, theta=theta, pairs=pairs, start=start, rule=rule)
 
 
 def with_factor(spec: RopeSpec, reading: Reading, w: np.ndarray) -> RopeSpec:
