@@ -15,8 +15,8 @@ from rope_parity.identification.probe import MOST_CALLS
 from rope_spec import inverse_frequencies, spec_from_config
 
 FULL = bool(os.environ.get("FULL"))
-PART = slice(None) if FULL else slice(None, None, 12)
-RIGHT = range(400) if FULL else range(0, 400, 57)
+PART = slice(None) if FULL else slice(1, None, 15)
+RIGHT = range(400) if FULL else range(0, 400, 80)
 NAMED = {"single": (59, 60), "pairs": (54, 60)}  # of those that were planted
 
 
@@ -164,5 +164,6 @@ def test_ours_in_both_branches():
 
     for fn in (ours(rope_torch), ours(rope_jax), jax.jit(ours(rope_jax))):
         assert check_rope(fn, spec, context=131072).right
-    compiled = torch.compile(ours(rope_torch), backend="eager")
-    assert check_rope(compiled, spec, context=131072, framework="torch").right
+    if FULL:
+        compiled = torch.compile(ours(rope_torch), backend="eager")
+        assert check_rope(compiled, spec, context=131072, framework="torch").right
