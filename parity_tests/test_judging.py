@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from parity_tests.test_check_rope import exact_rotation
 from rope_parity import NotMeasured, check_rope, identify
 from rope_parity.__main__ import EXTRA
 from rope_parity.cases import CONFIGS
 from rope_parity.command import app
+from rope_parity.constructed import SPECS
 from rope_spec import RopeSpec
 
 CONFIG = CONFIGS / "smollm2-135m.json"  # theta 100000, 64 channels
@@ -180,3 +182,15 @@ def test_a_wrong_argument(name):
 def test_another_shape_is_not_measured():
     with pytest.raises(NotMeasured, match="returned"):
         check_rope(lambda x, positions: x[..., :3], SPEC)
+
+
+def test_a_fixed_grid_is_measured_there():
+    """A vision rope that makes its own rows and columns; and once with them exchanged."""
+    spec = SPECS["half per axis"]
+    grid = np.stack(np.meshgrid(np.arange(24), np.arange(24), indexing="ij"), -1).reshape(-1, 2)
+
+    def made_inside(own):
+        return lambda x, _: exact_rotation(spec, x, np.broadcast_to(own, (len(x), *own.shape)))
+
+    assert check_rope(made_inside(grid), spec, positions=grid).right
+    assert check_rope(made_inside(grid[:, ::-1]), spec, positions=grid).names == ("axes",)

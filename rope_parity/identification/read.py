@@ -27,6 +27,7 @@ def read(probe: Probe, found: list[Departure]) -> Reading | None:
         return None
     axes = probe.subject.axes
     near = [along(axis, near_positions(probe), axes) for axis in range(axes)]
+    near = near if probe.fixed is None else [probe.fixed]
     mixed = order_of_write(probe, mixed, near[0][: len(probe.used())])
     raw = observe(probe, mixed, near[0])
     for wanted in near[1:]:
