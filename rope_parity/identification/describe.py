@@ -196,10 +196,10 @@ def with_factor(spec: RopeSpec, reading: Reading, w: np.ndarray) -> RopeSpec:
     if abs(inverse_frequencies(spec).attention_factor - reading.factor) < 1e-5:
         return spec
     if isinstance(spec.rule, Yarn):
-        rule = replace(spec.rule, attention_factor=round_within(reading.factor, 1e-6))
+        rule = replace(spec.rule, attention_factor=round_within(reading.factor, 1e-7))
         return replace(spec, rule=rule)
     return rules.explicit(
-        spec, inverse_frequencies(spec).inv_freq, round_within(reading.factor, 1e-6)
+        spec, inverse_frequencies(spec).inv_freq, round_within(reading.factor, 1e-7)
     )
 
 
