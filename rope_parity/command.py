@@ -32,6 +32,21 @@ Device = Annotated[str | None, typer.Option(help="cpu or gpu; without it every o
 Html = Annotated[Path | None, typer.Option(help="Write the report as one page to this file.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw a picture into this file.")]
 Plots = Annotated[Path | None, typer.Option(help="Draw pictures into this folder.")]
+Ours = Annotated[
+    str | None, typer.Option(help="package.module:function, called as f(x, positions).")
+]
+Dump = Annotated[Path | None, typer.Option(help="Outputs for what `rope-parity probe` wrote.")]
+Function = Annotated[
+    str, typer.Argument(help="package.module:function, called as f(x, positions).")
+]
+HeadDim = Annotated[int, typer.Option(help="The width of x.")]
+Layout = Annotated[str, typer.Option(help="The axes of x, such as BSNH, BNSH, SH or BS(NH).")]
+Label = Annotated[str | None, typer.Option(help="Which kind of layer, where there are several.")]
+Context = Annotated[int | None, typer.Option(help="The longest context; by default the config's.")]
+Dtype = Annotated[str, typer.Option(help="Of x: float32, bfloat16 or float16.")]
+Positions = Annotated[str, typer.Option(help="any, shared, contiguous or prefix.")]
+Factory = Annotated[bool, typer.Option(help="The function returns the function to measure.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print every figure as JSON.")]
 LLAMA = str(Path(__file__).parent / "configs" / "llama-3.1-8b.json")
 
 
@@ -46,7 +61,7 @@ def _need(module: str, asked_for: object) -> None:
 
 
 def _read(configs: list[str]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The name and the values of each argument; a file that is missing or no JSON is a usage error."""
+    """The name and values of each argument; a file that is missing or no JSON is a usage error."""
     from .cases import read
 
     _need("transformers", asked_for=[config for config in configs if not Path(config).exists()])
@@ -118,6 +133,97 @@ def report(
 
 
 @app.command()
+def check(
+    config: Config,
+    ours: Ours = None,
+    dump: Dump = None,
+    layout: Layout = "BSNH",
+    label: Label = None,
+    context: Context = None,
+    dtype: Dtype = "float32",
+    positions: Positions = "any",
+    factory: Factory = False,
+    json: AsJson = False,
+    html: Html = None,
+    model_type: ModelType = None,
+    ignore: Ignore = None,
+) -> None:
+    """Say whether a function, or a file of its outputs, is the RoPE of a config, and what is wrong
+    if not.
+
+    Exit code 0: it is right; 1: it is wrong; 2: the command is used wrongly; 3: the function raised
+    or could not be measured.
+    """
+    from . import judging
+
+    _need("jinja2", asked_for=html)
+    if (ours is None) == (dump is None):
+        raise typer.BadParameter("expected one of --ours package.module:function and --dump FILE")
+    options = {"layout": layout, "context": context, "dtype": dtype, "positions": positions}
+    options |= {
+        "factory": factory,
+        "label": label,
+        "ignore": ignore or (),
+        "model_type": model_type,
+    }
+    name, values = _read([config])[0]
+    judge = judging.check_dump if dump else judging.check
+    outcome = judge(str(dump or ours), values, options)
+    judging.show(outcome, as_json=json, html=html, title=f"{ours or dump} against {name}")
+    raise typer.Exit(code=outcome.exit_code)
+
+
+@app.command()
+def probe(
+    config: Config,
+    out: Annotated[Path, typer.Option(help="A file to write, *.safetensors or *.npz.")],
+    layout: Layout = "BSNH",
+    label: Label = None,
+    context: Context = None,
+    model_type: ModelType = None,
+    ignore: Ignore = None,
+) -> None:
+    """Write the inputs of a check, for a program in any language: see `check --dump`."""
+    from . import judging
+
+    options = {"layout": layout, "context": context, "label": label, "ignore": ignore or ()}
+    calls = judging.probe(out, _read([config])[0][1], options | {"model_type": model_type})
+    typer.echo(f"{calls} calls: x.0, positions.0, x.1, ... Write y.0, y.1, ... in the same order.")
+
+
+@app.command()
+def vectors(folder: Annotated[Path, typer.Argument(help="A folder to write.")]) -> None:
+    """Write test vectors: inputs, outputs, and the mistake that each of them catches."""
+    from .vectors import write_vectors
+
+    typer.echo(f"{write_vectors(folder)} vectors, described in {folder / 'index.json'}")
+
+
+@app.command()
+def identify(
+    function: Function,
+    head_dim: HeadDim,
+    layout: Layout = "BSNH",
+    context: Annotated[int, typer.Option(help="Positions go from 0 to this, less one.")] = 4096,
+    dtype: Dtype = "float32",
+    positions: Positions = "any",
+    axes: Annotated[int, typer.Option(help="How many coordinates a position has.")] = 1,
+    factory: Factory = False,
+    json: AsJson = False,
+) -> None:
+    """Say what a function is: its description, its arithmetic, and what is odd about it.
+
+    Exit code 0: it was measured; 2: the command is used wrongly; 3: it could not be measured.
+    """
+    from . import judging
+
+    options = {"layout": layout, "context": context, "dtype": dtype, "positions": positions}
+    outcome = judging.identify(function, head_dim, options | {"axes": axes, "factory": factory})
+    judging.show(outcome, as_json=json)
+    raise typer.Exit(code=outcome.exit_code)
+
+
+@app.command()
 def types() -> None:
     """Count the model types that are read, and name those that are refused, with the reason."""
     from rope_spec.config.family import data, families, refusals
@@ -143,7 +249,9 @@ def growth(
     model_type: ModelType = None,
     ignore: Ignore = None,
 ) -> None:
-    """Play traces through every way to keep a table: compilations, bytes, time, and what PyTorch does beside it."""
+    """Play traces through every way to keep a table: compilations, bytes, time, and what PyTorch
+    does beside it.
+    """
     from . import growth as ledger
     from .environment import environment
     from .run import build
@@ -168,7 +276,9 @@ def growth(
 
 @app.command()
 def atlas(json: Json = None, plot: Plots = None) -> None:
-    """Measure and draw where bits differ: over position, by framework, by cause, each with the remedy."""
+    """Measure and draw where bits differ: over position, by framework, by cause, each with the
+    remedy.
+    """
     from . import atlas as drawing
     from .environment import environment
 

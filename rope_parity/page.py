@@ -16,7 +16,8 @@ from rich.progress import track
 
 from .bounds import DERIVATIONS
 from .cases import Case
-from .profile import FLOOR, profiles
+from .charts import Chart, chart, pair_ticks, position_ticks
+from .profile import profiles
 from .referee import Record
 from .run import Outcome
 
@@ -42,15 +43,6 @@ class Cell(NamedTuple):
     text: str
     level: str  # equal, ok, broken or absent: the class that colours it
     said: str  # in full, for whoever cannot see the colour
-
-
-class Chart(NamedTuple):
-    """A drawing of some lines over logarithmic axes, in a box of 100 by 50."""
-
-    title: str
-    x_ticks: list[tuple[float, str]]
-    y_ticks: list[tuple[float, str]]
-    lines: list[tuple[str, str]]  # name, and points of an SVG polyline
 
 
 def write(
@@ -121,37 +113,11 @@ def _charts(case: Case, with_transformers: bool) -> list[Chart]:
     by_position = [(p.name, positions, p.over_position) for p in found]
     by_pair = [(p.name, np.arange(len(p.by_pair)), p.by_pair) for p in found]
     return [
-        _chart(
+        chart(
             "error of cos and sin over position",
             by_position,
             lambda x: np.log2(1 + np.maximum(x, 0)),
-            _positions,
+            position_ticks,
         ),
-        _chart("error of cos and sin by pair, fast to slow", by_pair, lambda x: x, _pairs),
+        chart("error of cos and sin by pair, fast to slow", by_pair, lambda x: x, pair_ticks),
     ]
-
-
-def _chart(title, lines, scale, ticks) -> Chart:
-    longest = float(max(scale(x).max() for _, x, _ in lines)) or 1.0
-    exponents = range(-9, 1)
-    y_of = lambda y: (
-        48 - 46 * (np.log10(np.maximum(y, FLOOR)) - exponents[0]) / (exponents[-1] - exponents[0])
-    )
-    drawn = []
-    for name, x, y in lines:
-        order = np.argsort(x, kind="stable")
-        points = zip(98 * scale(x)[order] / longest + 1, y_of(y)[order], strict=True)
-        drawn.append((name, " ".join(f"{a:.2f},{b:.2f}" for a, b in points)))
-    x_ticks = [
-        (1 + 98 * float(scale(np.array(value))) / longest, text)
-        for value, text in ticks(lines[0][1])
-    ]
-    return Chart(title, x_ticks, [(float(y_of(10.0**e)), f"1e{e}") for e in exponents[::2]], drawn)
-
-
-def _positions(x: np.ndarray) -> list[tuple[float, str]]:
-    return [(2**n, f"{2**n:,}") for n in (0, 4, 8, 12, 16, 20) if 2**n <= x.max()]
-
-
-def _pairs(x: np.ndarray) -> list[tuple[float, str]]:
-    return [(n, str(n)) for n in np.linspace(0, x.max(), 5).astype(int)]

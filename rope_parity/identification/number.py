@@ -1,0 +1,36 @@
+"""Numbers of a shorter format in NumPy, without a library for them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+HALF = ("bfloat16", "float16")
+STORED_BITS = {"bfloat16": 7, "float16": 10}  # of the fraction
+
+
+def rounded(values: np.ndarray, kind: str) -> np.ndarray:
+    """float64 values, rounded to the nearest number of a format, ties to even."""
+    with np.errstate(over="ignore"):
+        if kind != "bfloat16":
+            return np.asarray(values).astype(kind).astype(np.float64)
+        words = np.asarray(values, np.float32).view(np.uint32).astype(np.uint64)
+        words = words + 0x7FFF + ((words >> 16) & 1) & np.uint64(0xFFFF0000)
+        return words.astype(np.uint32).view(np.float32).astype(np.float64)
+
+
+def step_at(values: np.ndarray, kind: str) -> np.ndarray:
+    """The distance to the next number of a format, at the size of each value."""
+    exponent = np.floor(np.log2(np.maximum(np.abs(values), 1e-30)))
+    return 2.0 ** (exponent - STORED_BITS[kind])
+
+
+def are(values: np.ndarray, kind: str) -> bool:
+    """Whether all values are numbers of a format, bit by bit."""
+    values = np.asarray(values)[np.isfinite(values)]
+    return bool(values.size) and bool(np.all(rounded(values, kind) == values))
+
+
+def wrap(angle: np.ndarray) -> np.ndarray:
+    """An angle modulo a turn, from -pi to pi."""
+    return angle - 2 * np.pi * np.round(angle / (2 * np.pi))

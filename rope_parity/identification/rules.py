@@ -1,0 +1,162 @@
+"""Reads a scaling rule from the ratio of frequencies to a plain ladder: a constant, a blend, a
+ramp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from rope_spec import Explicit, Linear, Llama3, Pairs, RopeSpec, Yarn
+from rope_spec.rules import Rule
+
+from .ladders import fits, plain, room, round_within, scaled, theta_that_fits, yarn_ramp
+
+FIRST = 4  # pairs that every rule of a ramp leaves as they are
+CONTEXTS = tuple(2**k for k in range(10, 21))
+
+
+def readings(
+    spec: RopeSpec, w: np.ndarray, uncertainty: np.ndarray, relative: float = 0.0
+) -> Iterator[RopeSpec]:
+    """Descriptions with the pairs of `spec` that have these frequencies, the shortest first."""
+    allowed = room(w, uncertainty, relative)
+    k = 2 * np.array(spec.pairs.rung) / spec.pairs.ladder_dim
+    for candidate in _candidates(spec, k, w):
+        if candidate is None:
+            continue
+        theta = candidate.theta
+        if fits(scaled(plain(candidate, k, theta), candidate, None), w, allowed):
+            yield candidate
+
+
+def _candidates(spec: RopeSpec, k: np.ndarray, w: np.ndarray) -> Iterator[RopeSpec | None]:
+    yield with_rule(spec, theta_that_fits(lambda theta: theta**-k, w), None)
+    linear = linear_factor(k, w)
+    if linear:
+        yield with_rule(spec, linear[0], Linear(linear[1]))
+    for theta in first_thetas(k, w):
+        yield from (with_rule(spec, theta, rule) for rule in ramps(spec, theta, w))
+
+
+def with_rule(spec: RopeSpec, theta: float, rule: Rule | None) -> RopeSpec | None:
+    """The spec with another theta and rule; None where those are beyond every model."""
+    return valid(lambda: replace(spec, theta=theta, rule=rule))
+
+
+def valid(build: Callable[[], Any]) -> Any:
+    """What is built, or None where its numbers are refused."""
+    try:
+        return build()
+    except (ValueError, OverflowError):
+        return None
+
+
+def linear_factor(k: np.ndarray, w: np.ndarray) -> tuple[float, float] | None:
+    """theta and factor of a ladder that is divided as a whole."""
+    if len(set(k)) < 3:
+        return None
+    slope, start = np.polyfit(k, np.log(np.abs(w)), 1)
+    theta, factor = (float(np.exp(np.clip(-value, -60, 60))) for value in (slope, start))
+    return round_within(theta, 2e-5), round_within(factor, 2e-6)
+
+
+def first_thetas(k: np.ndarray, w: np.ndarray) -> list[float]:
+    """Candidates for theta from the fast pairs, which a ramp leaves alone."""
+    order = np.argsort(k)
+    used = [j for j in order if k[j] > 0][:FIRST]
+    values = [float(np.exp(min(-np.log(np.abs(w[j])) / k[j], 60.0))) for j in used]
+    return sorted(
+        {round_within(value, float(3e-6 / k[j])) for value, j in zip(values, used, strict=True)}
+    )
+
+
+def ramps(
+    spec: RopeSpec,
+    theta: float,
+    w: np.ndarray,
+    ladder: np.ndarray | None = None,
+    factor: float | None = None,
+    tolerance: float = 1e-6,
+) -> Iterator[Llama3 | Yarn]:
+    """The rules whose blend between kept and stretched the ratios to a plain ladder have the shape
+    of.
+
+    Args:
+        spec: its pairs have rungs.
+        theta: of the ladder.
+        w: the frequencies that were read.
+        ladder: before the rule; by default that of theta.
+        factor: of the rule, where the frequencies do not show it; by default the largest stretch.
+        tolerance: of a ratio, relative.
+    """
+    rung = np.array(spec.pairs.rung)
+    ladder = theta ** (-2 * rung / spec.pairs.ladder_dim) if ladder is None else ladder
+    ratio = np.abs(w) / ladder
+    if ratio.min() <= 0 or ratio.min() > 1 - 1e-4 or theta < 1.001:
+        return
+    factor = factor or round_within(float(1 / ratio.min()), 1e-5)
+    keep = (ratio - 1 / factor) / (1 - 1 / factor) if factor != 1 else np.ones(len(ratio))
+    blended = (keep > 40 * tolerance) & (keep < 1 - 40 * tolerance)
+    yield from filter(None, _llama3(ladder, keep, blended, factor))
+    yield from filter(None, _yarn(spec, theta, rung, keep, blended, factor))
+
+
+def _llama3(
+    ladder: np.ndarray, keep: np.ndarray, blended: np.ndarray, factor: float
+) -> Iterator[Llama3 | None]:
+    """`keep` is linear in the frequency; one scale of (length, low, high) is free: low is 1."""
+    if len(set(ladder[blended])) < 2:
+        kept, other = ladder[keep > 0.5], ladder[keep <= 0.5]
+        if len(kept) and len(other) and not blended.any():
+            middle = np.sqrt(kept.min() * other.max())
+            yield valid(lambda: Llama3(factor, 1.0, 1.0, max(round(2 * np.pi / middle), 1)))
+        return
+    slope, start = np.polyfit(ladder[blended], keep[blended], 1)
+    if slope <= 0 or start >= 0:
+        return
+    high = round_within(float(1 - 1 / start), 2e-4)
+    exact = min(2 * np.pi * slope * (high - 1), 1e15)
+    length = round(exact)
+    nearest = [n for n in CONTEXTS if abs(n - exact) < 2e-3 * n]
+    yield valid(lambda: Llama3(factor, 1.0, high, (nearest or [max(length, 1)])[0]))
+    yield valid(lambda: Llama3(factor, 1.0, float(1 - 1 / start), max(length, 1)))
+
+
+def _yarn(
+    spec: RopeSpec,
+    theta: float,
+    rung: np.ndarray,
+    keep: np.ndarray,
+    blended: np.ndarray,
+    factor: float,
+) -> Iterator[Yarn | None]:
+    """`keep` is linear in the rung; of the betas and the length only the ends of the ramp can be
+    read.
+    """
+    if len(set(rung[blended])) < 2:
+        return
+    slope, start = np.polyfit(rung[blended], keep[blended], 1)
+    if slope >= 0:
+        return
+    ends = (1 - start) / slope, -start / slope
+    for length in CONTEXTS:
+        rule = valid(lambda length=length: Yarn(factor, length))
+        if rule and np.allclose(yarn_ramp(rule, theta, spec.pairs.ladder_dim), ends, atol=0.02):
+            yield rule
+    dim, unit = spec.pairs.ladder_dim, 2 * np.log(theta)
+    turns = [
+        4096 / (2 * np.pi) * float(np.exp(np.clip(-end * unit / dim, -60, 60))) for end in ends
+    ]
+    yield valid(
+        lambda: Yarn(factor, 4096, beta_fast=turns[0], beta_slow=min(turns), truncate=False)
+    )
+
+
+def explicit(spec: RopeSpec, w: np.ndarray, factor: float) -> RopeSpec:
+    """A list of frequencies, where no formula fits."""
+    pairs = Pairs(spec.pairs.axis, tuple(range(len(w))), 2 * len(w))
+    return replace(spec, pairs=pairs, rule=Explicit(tuple(map(float, w)), factor))

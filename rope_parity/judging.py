@@ -1,0 +1,124 @@
+"""What `rope-parity check` and `rope-parity identify` do: import a function, measure it, print the
+outcome.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from rope_spec import RopeSpec, spec_from_config
+
+from . import dump
+from .doctor import Verdict, check_rope, words
+from .doctor.verdict import context_of
+from .identification import Identification, NotMeasured, identify as identify_function
+
+RIGHT, WRONG, NOT_MEASURED = 0, 1, 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A result, or why there is none."""
+
+    result: Verdict | Identification | None
+    why: str
+    exit_code: int
+
+
+def function_of(name: str) -> Callable:
+    """What `package.module:function` names; the current folder is looked at first."""
+    module, _, path = name.partition(":")
+    if not module or not path:
+        raise typer.BadParameter(f"got {name!r}, expected package.module:function")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise typer.BadParameter(f"{name}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    return found
+
+
+def check(ours: str, config: Mapping[str, Any], options: dict[str, Any]) -> Outcome:
+    """The verdict on a function that is named."""
+    fn = function_of(ours)
+    outcome = _measured(lambda: check_rope(fn, config, **options))
+    is_wrong = isinstance(outcome.result, Verdict) and not outcome.result.right
+    return replace(outcome, exit_code=WRONG) if is_wrong else outcome
+
+
+SPEC = ("label", "model_type", "ignore")
+
+
+def described(
+    config: Mapping[str, Any], options: dict[str, Any]
+) -> tuple[RopeSpec, dict[str, Any]]:
+    """The spec, and what a probe depends on beside it."""
+    spec = spec_from_config(config, **{name: options[name] for name in SPEC})
+    context = options["context"] or context_of(config, options["model_type"])
+    return spec, {"layout": options["layout"], "context": context}
+
+
+def check_dump(path: str, config: Mapping[str, Any], options: dict[str, Any]) -> Outcome:
+    """The verdict on a file of outputs."""
+    spec, given = described(config, options)
+    outcome = _measured(lambda: dump.judged(Path(path), spec, **given))
+    is_wrong = isinstance(outcome.result, Verdict) and not outcome.result.right
+    return replace(outcome, exit_code=WRONG) if is_wrong else outcome
+
+
+def probe(path: Path, config: Mapping[str, Any], options: dict[str, Any]) -> int:
+    """Write the inputs of a check; how many calls they are."""
+    try:
+        spec, given = described(config, options)
+        return dump.probe(path, spec, **given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def identify(name: str, head_dim: int, options: dict[str, Any]) -> Outcome:
+    """The description of a function that is named."""
+    fn = function_of(name)
+    return _measured(lambda: identify_function(fn, head_dim, **options))
+
+
+def _measured(call: Callable[[], Verdict | Identification]) -> Outcome:
+    try:
+        return Outcome(call(), "", RIGHT)
+    except NotMeasured as error:
+        return Outcome(None, f"Could not be measured. {error}", NOT_MEASURED)
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def show(
+    outcome: Outcome, as_json: bool = False, html: Path | None = None, title: str = ""
+) -> None:
+    """Print the outcome as text or JSON, and write it as a page."""
+    if as_json:
+        values = {"error": outcome.why} if outcome.result is None else outcome.result.as_dict()
+        typer.echo(json.dumps(words.plain(values | {"exit_code": outcome.exit_code}), indent=1))
+    else:
+        typer.echo(text_of(outcome), err=outcome.result is None)
+    if html and isinstance(outcome.result, Verdict):
+        from .verdict_page import write
+
+        write(html, outcome.result, title)
+
+
+def text_of(outcome: Outcome) -> str:
+    """The outcome in words."""
+    if isinstance(outcome.result, Verdict):
+        return outcome.result.text
+    return words.description(outcome.result) if outcome.result is not None else outcome.why
