@@ -19,6 +19,7 @@ quick: .venv/installed
 
 test: .venv/installed
 	$(BIN)/pytest -n auto --dist loadfile
+	JAXTYPING_DISABLE=1 $(BIN)/pytest -n auto -m compiled # torch compiles no checker of signatures
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -31,7 +31,7 @@ if IS_CHECKED:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave tests marked `compiled` to a run with JAXTYPING_DISABLE=1: torch compiles no checker."""
+    """Leave tests marked `compiled` to a run with JAXTYPING_DISABLE=1: torch compiles no checks."""
     compiled = [item for item in items if IS_CHECKED and item.get_closest_marker("compiled")]
     config.hook.pytest_deselected(items=compiled)
     items[:] = [item for item in items if item not in compiled]

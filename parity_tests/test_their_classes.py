@@ -1,4 +1,4 @@
-"""transformers' own class of every described type is what its config says; all of them with FULL=1."""
+"""transformers' own class of every described type is what its config says; all with FULL=1."""
 
 import os
 
@@ -36,7 +36,7 @@ def their_class(config, label, spec):
 
 @pytest.mark.parametrize("model_type", TYPES)
 def test_transformers_own_class_is_right(model_type):
-    """Vision towers take one row of positions for the whole batch; real coordinates are left out."""
+    """Vision towers take one row of positions for the batch; real coordinates are left out."""
     config, specs = specs_of(model_type)
     for label, spec in specs.items():
         try:

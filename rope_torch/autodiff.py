@@ -38,7 +38,7 @@ def _is_transformed() -> bool:
 
     torch has no public name for this; where these move, True is right and costs 30 us in each call.
     """
-    functions = torch._C._are_functorch_transforms_active  # pyright: ignore[reportAttributeAccessIssue]
+    functions = torch._C._are_functorch_transforms_active  # pyright: ignore
     return torch.compiler.is_compiling() or functions() or forward_ad._current_level >= 0
 
 

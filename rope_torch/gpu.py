@@ -29,7 +29,7 @@ def takes(x: Tensor, cos: Tensor, sin: Tensor) -> bool:
     """Whether the kernel computes this rotation; all else is left to the formula."""
     if not (HAS_TRITON and _is_nvidia(x)) or is_traceable_wrapper_subclass(x):  # a DTensor is one
         return False
-    if not torch.compiler.is_compiling() and torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+    if not torch.compiler.is_compiling() and torch.jit.is_tracing():  # pyright: ignore
         return False
     return all(t.dtype in DTYPES and t.device == x.device for t in (x, cos, sin))
 

@@ -58,7 +58,7 @@ def rotate_kernel(
 
 @triton.jit
 def _offsets(row, others, lengths, strides):
-    """Of each row, in units; the index in the other axes is one number, the first of them inmost."""
+    """Of each row, in units; the index in the other axes is one number, the first one inmost."""
     offsets = row * tl.cast(strides[0], tl.int64)
     for axis in tl.static_range(1, len(strides)):
         offsets += others % lengths[axis] * tl.cast(strides[axis], tl.int64)

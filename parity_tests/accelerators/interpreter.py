@@ -23,7 +23,7 @@ def use_interpreter() -> None:
 
 
 def as_torch_casts(cast):
-    """The interpreter's conversions, but torch's for bfloat16: it truncates, and loses subnormals."""
+    """The interpreter's conversions, but torch's for bfloat16, which it truncates."""
 
     def convert(self, source, dtype):
         numbers = torch.from_numpy(np.array(source.data))

@@ -91,8 +91,8 @@ def compiled(monkeypatch):
 def contracted(ptx: str) -> list[str]:
     """The fused multiply-adds of three numbers.
 
-    One with a constant rounds as a product or a sum does: `a * b + -0`, and `a * 1 + b`, by which an
-    A100 multiplies and adds bfloat16.
+    One with a constant rounds as a product or a sum does: `a * b + -0`, and `a * 1 + b`, by which
+    an A100 multiplies and adds bfloat16.
     """
     constants = set(re.findall(SETS_CONSTANT, ptx))
     fused = re.findall(r"fma\.rn\S+\s+([^;]+);", ptx)

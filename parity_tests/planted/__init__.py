@@ -1,6 +1,6 @@
 """Faults planted before the referee was built, and right functions, in code of their own.
 
-`case.factory()` is a fresh `fn(x, positions)`. `case.is_named_by(names)` says whether a referee that
+`case.factory()` is a fresh `fn(x, positions)`. `case.is_named_by(names)` says if a referee that
 answers with these names of the vocabulary found what was planted.
 """
 

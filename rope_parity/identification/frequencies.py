@@ -5,6 +5,7 @@ all angles.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,28 +72,43 @@ def _by_lags(positions: np.ndarray, unit: np.ndarray) -> np.ndarray:
     return w
 
 
+class Regression(NamedTuple):
+    """A straight line through the angles of each pair, and what it was weighted with."""
+
+    w: np.ndarray  # (P,) the slope, radians per position
+    phase: np.ndarray  # (P,) the angle at position 0
+    residual: np.ndarray  # (S, P) in units of the noise
+    total: np.ndarray  # (P,) the sum of the weights
+    mean: np.ndarray  # (P,) the mean position, weighted
+    spread: np.ndarray  # (P,) the sum of squares around it, weighted
+
+
+def _regression(
+    p: np.ndarray, unit: np.ndarray, w: np.ndarray, roundoff: float, floor: float
+) -> Regression:
+    """Weighted least squares; an angle's noise is a roundoff of it, one of cos or sin, a floor."""
+    middle = np.angle((unit * np.exp(-1j * w * p)).sum(axis=0))
+    angle = w * p + middle + wrap(np.angle(unit) - w * p - middle)
+    noise = 2 * SINGLE * np.abs(angle) + roundoff * np.minimum(np.abs(angle), 1.0) + floor + 1e-12
+    weight = noise**-2.0
+    total, mean = weight.sum(axis=0), (weight * p).sum(axis=0) / weight.sum(axis=0)
+    spread = (weight * (p - mean) ** 2).sum(axis=0)
+    w = (weight * (p - mean) * angle).sum(axis=0) / spread
+    phase = (weight * angle).sum(axis=0) / total - w * mean
+    return Regression(w, phase, (angle - w * p - phase) / noise, total, mean, spread)
+
+
 def _fit(
     positions: np.ndarray, unit: np.ndarray, w: np.ndarray, roundoff: float, floor: float
 ) -> Line:
-    """Weighted least squares; the noise of an angle is a roundoff of it, one of cos or sin, and a
-    floor.
-    """
+    """The line of each pair; thrice, since the branch of an angle follows from the slope."""
     p = positions[:, None].astype(float)
-    for _ in range(3):
-        middle = np.angle((unit * np.exp(-1j * w * p)).sum(axis=0))
-        angle = w * p + middle + wrap(np.angle(unit) - w * p - middle)
-        noise = (
-            2 * SINGLE * np.abs(angle) + roundoff * np.minimum(np.abs(angle), 1.0) + floor + 1e-12
-        )
-        weight = noise**-2.0
-        total, mean = weight.sum(axis=0), (weight * p).sum(axis=0) / weight.sum(axis=0)
-        spread = (weight * (p - mean) ** 2).sum(axis=0)
-        w = (weight * (p - mean) * angle).sum(axis=0) / spread
-        phase = (weight * angle).sum(axis=0) / total - w * mean
-    scatter = np.sqrt((weight * (angle - w * p - phase) ** 2).mean(axis=0))
-    error = np.maximum(scatter, 0.3) * (
-        1 + (roundoff > SINGLE) + (scatter > 4)
-    )  # coarse roundings repeat
+    for _ in range(2):
+        w = _regression(p, unit, w, roundoff, floor).w
+    w, phase, residual, total, mean, spread = _regression(p, unit, w, roundoff, floor)
+    scatter = np.sqrt((residual**2).mean(axis=0))
+    coarse = 1 + (roundoff > SINGLE) + (scatter > 4)  # coarse roundings repeat
+    error = np.maximum(scatter, 0.3) * coarse
     share = np.where((scatter < 0.5 * np.median(scatter)) & (roundoff > SINGLE), 0.7, 0.1)
     least = share * roundoff * np.abs(w)  # roundings repeat, for some w at every position
     return Line(
