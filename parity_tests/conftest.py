@@ -20,7 +20,7 @@ find, absent = PathFinder.find_spec, {modules!r}
 PathFinder.find_spec = lambda name, *at: None if name.split(".")[0] in absent else find(name, *at)
 """
 
-PACKAGES = ["rope_spec", "rope_jax", "rope_torch", "rope_parity"]
+PACKAGES = ["rope_spec", "rope_jax", "rope_torch"]
 # as type checkers read PEP 484: where a float is expected, an int will do
 BEARTYPE = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 

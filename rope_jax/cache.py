@@ -20,7 +20,7 @@ from jaxtyping import Array, Float32, Integer
 
 from rope_spec import OutOfRange, RopeSpec, Strategy
 from rope_spec.phase import table_rows
-from rope_spec.strategies import SPLIT, check_on_host, first_capacity, grown_capacity
+from rope_spec.strategies import SPLIT, Count, check_on_host, first_capacity, grown_capacity
 from rope_spec.values import check_choice
 
 from .functional import Length, Positions, Table, check, cos_sin
@@ -39,7 +39,7 @@ class RopeCache:
     tables: tuple[Any, ...] = ()  # arrays, or whatever jax.tree.map has put in their place
 
 
-def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: int = 0) -> RopeCache:
+def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: Count = 0) -> RopeCache:
     """A cache that serves positions from 0 to `length - 1`.
 
     Args:
@@ -64,7 +64,7 @@ def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: int = 
     return RopeCache(spec, strategy, capacity, tuple(map(_on_device, rows)))
 
 
-def grow_cache(cache: RopeCache, length: int) -> RopeCache:
+def grow_cache(cache: RopeCache, length: Count) -> RopeCache:
     """A cache that serves `length` positions: this object itself where it does.
 
     Raises:
@@ -105,7 +105,7 @@ def lookup(
         return cos_sin(cache.spec, positions, seq_len=seq_len)
     check(cache.spec, positions)
     if out_of_range == "error" and isinstance(positions, np.ndarray) and positions.size:
-        check_on_host(np.min(positions), np.max(positions), cache.capacity)
+        check_on_host(int(positions.min()), int(positions.max()), cache.capacity)
     return _lookup(cache, jnp.asarray(positions), out_of_range)
 
 
@@ -131,7 +131,7 @@ def _lookup(cache: RopeCache, positions: Integer[Array, "..."], out_of_range: Ou
 def cached_cos_sin(
     cache: RopeCache,
     positions: Positions,
-    length: int,
+    length: Count,
     *,
     seq_len: Length = None,
     out_of_range: OutOfRange = "error",

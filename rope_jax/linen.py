@@ -6,7 +6,7 @@ from typing import Any
 from flax import linen
 
 from rope_spec import Arithmetic, Config, OutOfRange, RopeSpec, Strategy, spec_from_config
-from rope_spec.strategies import check_options
+from rope_spec.strategies import Count, check_options
 
 from .cache import init_cache, lookup
 from .functional import EXACT, Heads, Length, Positions, Table, cos_sin, rotate
@@ -30,7 +30,7 @@ class RotaryEmbedding(linen.Module):
 
     spec: RopeSpec
     strategy: Strategy = "table_free"
-    length: int = 0
+    length: Count = 0
     heads_axis: int | None = -2
     arithmetic: Arithmetic = EXACT
     out_of_range: OutOfRange = "error"

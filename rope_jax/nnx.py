@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Float32, Integer, Shaped
 
 from rope_spec import Arithmetic, Config, OutOfRange, RopeSpec, Strategy, spec_from_config
-from rope_spec.strategies import check_options
+from rope_spec.strategies import Count, check_options
 
 from .cache import grow_cache, init_cache, lookup
 from .functional import EXACT, Heads, Length, Positions, Table, cos_sin, rotate
@@ -41,7 +41,7 @@ class RotaryEmbedding(nnx.Module):
         spec: RopeSpec,
         *,
         strategy: Strategy = "table_free",
-        length: int = 0,
+        length: Count = 0,
         heads_axis: int | None = -2,
         arithmetic: Arithmetic = EXACT,
         out_of_range: OutOfRange = "error",
@@ -78,7 +78,7 @@ class RotaryEmbedding(nnx.Module):
             self.spec, x, cos, sin, heads_axis=self.heads_axis, arithmetic=self.arithmetic
         )
 
-    def grow(self, length: int) -> None:
+    def grow(self, length: Count) -> None:
         """Make the table serve `length` positions; without a table nothing happens."""
         if self.table is not None:
             self.table.set_value(grow_cache(self.table.get_value(), length))

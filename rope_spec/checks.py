@@ -3,10 +3,12 @@
 Each error says what was got, what is expected, and the next step.
 """
 
+from typing import Any
+
 from .spec import RopeSpec
 from .values import whole
 
-Shape = tuple[int, ...]
+Shape = tuple[Any, ...]  # of ints; of symbols too, under jax.export
 
 
 def check_spec(function: str, spec: object) -> None:

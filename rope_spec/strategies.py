@@ -5,10 +5,13 @@ The arrays are in `rope_jax.cache` and `rope_torch.cache`.
 
 from typing import Literal
 
+import numpy as np
+
 from .spec import Arithmetic, RopeSpec
 from .values import check_choice, whole
 
 Strategy = Literal["lazy", "doubling", "fixed", "split_table", "table_free"]
+Count = int | np.integer
 OutOfRange = Literal["error", "nan", "clamp"]
 SPLIT = 1024  # split_table: position = SPLIT * high + low
 
@@ -23,7 +26,7 @@ def check_options(strategy: Strategy, arithmetic: Arithmetic, out_of_range: OutO
         )
 
 
-def first_capacity(spec: RopeSpec, strategy: Strategy, length: int) -> int:
+def first_capacity(spec: RopeSpec, strategy: Strategy, length: Count) -> int:
     """The rows of a new table that serves `length` positions; 0 where there is none."""
     check_choice("strategy", strategy, Strategy)
     length = whole("length", length)
@@ -43,7 +46,7 @@ def first_capacity(spec: RopeSpec, strategy: Strategy, length: int) -> int:
     return -(-length // SPLIT) * SPLIT if strategy == "split_table" else length
 
 
-def grown_capacity(strategy: Strategy, capacity: int, length: int) -> int:
+def grown_capacity(strategy: Strategy, capacity: int, length: Count) -> int:
     """The number of rows that serves `length` positions: `capacity` where that is enough.
 
     Raises:

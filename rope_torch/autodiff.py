@@ -90,7 +90,7 @@ class Rotate(torch.autograd.Function):
     @staticmethod
     def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
         info: Any,
-        in_dims: tuple[int | None, ...],
+        in_dims: tuple[Any, ...],
         x: Tensor,
         cos: Tensor,
         sin: Tensor,

@@ -13,7 +13,7 @@ from jaxtyping import Float32, Int64, Integer
 from torch import Tensor
 
 from rope_spec import OutOfRange, RopeSpec, Strategy
-from rope_spec.strategies import SPLIT, check_on_host, first_capacity, grown_capacity
+from rope_spec.strategies import SPLIT, Count, check_on_host, first_capacity, grown_capacity
 from rope_spec.values import check_choice
 
 from .functional import Length, Positions, Table, checked, cos_sin
@@ -34,7 +34,7 @@ class RopeCache:
 
 
 def init_cache(
-    spec: RopeSpec, strategy: Strategy = "table_free", length: int = 0, device: Device = None
+    spec: RopeSpec, strategy: Strategy = "table_free", length: Count = 0, device: Device = None
 ) -> RopeCache:
     """A cache that serves positions from 0 to `length - 1`.
 
@@ -60,7 +60,7 @@ def init_cache(
     return RopeCache(spec, strategy, capacity, _tables(spec, strategy, 0, capacity, device))
 
 
-def grow_cache(cache: RopeCache, length: int) -> RopeCache:
+def grow_cache(cache: RopeCache, length: Count) -> RopeCache:
     """A cache that serves `length` positions: this object itself where it does.
 
     Raises:
@@ -113,7 +113,7 @@ def lookup(
 def cached_cos_sin(
     cache: RopeCache,
     positions: Positions,
-    length: int,
+    length: Count,
     *,
     seq_len: Length = None,
     out_of_range: OutOfRange = "error",

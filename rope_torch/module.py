@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rope_spec import Arithmetic, Config, OutOfRange, RopeSpec, Strategy, spec_from_config
-from rope_spec.strategies import check_options
+from rope_spec.strategies import Count, check_options
 
 from .cache import Device, grow_cache, init_cache, lookup
 from .functional import EXACT, Heads, Length, Positions, Table, cos_sin, rotate
@@ -35,7 +35,7 @@ class RotaryEmbedding(nn.Module):
         spec: RopeSpec,
         *,
         strategy: Strategy = "table_free",
-        length: int = 0,
+        length: Count = 0,
         heads_axis: int | None = -3,
         arithmetic: Arithmetic = EXACT,
         out_of_range: OutOfRange = "error",
@@ -74,7 +74,7 @@ class RotaryEmbedding(nn.Module):
             self.spec, x, cos, sin, heads_axis=self.heads_axis, arithmetic=self.arithmetic
         )
 
-    def grow(self, length: int) -> None:
+    def grow(self, length: Count) -> None:
         """Make the table serve `length` positions; without a table nothing happens."""
         self.cache = grow_cache(self.cache, length)
 
