@@ -35,6 +35,8 @@ PARTS = {  # rotated widths that do not divide the head
         head_dim=40, pairs=Pairs.axial(rotary_dim=16), read="half_per_axis"
     ),
 }
+WIDE = {"interleaved, 256": interleaved(head_dim=256)}
+SPECS = LAYOUTS | PARTS | WIDE
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan]
 CPU = jax.devices("cpu")[0]
 FORMS = [
@@ -51,7 +53,7 @@ def three(rotate, x, dx, ct):
 
 @pytest.mark.parametrize("rotate_in", ["float32", "input"])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("spec", (LAYOUTS | PARTS).values(), ids=LAYOUTS | PARTS)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_the_formula_and_the_form_for_a_tpu_have_the_bits_of_the_form_for_a_cpu(
     spec, dtype, rotate_in, rng
 ):

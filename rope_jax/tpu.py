@@ -64,8 +64,18 @@ def _to_both_channels(half: Half, channels: Channels, head_dim: int) -> Full:
     """One value for each pair, at both of its channels, and zeros where nothing is rotated."""
     *batch, pairs = half.shape
     rotated, distance = channels.rotated(pairs), pairs // channels.read
-    blocks = half.reshape(*batch, channels.read, 1, distance)
-    both = jnp.broadcast_to(blocks, (*batch, channels.read, 2, distance))
-    both = both.reshape(*batch, 2 * pairs)
+    if distance == 1 and pairs >= 128:
+        both = _each_twice(half)
+    else:
+        blocks = half.reshape(*batch, channels.read, 1, distance)
+        both = jnp.broadcast_to(blocks, (*batch, channels.read, 2, distance))
+        both = both.reshape(*batch, 2 * pairs)
     widths = [(0, 0)] * len(batch) + [(rotated.start, head_dim - rotated.stop)]
     return jnp.pad(both, widths)
+
+
+def _each_twice(half: Half) -> Float[Array, "*#tokens 2*P"]:
+    """`jnp.repeat(half, 2, axis=-1)`; of 128 pairs or more XLA would make three copies of that."""
+    zero, others = jnp.zeros((), half.dtype), [(0, 0, 0)] * (half.ndim - 1)
+    even, odd = (lax.pad(half, zero, [*others, ends]) for ends in ((0, 1, 1), (1, 0, 1)))
+    return lax.select(_channel_index(even) % 2 == 0, even, odd)

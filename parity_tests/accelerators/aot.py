@@ -17,6 +17,7 @@ os.environ |= {
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # else one process of a machine, which locks a file
 }
 jax.config.update("jax_platforms", "cpu")  # JAX would look for a TPU where libtpu is installed
 FOUR_CHIPS = {"v5e": "v5e:2x2", "v6e": "v6e:2x2", "v5p": "v5p:2x2x1"}

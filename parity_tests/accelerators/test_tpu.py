@@ -73,6 +73,13 @@ def test_x_is_read_once_and_y_is_written_once(layout, dtype, direction, chip, wi
     assert_one_pass(program, spec, dtype, MOST[chip])
 
 
+def test_interleaved_heads_of_256():
+    """Where cos and sin themselves were copied."""
+    spec = LAYOUTS["interleaved"](256)
+    program = compiled("v5e", forward(spec), *shapes(spec, "bfloat16"))
+    assert_one_pass(program, spec, "bfloat16", MOST["v5e"])
+
+
 def split(x, cos, sin):
     a, b = jnp.split(x, 2, axis=-1)
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
