@@ -73,11 +73,12 @@ def test_x_is_read_once_and_y_is_written_once(layout, dtype, direction, chip, wi
     assert_one_pass(program, spec, dtype, MOST[chip])
 
 
-def test_interleaved_heads_of_256():
-    """Where cos and sin themselves were copied."""
-    spec = LAYOUTS["interleaved"](256)
-    program = compiled("v5e", forward(spec), *shapes(spec, "bfloat16"))
-    assert_one_pass(program, spec, "bfloat16", MOST["v5e"])
+@pytest.mark.parametrize("chip, width", [("v5e", 256), ("v5p", 128)])
+def test_where_cos_and_sin_cost_most(chip, width):
+    """Of the layouts, widths and chips that were compiled, 16 bits of interleaved channels."""
+    spec = LAYOUTS["interleaved"](width)
+    program = compiled(chip, forward(spec), *shapes(spec, "bfloat16"))
+    assert_one_pass(program, spec, "bfloat16", MOST[chip])
 
 
 def split(x, cos, sin):
