@@ -64,6 +64,6 @@ test-accelerators:
 
 .venv-accelerators/installed: pyproject.toml constraints.txt accelerators.txt
 	$(PYTHON) -m venv .venv-accelerators
-	.venv-accelerators/bin/pip install --quiet --constraint constraints.txt --editable ".[jax,torch]" hypothesis ml-dtypes pytest
+	.venv-accelerators/bin/pip install --quiet --constraint constraints.txt --editable ".[jax,torch]" beartype hypothesis ml-dtypes pytest
 	.venv-accelerators/bin/pip install --quiet --no-deps --requirement accelerators.txt
 	touch $@

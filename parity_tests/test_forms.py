@@ -1,4 +1,4 @@
-"""Eager = jit in JAX, as two programs: the formula, and the form that is compiled for a CPU."""
+"""Eager = jit in JAX, as three programs: the formula, and the forms for a CPU and for a TPU."""
 
 import os
 import subprocess
@@ -11,6 +11,7 @@ import pytest
 
 import rope_jax
 from parity_tests.same import same_bytes
+from rope_jax import rotation, tpu
 from rope_jax.rotation import rotate_pairs
 from rope_parity.constructed import LAYOUTS
 from rope_parity.measure import DTYPES
@@ -34,9 +35,14 @@ PARTS = {  # rotated widths that do not divide the head
         head_dim=40, pairs=Pairs.axial(rotary_dim=16), read="half_per_axis"
     ),
 }
+WIDE = {"interleaved, 256": interleaved(head_dim=256)}
+SPECS = LAYOUTS | PARTS | WIDE
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan]
 CPU = jax.devices("cpu")[0]
-formula = jax.jit(rotate_pairs, static_argnames=("channels", "rotate_in"))
+FORMS = [
+    jax.jit(form.rotate_pairs, static_argnames=("channels", "rotate_in"))
+    for form in (rotation, tpu)
+]
 
 
 def three(rotate, x, dx, ct):
@@ -47,8 +53,10 @@ def three(rotate, x, dx, ct):
 
 @pytest.mark.parametrize("rotate_in", ["float32", "input"])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("spec", (LAYOUTS | PARTS).values(), ids=LAYOUTS | PARTS)
-def test_the_formula_has_the_bits_of_the_form_for_a_cpu(spec, dtype, rotate_in, rng):
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_the_formula_and_the_form_for_a_tpu_have_the_bits_of_the_form_for_a_cpu(
+    spec, dtype, rotate_in, rng
+):
     """Eager, and compiled by itself: forward, forward mode and transpose, with +-0, inf and NaN."""
     positions = rng.integers(-5000, 5000, (2, 7, spec.pairs.axes)) * (np.arange(7)[:, None] > 0)
     cos, sin = rope_jax.cos_sin(spec, positions if spec.pairs.axes > 1 else positions[..., 0])
@@ -64,9 +72,10 @@ def test_the_formula_has_the_bits_of_the_form_for_a_cpu(spec, dtype, rotate_in, 
 
     cos, sin = cos[:, :, None], spec.sign * sin[:, :, None]
     options = {"channels": spec.channels, "rotate_in": rotate_in}
-    y, dy = (formula(t, cos, sin, **options) for t in (x, dx))
-    back = formula(ct, cos, -sin, channels=spec.channels.inverse, rotate_in=rotate_in)
-    assert same_bytes((y, dy, back), expected)
+    for form in FORMS:
+        y, dy = (form(t, cos, sin, **options) for t in (x, dx))
+        back = form(ct, cos, -sin, channels=spec.channels.inverse, rotate_in=rotate_in)
+        assert same_bytes((y, dy, back), expected)
 
 
 @pytest.mark.parametrize("rotate_in", ["float32", "input"])
@@ -80,6 +89,10 @@ def test_numbers_of_8_bits(dtype, rotate_in, rng):
     expected = jax.jit(rotate)(x)
     with jax.disable_jit():
         assert same_bytes([rotate(x)], [expected])
+    cos, sin = cos[:, :, None], sin[:, :, None]
+    for form in FORMS:
+        y = form(x, cos, sin, channels=HALVES, rotate_in=rotate_in)
+        assert same_bytes([y], [expected])
 
 
 def test_without_its_guard_the_compiled_formula_has_other_bits(monkeypatch, rng):
@@ -97,30 +110,33 @@ SHARDED = """
 import jax, jax.numpy as jnp, numpy as np
 from functools import partial
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
-from rope_jax.rotation import rotate_pairs
+from rope_jax import rotation, tpu
+from rope_jax import rotation, tpu
 from rope_spec.channels import Channels
 
 x, cos, sin = (
     np.random.default_rng(0).standard_normal((2, 8, heads, width)).astype(np.float32)
     for heads, width in ((4, 64), (1, 16), (1, 16))
 )
-for layout in ((0, 1, 1), (32, 16, 16), (3, 16, 1), (0, 2, 2)):
-    formula = jax.jit(partial(rotate_pairs, channels=Channels(*layout), rotate_in="float32"))
-    expected = np.asarray(formula(x, cos, sin))
-    for kind in (AxisType.Auto, AxisType.Explicit):
-        mesh = jax.make_mesh((2,), ("data",), axis_types=(kind,))
-        with jax.set_mesh(mesh):
-            sharded = [jax.device_put(t, NamedSharding(mesh, P("data"))) for t in (x, cos, sin)]
-            program = formula.lower(*sharded).compile()
-            y = program(*sharded)
-        assert (np.asarray(y) == expected).all()
-        assert y.sharding.is_equivalent_to(sharded[0].sharding, 4)
-        assert not [word for word in ("all-", "collective") if word in program.as_text()]
+for form in (rotation, tpu):
+    for layout in ((0, 1, 1), (32, 16, 16), (3, 16, 1), (0, 2, 2)):
+        options = {"channels": Channels(*layout), "rotate_in": "float32"}
+        rotate = jax.jit(partial(form.rotate_pairs, **options))
+        expected = np.asarray(rotate(x, cos, sin))
+        for kind in (AxisType.Auto, AxisType.Explicit):
+            mesh = jax.make_mesh((2,), ("data",), axis_types=(kind,))
+            with jax.set_mesh(mesh):
+                sharded = [jax.device_put(t, NamedSharding(mesh, P("data"))) for t in (x, cos, sin)]
+                program = rotate.lower(*sharded).compile()
+                y = program(*sharded)
+            assert (np.asarray(y) == expected).all()
+            assert y.sharding.is_equivalent_to(sharded[0].sharding, 4)
+            assert not [word for word in ("all-", "collective") if word in program.as_text()]
 print("equal")
 """
 
 
-def test_the_formula_is_sharded_as_x_is():
+def test_the_forms_are_sharded_as_x_is():
     """Over the batch, on two devices: no collectives, whether the mesh is explicit or not."""
     devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", SHARDED]

@@ -18,7 +18,7 @@ from jaxtyping import Array
 from rope_spec import RotateIn
 from rope_spec.channels import Channels
 
-from . import xla_cpu
+from . import tpu, xla_cpu
 from .rotation import Half, Heads, join, rotate_pairs, split
 from .rounding import inside
 
@@ -95,6 +95,6 @@ ad.primitive_jvps[rotate_p] = _jvp
 ad.primitive_transposes[rotate_p] = _transpose
 batching.primitive_batchers[rotate_p] = _batch
 mlir.register_lowering(rotate_p, mlir.lower_fun(rotate_pairs, multiple_results=False))
-mlir.register_lowering(
-    rotate_p, mlir.lower_fun(xla_cpu.rotate_pairs, multiple_results=False), platform="cpu"
-)
+for platform, form in {"cpu": xla_cpu, "tpu": tpu}.items():
+    lowering = mlir.lower_fun(form.rotate_pairs, multiple_results=False)
+    mlir.register_lowering(rotate_p, lowering, platform=platform)

@@ -1,4 +1,4 @@
-"""The formula of the rotation, which is also what runs on GPUs and TPUs."""
+"""The formula of the rotation, which is also what runs on GPUs."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float

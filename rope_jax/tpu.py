@@ -1,0 +1,81 @@
+"""The rotation as one pass over memory, for XLA's TPU compiler.
+
+A TPU keeps the last axis of an array in lanes of 128, and pads it to them: a last axis of 2, or of
+half a head, moves memory for nothing. Here every array is as wide as the head. x is shifted by the
+distance of a pair in both directions, and the index of a channel says which of the two is its
+partner. XLA makes one fusion of it.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int32
+
+from rope_spec import RotateIn
+from rope_spec.channels import Channels
+
+from . import rotation
+from .rotation import Half, Heads
+from .rounding import cast, inside, rounded
+
+Full = Float[Array, "*#tokens H"]  # cos or sin with a value for each channel of the head
+
+
+def rotate_pairs(
+    x: Heads, cos: Half, sin: Half, *, channels: Channels, rotate_in: RotateIn
+) -> Heads:
+    """`rotation.rotate_pairs` as `x cos + partner sin`, with the sign in the table.
+
+    Where a channel moves to another place, as in de-interleaving, it is the formula.
+    """
+    if channels.read != channels.write:
+        return rotation.rotate_pairs(x, cos, sin, channels=channels, rotate_in=rotate_in)
+    rotated, dtype = channels.rotated(cos.shape[-1]), inside(x.dtype, rotate_in)
+    distance = cos.shape[-1] // channels.read
+    next_pair, pair_before = _shifted(x, -distance), _shifted(x, distance)
+    partner = lax.select(_is_first(x, rotated.start, distance), next_pair, pair_before)
+    own, partner, cos, sin = (cast(t, dtype) for t in (x, partner, cos, sin))
+    cos, sin = (_to_both_channels(t, channels, x.shape[-1]) for t in (cos, sin))
+    sin = lax.select(_is_first(sin, rotated.start, distance), -sin, sin)
+    y = cast(rounded(own * cos) + rounded(partner * sin), x.dtype)
+    if rotated == slice(0, x.shape[-1]):
+        return y
+    index = _channel_index(x)
+    return lax.select((index >= rotated.start) & (index < rotated.stop), y, x)
+
+
+def _is_first(t: Full, start: int, distance: int) -> Bool[Array, "*#tokens H"]:
+    """Whether a channel is the first of its pair, of which the second is `distance` away."""
+    return (_channel_index(t) - start) // distance % 2 == 0
+
+
+def _channel_index(t: Full) -> Int32[Array, "*#tokens H"]:
+    sharding = jax.typeof(t).sharding
+    return lax.broadcasted_iota(jnp.int32, t.shape, t.ndim - 1, out_sharding=sharding)
+
+
+def _shifted(x: Heads, by: int) -> Heads:
+    """Channel c at c + by, and zeros where there is none."""
+    widths = [(0, 0, 0)] * (x.ndim - 1) + [(by, -by, 0)]
+    return lax.pad(x, jnp.zeros((), x.dtype), widths)
+
+
+def _to_both_channels(half: Half, channels: Channels, head_dim: int) -> Full:
+    """One value for each pair, at both of its channels, and zeros where nothing is rotated."""
+    *batch, pairs = half.shape
+    rotated, distance = channels.rotated(pairs), pairs // channels.read
+    if distance == 1 and pairs >= 128:
+        both = _each_twice(half)
+    else:
+        blocks = half.reshape(*batch, channels.read, 1, distance)
+        both = jnp.broadcast_to(blocks, (*batch, channels.read, 2, distance))
+        both = both.reshape(*batch, 2 * pairs)
+    widths = [(0, 0)] * len(batch) + [(rotated.start, head_dim - rotated.stop)]
+    return jnp.pad(both, widths)
+
+
+def _each_twice(half: Half) -> Float[Array, "*#tokens 2*P"]:
+    """`jnp.repeat(half, 2, axis=-1)`; of 128 pairs or more XLA would make three copies of that."""
+    zero, others = jnp.zeros((), half.dtype), [(0, 0, 0)] * (half.ndim - 1)
+    even, odd = (lax.pad(half, zero, [*others, ends]) for ends in ((0, 1, 1), (1, 0, 1)))
+    return lax.select(_channel_index(even) % 2 == 0, even, odd)
