@@ -276,6 +276,7 @@ def test_bad_input(call, message, branch):
         call(branch)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("trace", growth.TRACES)
 def test_compilations_along_the_traces(trace):
     """Counted by jax's own event: one for each larger table that a call meets, none without growth,
