@@ -227,6 +227,7 @@ def test_bounds_are_no_looser_than_a_factor_of_two():
     assert all(record.of_bound > 0.5 for record in of_oracle), of_oracle
 
 
+@pytest.mark.compiled
 def test_the_ledger_writes_figures_and_a_picture(tmp_path, monkeypatch):
     monkeypatch.setattr("rope_parity.growth.ledger.__defaults__", ((growth.prefills,), None))
     files = tmp_path / "growth.json", tmp_path / "growth.png"
