@@ -9,16 +9,8 @@ from torch.autograd import forward_ad
 
 import rope_torch
 from parity_tests import test_strides
-from parity_tests.test_strides import (
-    ARITHMETIC,
-    NAMES,
-    ORDERS,
-    WIDTHS,
-    operands,
-    ours,
-    same,
-    spec_of,
-)
+from parity_tests.same import same_bytes
+from parity_tests.test_strides import ARITHMETIC, NAMES, ORDERS, WIDTHS, operands, ours, spec_of
 from rope_parity.backends import tensor
 from rope_parity.constructed import LAYOUTS
 from rope_parity.measure import DTYPES
@@ -60,7 +52,7 @@ def test_every_layout(spec, dtype, rotate_in, rng):
     """Forward and derivative; a negative sign is in sin."""
     x, cos, sin, ct = arrays(spec, dtype, rng)
     right = formula(x, cos, sin * spec.sign, ct, spec, rotate_in)
-    assert same(ours(x, cos, sin, ct, spec, rotate_in), right)
+    assert same_bytes(ours(x, cos, sin, ct, spec, rotate_in), right)
 
 
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
@@ -72,7 +64,7 @@ def test_strides_of_every_operand(width, order, rng):
     for name in NAMES:
         for names in ((name,) * 4, (NAMES[0], name, NAMES[0], NAMES[0])):
             views = [there(t) for t in map(test_strides.view, names, values, dtypes)]
-            assert same(ours(*views, spec, "float32"), formula(*views, spec)), names
+            assert same_bytes(ours(*views, spec, "float32"), formula(*views, spec)), names
 
 
 @pytest.mark.parametrize("axes", [1, 4, 5])
@@ -83,7 +75,7 @@ def test_any_number_of_axes(axes, rng):
     random = lambda *size: torch.tensor(rng.standard_normal(size), dtype=torch.float32)
     x, (cos, sin) = random(*shape, 64), random(2, *repeated, 32)
     y = rope_torch.rotate(spec, *(t.to(DEVICE) for t in (x, cos, sin)), heads_axis=None)
-    assert same([y], [rotate_pairs(x, cos, sin, spec.channels, "float32")])
+    assert same_bytes([y], [rotate_pairs(x, cos, sin, spec.channels, "float32")])
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 0, 64), (0, 3, 4, 64)])
@@ -97,7 +89,7 @@ def test_views_that_negate_what_they_read(rng):
     """As the imaginary part of a conjugate is one."""
     spec, (x, cos, sin, ct) = LAYOUTS["half"], arrays(LAYOUTS["half"], "bfloat16", rng)
     views = [torch._neg_view(-t) for t in (x, cos, sin, ct)]
-    assert same(ours(*views, spec, "float32"), formula(x, cos, sin, ct, spec))
+    assert same_bytes(ours(*views, spec, "float32"), formula(x, cos, sin, ct, spec))
 
 
 def test_a_stride_beyond_32_bits(rng):
@@ -107,7 +99,7 @@ def test_a_stride_beyond_32_bits(rng):
     x = memory.as_strided((1, 1, 2, 64), (0, 0, far, 1))
     x.copy_(torch.tensor(rng.standard_normal((1, 1, 2, 64))))
     cos, sin = torch.tensor(rng.standard_normal((2, 1, 2, 32)), dtype=torch.float32, device=DEVICE)
-    assert same(ours(x, cos, sin, x, spec, "float32"), formula(x, cos, sin, x, spec))
+    assert same_bytes(ours(x, cos, sin, x, spec, "float32"), formula(x, cos, sin, x, spec))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy, by which the interpreter computes
@@ -121,7 +113,7 @@ def test_special_numbers(dtype):
     x = torch.cat([pairs, pairs[:, :1], -pairs[:, :1]], -1)[None, None]
     table = torch.tensor([[1.0, 0.0], [-0.0, 2.0]], device=DEVICE)
     cos, sin = table[:, None, None].expand(2, 1, 64, 2)
-    assert same(ours(x, cos, sin, x, spec, "float32"), formula(x, cos, sin, x, spec))
+    assert same_bytes(ours(x, cos, sin, x, spec, "float32"), formula(x, cos, sin, x, spec))
 
 
 @EACH_TRANSFORMED
@@ -131,13 +123,15 @@ def test_function_transforms(name, rng):
     x, cos, sin, ct = arrays(spec, "float32", rng)
     rotate = lambda x, cos=cos, sin=sin: rope_torch.rotate(spec, x, cos, sin)
     y, dx = formula(x, cos, sin, ct, spec)
-    assert same(torch.func.vmap(rotate)(x[:, None], cos[:, None], sin[:, None]), y[:, None])
+    assert same_bytes(torch.func.vmap(rotate)(x[:, None], cos[:, None], sin[:, None]), y[:, None])
     stacked = torch.stack([x, ct], 1)
     two = torch.func.vmap(rotate, in_dims=1)(stacked)
-    assert same(two, [y, formula(ct, cos, sin, x, spec)[0]])
-    assert same(torch.func.vjp(rotate, x)[1](ct), [dx])
-    assert same(torch.func.jvp(rotate, (x,), (ct,)), [y, rotate(ct)])
-    assert same(torch.func.vmap(lambda t: torch.func.vjp(rotate, x)[1](t)[0])(ct[None]), dx[None])
+    assert same_bytes(list(two), [y, formula(ct, cos, sin, x, spec)[0]])
+    assert same_bytes(torch.func.vjp(rotate, x)[1](ct), [dx])
+    assert same_bytes(torch.func.jvp(rotate, (x,), (ct,)), [y, rotate(ct)])
+    assert same_bytes(
+        torch.func.vmap(lambda t: torch.func.vjp(rotate, x)[1](t)[0])(ct[None]), dx[None]
+    )
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, of torch.jit.script
@@ -150,7 +144,7 @@ def test_forward_mode_without_functions(name, rng):
         y = rope_torch.rotate(spec, forward_ad.make_dual(x, ct), cos, sin)
         found = tuple(forward_ad.unpack_dual(y))
     right = (formula(t, cos, sin, ct, spec)[0] for t in (x, ct))
-    assert same(found, list(right))
+    assert same_bytes(found, list(right))
 
 
 @EACH_TRANSFORMED
@@ -161,7 +155,7 @@ def test_second_derivative(name, rng):
     x, t = x.requires_grad_(), ct.clone().requires_grad_()
     (dx,) = torch.autograd.grad(rope_torch.rotate(spec, x, cos, sin), x, t, create_graph=True)
     again = torch.autograd.grad(dx, t, ct)
-    assert same(again, [formula(ct, cos, sin, ct, spec)[0]])
+    assert same_bytes(again, [formula(ct, cos, sin, ct, spec)[0]])
 
 
 @EACH_TRANSFORMED
@@ -189,7 +183,7 @@ def test_compiled(name, rng):
         y = compiled(x, cos, sin)
         found = y.detach(), torch.autograd.grad(y, x, ct)[0]
         y, dx = formula(x.detach(), cos, sin, 2 * ct, spec)
-        assert same(found, (2 * y, dx))
+        assert same_bytes(found, (2 * y, dx))
 
 
 def test_compiled_by_inductor(rng):
@@ -200,7 +194,7 @@ def test_compiled_by_inductor(rng):
     rotate = torch.compile(lambda x: rope_torch.rotate(spec, x, cos, sin), fullgraph=True)
     y = rotate(x.requires_grad_())
     found = y.detach(), torch.autograd.grad(y, x, ct)[0]
-    assert same(found, formula(x.detach(), cos, sin, ct, spec))
+    assert same_bytes(found, formula(x.detach(), cos, sin, ct, spec))
 
 
 @EACH_TRANSFORMED
@@ -218,7 +212,7 @@ def test_exported(name, rng):
     assert "rope_torch.rotate" in str(program.graph) and "aten.mul" not in str(program.graph)
     x, cos, sin, ct = (t[..., :4, :] for t in (x, cos, sin, ct))
     right = formula(x, cos, sin, ct, LAYOUTS[name])[:1]
-    assert same([program.module()(x, cos, sin)], right)
+    assert same_bytes([program.module()(x, cos, sin)], right)
 
 
 def test_the_operator_keeps_the_rules_of_operators(rng):
@@ -236,7 +230,9 @@ def test_traced(rng):
     x, cos, sin, _ = arrays(LAYOUTS["half"], "bfloat16", rng)
     rotate = lambda x, cos, sin: rope_torch.rotate(LAYOUTS["half"], x, cos, sin)
     program = torch.jit.trace(rotate, (x, cos, sin))
-    assert "aten::mul" in str(program.graph) and same([program(x, cos, sin)], [rotate(x, cos, sin)])
+    assert "aten::mul" in str(program.graph) and same_bytes(
+        [program(x, cos, sin)], [rotate(x, cos, sin)]
+    )
 
 
 def test_shapes_that_do_not_fit():
