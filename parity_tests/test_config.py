@@ -559,3 +559,11 @@ def test_no_rotated_channels_are_an_error():
     assert spec_from_config(gptj | {"rotary_dim": 16}).rotary_dim == 16
     with pytest.raises(ValueError, match="got a head width of 0, expected 1"):
         spec_from_config(gptj | {"rotary_dim": 0})
+
+
+def test_axes_that_another_model_has_are_an_error():
+    rope = {"mrope_section": [24, 20, 20], "mrope_interleaved": False, "rope_theta": 5e6}
+    text = {"model_type": "qwen3_vl_text", "head_dim": 128, "rope_parameters": rope}
+    message = "mrope_interleaved other than this model has it, expected True. Correct the value"
+    with pytest.raises(ValueError, match=message):
+        spec_from_config(text)

@@ -141,7 +141,7 @@ def _sections(rope: Keys, family: Family) -> tuple[int, ...]:
     if rope.get("mrope_interleaved", bool, family.axes == "strided") != (family.axes == "strided"):
         raise ValueError(
             f"{rope.name}: got mrope_interleaved other than this model has it, expected "
-            f"{family.axes == 'strided'}."
+            f"{family.axes == 'strided'}. Correct the value, or read it as another model_type."
         )
     if "mrope_section" not in rope.values:
         return family.sections
