@@ -1,7 +1,9 @@
 """The formula of the rotation, which is also what runs on GPUs."""
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jax import lax
+from jaxtyping import Array, Float, Int32
 
 from rope_spec import RotateIn
 from rope_spec.channels import Channels
@@ -55,3 +57,9 @@ def _in_blocks(x: Float[Array, "*tokens C"], blocks: int) -> Float[Array, "..."]
     """
     *batch, width = x.shape
     return x if blocks == 1 else x.reshape(*batch, blocks, width // blocks)
+
+
+def index_along(axis: int, t: Array) -> Int32[Array, "..."]:
+    """The index of each element of t along an axis, sharded as t is."""
+    sharding = jax.typeof(t).sharding
+    return lax.broadcasted_iota(jnp.int32, t.shape, axis % t.ndim, out_sharding=sharding)

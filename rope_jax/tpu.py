@@ -6,16 +6,15 @@ distance of a pair in both directions, and the index of a channel says which of 
 partner. XLA makes one fusion of it.
 """
 
-import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int32
+from jaxtyping import Array, Bool, Float
 
 from rope_spec import RotateIn
 from rope_spec.channels import Channels
 
 from . import rotation
-from .rotation import Half, Heads
+from .rotation import Half, Heads, index_along
 from .rounding import cast, inside, rounded
 
 Full = Float[Array, "*#tokens H"]  # cos or sin with a value for each channel of the head
@@ -40,18 +39,13 @@ def rotate_pairs(
     y = cast(rounded(own * cos) + rounded(partner * sin), x.dtype)
     if rotated == slice(0, x.shape[-1]):
         return y
-    index = _channel_index(x)
+    index = index_along(-1, x)
     return lax.select((index >= rotated.start) & (index < rotated.stop), y, x)
 
 
 def _is_first(t: Full, start: int, distance: int) -> Bool[Array, "*#tokens H"]:
     """Whether a channel is the first of its pair, of which the second is `distance` away."""
-    return (_channel_index(t) - start) // distance % 2 == 0
-
-
-def _channel_index(t: Full) -> Int32[Array, "*#tokens H"]:
-    sharding = jax.typeof(t).sharding
-    return lax.broadcasted_iota(jnp.int32, t.shape, t.ndim - 1, out_sharding=sharding)
+    return (index_along(-1, t) - start) // distance % 2 == 0
 
 
 def _shifted(x: Heads, by: int) -> Heads:
@@ -78,4 +72,4 @@ def _each_twice(half: Half) -> Float[Array, "*#tokens 2*P"]:
     """`jnp.repeat(half, 2, axis=-1)`; of 128 pairs or more XLA would make three copies of that."""
     zero, others = jnp.zeros((), half.dtype), [(0, 0, 0)] * (half.ndim - 1)
     even, odd = (lax.pad(half, zero, [*others, ends]) for ends in ((0, 1, 1), (1, 0, 1)))
-    return lax.select(_channel_index(even) % 2 == 0, even, odd)
+    return lax.select(index_along(-1, even) % 2 == 0, even, odd)

@@ -18,12 +18,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
-from jaxtyping import Array, Float, Int32
+from jaxtyping import Array, Float
 
 from rope_spec import RotateIn
 from rope_spec.channels import Channels
 
-from .rotation import Half, Heads
+from .rotation import Half, Heads, index_along
 from .rounding import arithmetic_of, bits_of, narrowed, widened
 
 
@@ -110,10 +110,10 @@ def _loop_by_index(
     cos, sin = (to_both_channels(bits_of(t), table_axes) for t in (cos, sin))
     first = round_product(a * cos) - round_product(b * sin)
     second = round_product(b * cos) + round_product(a * sin)
-    y = lax.select(_index_along(pair_axis, first) == 0, first, second)
+    y = lax.select(index_along(pair_axis, first) == 0, first, second)
     if rotated_slice is None:
         return narrowed(y, x.dtype)
-    is_rotated = _index_along(len(batch) - 1, y) == rotated_slice
+    is_rotated = index_along(len(batch) - 1, y) == rotated_slice
     y = lax.select(is_rotated, y, widened(bits, dtype).reshape(out_shape))
     return y.astype(x.dtype)  # after this choice a cast is faster
 
@@ -159,7 +159,7 @@ def _loop_by_shift(
     # 16 bits are shifted as integers, as XLA moves float16 by way of float32
     as_integers = x.dtype == jnp.bfloat16 or (x.dtype.itemsize == 2 and len(trailing) > 1)
     bits = lax.bitcast_convert_type(x, jnp.uint16) if as_integers else x
-    index, next_half = _index_along(axis, x), padded(bits, axis, -half, half)
+    index, next_half = index_along(axis, x), padded(bits, axis, -half, half)
     partner = lax.select(index < start + half, next_half, padded(bits, axis, half, -half))
     partner = lax.bitcast_convert_type(partner, x.dtype)
     wide, partner, cos, sin = (widened(bits_of(t), dtype) for t in (x, partner, cos, sin))
@@ -167,8 +167,3 @@ def _loop_by_shift(
     y = round_product(wide * cos) + round_product(partner * sin)
     y = lax.select((index >= start) & (index < end), y, wide)
     return narrowed(y, x.dtype)
-
-
-def _index_along(axis: int, y: Array) -> Int32[Array, "..."]:
-    """The index of each element of y along an axis."""
-    return lax.broadcasted_iota(jnp.int32, y.shape, axis, out_sharding=jax.typeof(y).sharding)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from .values import LEAST as LEAST, MOST as MOST, number, positive, whole
+from .values import number, positive, whole
 
 
 def _convert(rule: object, convert: Callable[..., Any], *names: str, **options: int) -> None:

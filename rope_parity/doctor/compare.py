@@ -13,8 +13,7 @@ from rope_spec import RopeSpec, inverse_frequencies
 from ..identification import behaviour
 from ..identification.describe import channels_of
 from ..identification.measure import Measurement
-from ..identification.number import ROUNDOFF
-from ..identification.reading import SINGLE
+from ..identification.number import ROUNDOFF, SINGLE
 from ..identification.turns import Turns
 
 

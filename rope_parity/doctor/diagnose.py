@@ -14,6 +14,7 @@ from ..identification import describe
 from ..identification.describe import LAYOUTS, channels_of
 from ..identification.frequencies import line
 from ..identification.measure import Measurement
+from ..identification.number import ROUNDOFF
 from ..identification.reading import Reading
 from ..identification.result import Departure
 from . import frequencies
@@ -21,7 +22,7 @@ from .compare import Expected, expected, roundoff, worst_of_images, worst_of_tur
 from .frequencies import Ladder
 
 Found = list[Departure]
-HALF_STEP = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
+
 HIDDEN = {  # by a departure: what else it looks like
     "not_a_rotation": {"frequencies", "attention_factor", "unexplained"},
     "not_linear": {"frequencies"},
@@ -146,7 +147,7 @@ def with_ladders(
     kind = next((d.how for d in found if d.name == "frequencies_rounded"), None)
     if kind is None:
         return found + plain
-    rounded = of_ladders(measured, reading, spec, what, HALF_STEP[kind])
+    rounded = of_ladders(measured, reading, spec, what, ROUNDOFF[kind])
     if _cost(plain) > _cost(rounded):
         return found + rounded
     return [d for d in found if d.name != "frequencies_rounded"] + plain

@@ -14,12 +14,10 @@ from rope_spec.spec import Layout
 from . import rules
 from .ladders import round_within
 from .measure import Measurement, measure
-from .number import wrap
-from .reading import SINGLE, Reading
+from .number import ROUNDOFF, SINGLE, wrap
+from .reading import Reading
 from .result import Departure, Evidence, Identification, Measured
 from .setup import build, lengths
-
-HALF_STEP = {"bfloat16": 2.0**-8, "float16": 2.0**-11, None: 0.0}
 
 
 def identify(
@@ -39,8 +37,7 @@ def identify(
 
     Args:
         fn: takes x in the order of `layout` and positions `(B, S)`, `(B, S, A)` where axes > 1,
-            without B where the
-            layout has none; returns x rotated.
+            without B where the layout has none; returns x rotated.
         head_dim: H, the width of x.
         layout: the axes of x: `BSNH`, `BNSH`, `SH`, `BS(NH)` for heads in one axis with the
             channels.
@@ -48,8 +45,8 @@ def identify(
         dtype: of x: `float32`, `bfloat16`, `float16`.
         axes: A, the number of coordinates of a position.
         positions: `any`; `shared`: one row `(S,)` for the whole batch; `contiguous`: only p, p + 1,
-            ... ; `prefix`: it
-            counts from 0 itself; or an array `(S, A)` of those that it makes itself.
+            ... ; `prefix`: it counts from 0 itself; or an array `(S, A)` of those that it makes
+            itself.
         factory: fn is called without arguments and returns the function, so that state can be
             tested on a fresh one.
         framework: `numpy`, `torch`, `jax`, `mlx`, `keras`; by default what the code of fn names.
@@ -167,8 +164,9 @@ def spec_of(measured: Measurement) -> RopeSpec | None:
     found = np.abs(reading.w.sum(axis=1))
     uncertainty = reading.uncertainty.max(axis=1)
     kind = next((d.how for d in measured.departures if d.name == "frequencies_rounded"), None)
+    roundoff = 0.0 if kind is None else ROUNDOFF[kind]
     for spec in bare_specs(reading, measured.probe.head_dim):
-        for candidate in rules.readings(spec, found, uncertainty, HALF_STEP[kind]):
+        for candidate in rules.readings(spec, found, uncertainty, roundoff):
             return with_factor(candidate, reading, found)
     return rules.explicit(bare, found, reading.factor)
 

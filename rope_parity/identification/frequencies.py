@@ -10,11 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .number import ROUNDOFF, wrap
+from .number import SINGLE, wrap
 from .turns import Turns
 
 LAGS = tuple(2**k for k in range(12))
-SINGLE = ROUNDOFF["float32"]
 FEW = 8  # products that make a lag worth using
 
 

@@ -12,9 +12,8 @@ import numpy as np
 from rope_spec import DynamicNTK, Explicit, Linear, Llama3, LongRope, Proportional, RopeSpec, Yarn
 from rope_spec.rules import Rule
 
-from .number import wrap
+from .number import SINGLE, wrap
 
-SINGLE = 2.0**-24
 THETAS = 4.0, 1e10  # no model is beyond
 
 

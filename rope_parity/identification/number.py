@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+SINGLE = ROUNDOFF["float32"]
 HALF = ("bfloat16", "float16")
 STORED_BITS = {"bfloat16": 7, "float16": 10}  # of the fraction
 

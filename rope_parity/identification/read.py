@@ -9,7 +9,7 @@ import numpy as np
 from . import behaviour, positions, precision
 from .channels import Channels, channels, mixing
 from .frequencies import Line, line, refined, sharpened
-from .number import ROUNDOFF, wrap
+from .number import SINGLE, wrap
 from .probe import Probe
 from .reading import Reading
 from .result import Departure, NotMeasured
@@ -68,7 +68,7 @@ def _factor(raw: Turns, probe: Probe) -> float:
     is small.
     """
     size = np.abs(raw.z[raw.finite])
-    if probe.noise > ROUNDOFF["float32"]:
+    if probe.noise > SINGLE:
         part = np.minimum(np.abs(raw.z.real), np.abs(raw.z.imag))[raw.finite]
         both = size[part > 0.2 * size]
         size = np.sqrt(np.mean(both**2)) if len(both) > 50 else size
@@ -118,7 +118,7 @@ def _lines(probe: Probe, raw: Turns, factor: float) -> tuple[list[Line], bool]:
     if exchanged:
         turns = _clean(positions.normalised(raw, factor, True), roundoff)
         lines = [_line(turns, axis, roundoff, _floor(probe)) for axis in range(probe.subject.axes)]
-    if roundoff > ROUNDOFF["float32"] or probe.recorded:
+    if roundoff > SINGLE or probe.recorded:
         floor = _floor(probe)
         lines = [refined(turns, axis, one, roundoff, floor) for axis, one in enumerate(lines)]
     return lines, exchanged
@@ -126,7 +126,7 @@ def _lines(probe: Probe, raw: Turns, factor: float) -> tuple[list[Line], bool]:
 
 def _clean(turns: Turns, roundoff: float) -> Turns:
     """Turns whose angles are to be read."""
-    if roundoff <= ROUNDOFF["float32"]:
+    if roundoff <= SINGLE:
         return turns
     return replace(
         turns, z=np.where((turns.z == 0) | np.isnan(turns.z), turns.z, sharpened(turns.z))

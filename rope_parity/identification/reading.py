@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .channels import Channels
-from .number import ROUNDOFF
+from .number import SINGLE
 from .result import Departure
 from .turns import Turns
-
-SINGLE = ROUNDOFF["float32"]
 
 
 @dataclass

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..rules import LEAST, MOST
 from ..spec import Layout, RotateIn
+from ..values import is_positive
 from .family import Axes, Family
 from .keys import ROPE_KEY, Keys, shown
 from .layers import check_period
@@ -128,7 +128,7 @@ def _theta(rope: Keys, text: Keys, family: Family, head_dim: int) -> float:
     alpha = rope.get("alpha", float) if family.alpha and is_dynamic else None
     if not alpha:
         return theta
-    if head_dim <= 2 or not LEAST <= alpha <= MOST:
+    if head_dim <= 2 or not is_positive(alpha):
         raise ValueError(
             f"{rope.name}: got alpha={alpha} for a head of {head_dim}, expected a number above 0, "
             "and a wider one. Correct it."
