@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Integer, Real
 
-from rope_spec import Angles, Arithmetic, LongRope, RopeSpec, RotateIn, inverse_frequencies
+from rope_spec import Angles, Arithmetic, RopeSpec, RotateIn, inverse_frequencies
 from rope_spec.channels import HALVES
 from rope_spec.checks import (
     check_arrays,
@@ -21,7 +21,7 @@ from rope_spec.checks import (
 )
 
 from .autodiff import bind
-from .phase import inv_freq_at, phase_cos_sin, phase_of, split_words, split_words_at
+from .phase import frequencies_at, phase_cos_sin, phase_of
 
 EXACT = Arithmetic()
 Positions = Real[Array | np.ndarray, "..."]  # (..., S), or (..., S, A) for A > 1 axes
@@ -82,31 +82,23 @@ def check(spec: RopeSpec, positions: Positions) -> None:
         check_int32(int(positions.min()), int(positions.max()))
 
 
-@partial(jax.jit, static_argnums=(0, 2, 3))
-def _cos_sin(spec: RopeSpec, positions: Positions, seq_len: int | None, angles: Angles) -> Table:
-    frequencies = inverse_frequencies(spec, seq_len)
+def _table(
+    spec: RopeSpec,
+    positions: Positions,
+    seq_len: int | Integer[Array, "..."] | None,
+    angles: Angles,
+) -> Table:
+    turns, inv_freq = frequencies_at(spec, seq_len)
+    factor = inverse_frequencies(spec).attention_factor
+    coordinates = spec.pairs.coordinates(positions)
     if angles == "exact" and not spec.real:
-        phase = phase_of(spec.pairs.coordinates(positions), split_words(frequencies.turns))
-        return phase_cos_sin(phase, frequencies.attention_factor)
-    return _float32_cos_sin(spec, positions, frequencies.inv_freq_float32)
+        return phase_cos_sin(phase_of(coordinates, turns), factor)
+    angle = coordinates.astype(jnp.float32) * inv_freq
+    return jnp.cos(angle) * np.float32(factor), jnp.sin(angle) * np.float32(factor)
 
 
-@partial(jax.jit, static_argnums=(0, 3))
-def _cos_sin_at(
-    spec: RopeSpec, positions: Positions, seq_len: Integer[Array, "..."], angles: Angles
-) -> Table:
-    if angles == "exact" and isinstance(spec.rule, LongRope):
-        phase = phase_of(spec.pairs.coordinates(positions), split_words_at(spec, seq_len))
-        return phase_cos_sin(phase, inverse_frequencies(spec).attention_factor)
-    return _float32_cos_sin(spec, positions, inv_freq_at(spec, seq_len))
-
-
-def _float32_cos_sin(
-    spec: RopeSpec, positions: Positions, inv_freq: Float32[Array | np.ndarray, "... P"]
-) -> Table:
-    angle = spec.pairs.coordinates(positions).astype(jnp.float32) * inv_freq
-    factor = np.float32(inverse_frequencies(spec).attention_factor)
-    return jnp.cos(angle) * factor, jnp.sin(angle) * factor
+_cos_sin = jax.jit(_table, static_argnums=(0, 2, 3))  # at a length that is known
+_cos_sin_at = jax.jit(_table, static_argnums=(0, 3))  # at a length that is traced
 
 
 def rotate(

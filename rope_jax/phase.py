@@ -3,25 +3,34 @@
 JAX has no 64-bit integers by default, so that these are split in two.
 
 Where the frequencies depend on the current length, this may be a traced array: there is no host
-round trip and no recompilation. LongRoPE then chooses between two sets of exact phases and stays
-exact. Dynamic NTK computes its frequencies in float32: for a context that is stretched s-fold under
-a factor f, their relative error is at most (2 f + ln s + 8) 2 ** -24, and the error of cos and sin
-is that times the angle. With a length that is a Python int both rules are exact.
+round trip and no recompilation. LongRoPE then chooses between two sets of turns and stays exact.
+Dynamic NTK is exact within the original context. Beyond it the frequencies are computed in float32:
+for a context that is stretched s-fold under a factor f, their relative error is at most
+(2 f + ln s + 8) 2 ** -24, and the error of cos and sin is that times the angle. With a length that
+is a Python int both rules are exact.
 """
 
-from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from itertools import zip_longest
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float32, Int32, Int64, Integer, Shaped, UInt32
+from jaxtyping import Array, Bool, Float32, Int32, Int64, Integer, UInt32
 
-from rope_spec import DynamicNTK, Frequencies, LongRope, RopeSpec, inverse_frequencies
+from rope_spec import DynamicNTK, Frequencies, Pairs, RopeSpec, inverse_frequencies
 from rope_spec.phase import COS, SIN, fixed_point
 
 Words = tuple[UInt32[Array | np.ndarray, "*#rows P"], UInt32[Array | np.ndarray, "*#rows P"]]
+
+
+class AtLength(NamedTuple):
+    """The frequencies of each pair at a length, or at the length of each row: `(..., 1, P)`."""
+
+    turns: tuple[UInt32[Array | np.ndarray, "... P"], UInt32[Array | np.ndarray, "... P"]]
+    inv_freq: Float32[Array | np.ndarray, "... P"]
 
 
 def split_words(
@@ -103,34 +112,33 @@ def _scaled(value: UInt32[Array, "*rows P"], multiplier: int) -> UInt32[Array, "
     return multiply_high(value, multiplier) + ((value * jnp.uint32(multiplier)) >> 31)
 
 
-def split_words_at(
-    spec: RopeSpec, seq_len: Integer[Array, "*batch"]
-) -> tuple[UInt32[Array, "*batch 1 P"], UInt32[Array, "*batch 1 P"]]:
-    """The turns of LongRoPE at each length, for `phase_of`."""
-    upper = _by_length(spec, seq_len, lambda frequencies: split_words(frequencies.turns)[0])
-    lower = _by_length(spec, seq_len, lambda frequencies: split_words(frequencies.turns)[1])
-    return upper, lower
+def frequencies_at(spec: RopeSpec, seq_len: int | Integer[Array, "..."] | None) -> AtLength:
+    """Turns and float32 inverse frequencies at a length that is known, or at that of each row."""
+    if not isinstance(seq_len, jax.Array):
+        return _parts(inverse_frequencies(spec, seq_len))
+    inside, length = _parts(inverse_frequencies(spec)), seq_len[..., None, None]
+    assert (original := spec.original_length)
+    if isinstance(spec.rule, DynamicNTK):
+        beyond = _stretched(spec.rule, spec.pairs, inside.inv_freq, length)
+    else:
+        beyond = _parts(inverse_frequencies(spec, original + 1))
+    return jax.tree.map(partial(jnp.where, length > original), beyond, inside)
 
 
-def inv_freq_at(spec: RopeSpec, seq_len: Integer[Array, "*batch"]) -> Float32[Array, "*batch 1 P"]:
-    """float32 inverse frequencies of dynamic NTK or LongRoPE at each length."""
-    if not isinstance(spec.rule, DynamicNTK):
-        return _by_length(spec, seq_len, lambda frequencies: frequencies.inv_freq_float32)
-    original, factor = spec.rule.max_position_embeddings, spec.rule.factor
-    dim, rung = spec.pairs.ladder_dim, np.array(spec.pairs.rung, np.float32)
-    length = jnp.maximum(seq_len[..., None, None], original).astype(jnp.float32)
-    stretch = factor * (length / original) - (factor - 1)
-    inv_freq = jnp.asarray(inverse_frequencies(spec).inv_freq_float32)
-    return inv_freq * stretch ** (-2 * rung / (dim - 2))
+def _parts(frequencies: Frequencies) -> AtLength:
+    return AtLength(split_words(frequencies.turns), frequencies.inv_freq_float32)
 
 
-def _by_length(
-    spec: RopeSpec,
-    seq_len: Integer[Array, "*batch"],
-    take: Callable[[Frequencies], Shaped[np.ndarray, " P"]],
-) -> Shaped[Array, "*batch 1 P"]:
-    """What `take` gives for LongRoPE's short or long set, by the length of each row."""
-    assert isinstance(spec.rule, LongRope)
-    original = spec.rule.original_max_position_embeddings
-    short, long = (take(inverse_frequencies(spec, length)) for length in (None, original + 1))
-    return jnp.where(seq_len[..., None, None] > original, long, short)
+def _stretched(
+    rule: DynamicNTK,
+    pairs: Pairs,
+    inv_freq: Float32[Array | np.ndarray, " P"],
+    length: Integer[Array, "*batch 1 1"],
+) -> AtLength:
+    """Dynamic NTK in float32: its inverse frequencies, and the turns that these are."""
+    stretch = rule.factor * (length.astype(jnp.float32) / rule.max_position_embeddings)
+    exponent = -2 * np.array(pairs.rung, np.float32) / (pairs.ladder_dim - 2)
+    stretched = inv_freq * jnp.maximum(stretch - (rule.factor - 1), 1) ** exponent
+    upper = stretched * np.float32(2**32 / (2 * np.pi))
+    lower = (upper - jnp.floor(upper)) * np.float32(2**32)
+    return AtLength((upper.astype(jnp.uint32), lower.astype(jnp.uint32)), stretched)

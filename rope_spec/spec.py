@@ -101,9 +101,20 @@ class RopeSpec:
         return {"half": 1, "interleaved": len(self.pairs), "half_per_axis": self.pairs.axes}[layout]
 
     @property
+    def original_length(self) -> int | None:
+        """The context beyond which the frequencies change with the current length, if they do."""
+        match self.rule:
+            case DynamicNTK(max_position_embeddings=original):
+                return original
+            case LongRope(original_max_position_embeddings=original):
+                return original
+            case _:
+                return None
+
+    @property
     def depends_on_length(self) -> bool:
         """Whether the frequencies change with the current length."""
-        return isinstance(self.rule, (DynamicNTK, LongRope))
+        return self.original_length is not None
 
     def effective_length(self, seq_len: object) -> int | None:
         """The length for `inverse_frequencies`: None within the original context.
@@ -114,13 +125,10 @@ class RopeSpec:
         Raises:
             TypeError: the frequencies depend on the length, and `seq_len` is no whole number.
         """
-        match self.rule:
-            case DynamicNTK(max_position_embeddings=original):
-                return length if (length := self._length(seq_len)) > original else None
-            case LongRope(original_max_position_embeddings=original):
-                return original + 1 if self._length(seq_len) > original else None
-            case _:
-                return None
+        original = self.original_length
+        if original is None or (length := self._length(seq_len)) <= original:
+            return None
+        return original + 1 if isinstance(self.rule, LongRope) else length
 
     def _length(self, seq_len: object) -> int:
         if seq_len is None:

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Float32, Int64, Integer, Real
 from torch import Tensor
 
-from rope_spec import Angles, Arithmetic, LongRope, RopeSpec
+from rope_spec import Angles, Arithmetic, RopeSpec
 from rope_spec.channels import HALVES
 from rope_spec.checks import (
     check_arrays,
@@ -18,7 +18,7 @@ from rope_spec.checks import (
 )
 
 from .autodiff import apply
-from .phase import constants, inv_freq_at, phase_cos_sin, phase_of, turns_at
+from .phase import constants, frequencies_at, phase_cos_sin, phase_of
 
 EXACT = Arithmetic()
 Positions = Real[Tensor | np.ndarray, "..."]  # (..., S), or (..., S, A) for A > 1 axes
@@ -58,34 +58,22 @@ def cos_sin(
     if spec.depends_on_length and isinstance(seq_len, (Tensor, np.ndarray)):
         length = torch.as_tensor(seq_len, device=positions.device)
         check_length(name_of(length.dtype), "int" in name_of(length.dtype))
-        return _cos_sin_at(spec, positions, length.long(), arithmetic.angles)
-    return _cos_sin(spec, positions, spec.effective_length(seq_len), arithmetic.angles)
+        return _table(spec, positions, length.long(), arithmetic.angles)
+    return _table(spec, positions, spec.effective_length(seq_len), arithmetic.angles)
 
 
-def _cos_sin(
-    spec: RopeSpec, positions: Real[Tensor, "..."], seq_len: int | None, angles: Angles
+def _table(
+    spec: RopeSpec,
+    positions: Real[Tensor, "..."],
+    seq_len: int | Int64[Tensor, "..."] | None,
+    angles: Angles,
 ) -> Table:
-    turns, inv_freq, factor = constants(spec, seq_len)
+    turns, inv_freq = frequencies_at(spec, seq_len, positions.device)
+    factor = constants(spec, None)[2]
+    coordinates = spec.pairs.coordinates(positions)
     if angles == "exact" and not spec.real:
-        turns = torch.tensor(turns, device=positions.device)
-        return phase_cos_sin(phase_of(spec.pairs.coordinates(positions), turns), factor)
-    inv_freq = torch.tensor(inv_freq, dtype=torch.float32, device=positions.device)
-    return _float32_cos_sin(spec, positions, inv_freq)
-
-
-def _cos_sin_at(
-    spec: RopeSpec, positions: Real[Tensor, "..."], seq_len: Int64[Tensor, "..."], angles: Angles
-) -> Table:
-    if angles == "exact" and isinstance(spec.rule, LongRope):
-        phase = phase_of(spec.pairs.coordinates(positions), turns_at(spec, seq_len))
-        return phase_cos_sin(phase, constants(spec, None)[2])
-    return _float32_cos_sin(spec, positions, inv_freq_at(spec, seq_len))
-
-
-def _float32_cos_sin(
-    spec: RopeSpec, positions: Real[Tensor, "..."], inv_freq: Float32[Tensor, "... P"]
-) -> Table:
-    angle, factor = spec.pairs.coordinates(positions).float() * inv_freq, constants(spec, None)[2]
+        return phase_cos_sin(phase_of(coordinates, turns), factor)
+    angle = coordinates.float() * inv_freq
     return angle.cos() * factor, angle.sin() * factor
 
 

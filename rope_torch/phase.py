@@ -1,18 +1,29 @@
 """Exact cos and sin in PyTorch: the integers of `rope_spec.phase`, in int64.
 
 Where the frequencies depend on the current length, this may be a tensor: there is no host round
-trip and no recompilation. LongRoPE then chooses between two sets of exact phases and stays exact.
-Dynamic NTK computes its frequencies in float32: for a context that is stretched s-fold under a
-factor f, their relative error is at most (2 f + ln s + 8) 2 ** -24, and the error of cos and sin is
-that times the angle. With a length that is a Python int both rules are exact.
+trip and no recompilation. LongRoPE then chooses between two sets of turns and stays exact. Dynamic
+NTK is exact within the original context. Beyond it the frequencies are computed in float32: for a
+context that is stretched s-fold under a factor f, their relative error is at most
+(2 f + ln s + 8) 2 ** -24, and the error of cos and sin is that times the angle. With a length that
+is a Python int both rules are exact.
 """
 
+import math
+from typing import NamedTuple
+
 import torch
-from jaxtyping import Float32, Int64, Integer, Shaped
+from jaxtyping import Float32, Int64, Integer
 from torch import Tensor
 
-from rope_spec import DynamicNTK, LongRope, RopeSpec, inverse_frequencies
+from rope_spec import DynamicNTK, Pairs, RopeSpec, inverse_frequencies
 from rope_spec.phase import integer_cos_sin
+
+
+class AtLength(NamedTuple):
+    """The frequencies of each pair at a length, or at the length of each row: `(..., 1, P)`."""
+
+    turns: Int64[Tensor, "... P"]
+    inv_freq: Float32[Tensor, "... P"]
 
 
 @torch.compiler.assume_constant_result  # Decimal arithmetic, which torch.compile cannot trace
@@ -44,32 +55,40 @@ def phase_cos_sin(
     return cos.float() * scale, sin.float() * scale
 
 
-def turns_at(spec: RopeSpec, seq_len: Int64[Tensor, "*batch"]) -> Int64[Tensor, "*batch 1 P"]:
-    """The turns of LongRoPE at each length."""
-    return _by_length(spec, seq_len, 0)
+def frequencies_at(
+    spec: RopeSpec, seq_len: int | Int64[Tensor, "..."] | None, device: torch.device
+) -> AtLength:
+    """Turns and float32 inverse frequencies at a length that is known, or at that of each row."""
+    if not isinstance(seq_len, Tensor):
+        return _parts(spec, seq_len, device)
+    inside, length = _parts(spec, None, device), seq_len[..., None, None]
+    assert (original := spec.original_length)
+    if isinstance(spec.rule, DynamicNTK):
+        beyond = _stretched(spec.rule, spec.pairs, inside.inv_freq, length)
+    else:
+        beyond = _parts(spec, original + 1, device)
+    pairs = zip(beyond, inside, strict=True)
+    return AtLength(*(torch.where(length > original, far, near) for far, near in pairs))
 
 
-def inv_freq_at(spec: RopeSpec, seq_len: Int64[Tensor, "*batch"]) -> Float32[Tensor, "*batch 1 P"]:
-    """float32 inverse frequencies of dynamic NTK or LongRoPE at each length."""
-    if not isinstance(spec.rule, DynamicNTK):
-        return _by_length(spec, seq_len, 1)
-    original, factor, device = spec.rule.max_position_embeddings, spec.rule.factor, seq_len.device
-    dim, rung = spec.pairs.ladder_dim, torch.tensor(spec.pairs.rung, device=device).float()
-    length = seq_len[..., None, None].clamp(min=original).float()
-    stretch = factor * (length / original) - (factor - 1)
-    inv_freq = torch.tensor(constants(spec, None)[1], dtype=torch.float32, device=device)
-    return inv_freq * stretch ** (-2 * rung / (dim - 2))
-
-
-def _by_length(
-    spec: RopeSpec, seq_len: Int64[Tensor, "*batch"], which: int
-) -> Shaped[Tensor, "*batch 1 P"]:
-    """`constants(...)[which]` of LongRoPE's short or long set, by the length of each row."""
-    assert isinstance(spec.rule, LongRope)
-    original = spec.rule.original_max_position_embeddings
-    dtype = (torch.int64, torch.float32)[which]
-    short, long = (
-        torch.tensor(constants(spec, length)[which], dtype=dtype, device=seq_len.device)
-        for length in (None, original + 1)
+def _parts(spec: RopeSpec, seq_len: int | None, device: torch.device) -> AtLength:
+    turns, inv_freq, _ = constants(spec, seq_len)
+    return AtLength(
+        torch.tensor(turns, device=device),
+        torch.tensor(inv_freq, dtype=torch.float32, device=device),
     )
-    return torch.where(seq_len[..., None, None] > original, long, short)
+
+
+def _stretched(
+    rule: DynamicNTK,
+    pairs: Pairs,
+    inv_freq: Float32[Tensor, " P"],
+    length: Int64[Tensor, "*batch 1 1"],
+) -> AtLength:
+    """Dynamic NTK in float32: its inverse frequencies, and the turns that these are."""
+    stretch = rule.factor * (length.float() / rule.max_position_embeddings) - (rule.factor - 1)
+    rung = torch.tensor(pairs.rung, dtype=torch.float32, device=length.device)
+    stretched = inv_freq * stretch.clamp(min=1) ** (-2 * rung / (pairs.ladder_dim - 2))
+    upper = stretched * (2**32 / (2 * math.pi))
+    lower = (upper - upper.floor()) * 2**32
+    return AtLength((upper.long() << 32) + lower.long(), stretched)
