@@ -177,7 +177,7 @@ def read(config: Any) -> dict[str, Any]:
     specs = rope_spec.specs_from_config(config)
     for spec in filter(None, specs.values()):
         rope_spec.inverse_frequencies(spec)
-        rope_spec.inverse_frequencies(spec, 5000)
+        rope_spec.inverse_frequencies(spec, spec.effective_length(5000))
     return specs
 
 
@@ -242,11 +242,12 @@ def trimmed() -> list[dict[str, Any]]:
     ]
 
 
-def hides(model: dict[str, Any], key: str) -> bool:
-    """Whether a key of the text model, once renamed, hides a value about its rotation."""
-    text = model["config"].get("text_config", model["config"])
+def hides(model: dict[str, Any], config: dict[str, Any], key: str) -> bool:
+    """Whether a key of the text model was renamed, and with it a value about its rotation."""
+    before, after = (c.get("text_config", c) for c in (model["config"], config))
     rotates = any(facts is not None for facts in model["specs"].values())
-    return rotates and bool(ROPE_LIKE.search(key)) and text.get(key) is not None
+    renamed = before.get(key) is not None and key not in after
+    return rotates and renamed and bool(ROPE_LIKE.search(key))
 
 
 def as_file(config: dict[str, Any], folder: str) -> Any:
@@ -271,7 +272,7 @@ def run(count: int, seed: int) -> list[dict[str, Any]]:
             expected = (
                 original[model["name"]] if all(key in OTHER_KEYS for _, key in done) else None
             )
-            hidden = len(done) == 1 and done[0][0] == "rename" and hides(model, done[0][1])
+            hidden = len(done) == 1 and done[0][0] == "rename" and hides(model, config, done[0][1])
             for failure in failures_of(
                 as_file(config, folder) if i % 8 == 0 else config, expected, hidden
             ):
