@@ -50,15 +50,11 @@ def facts_of(tower: Tower, width: int | None = None) -> dict[str, Facts | None]:
         return {tower.name: None}
     labels = family.labels or {tower.name: family}
     rotates, ropes = _rotates(text, family), rope_objects(tower, labels)
-    nope = (
-        {label for label, own in labels.items() if own.nope}
-        if _has_nope_layers(text, family)
-        else set()
-    )
-    facts = {}
+    has_nope = _has_nope_layers(text, family)
+    facts: dict[str, Facts | None] = {}
     for label, own in labels.items():
         rope = ropes[label]
-        if rotates and label not in nope and rope is not None:
+        if rotates and not (has_nope and own.nope) and rope is not None:
             facts[label] = _facts(text, rope, own, width or per_layer_width(tower, label, own))
         else:
             facts[label] = None

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, TypeGuard, get_args, get_origin
 
 from ..spec import Layout, RotateIn
+from .keys import is_list
 
 Axes = Literal[
     "single",
@@ -38,7 +39,7 @@ class Layers:
     offset: int = 1  # layer i is `one` where (i + offset) % period == 0
     last: bool = False  # the last layer is `one` too
     from_end: bool = False  # the period is counted from the last layer, which is `one`
-    names: Mapping[str, str] = field(default_factory=dict)  # older names of labels
+    names: Mapping[str, str] = field(default_factory=dict[str, str])  # older names of labels
     flags: str | None = None  # a key that lists 0 for `one` and 1 for `others`, layer by layer
     empty_flags: bool = False  # an empty list there is as good as none
     first: int = 0  # so many layers at the beginning are `one` too
@@ -69,17 +70,15 @@ class Family:
     A key may be a quotient `a/b`, `2*a/b`, a sum `a+b`, or a difference `a-b` of two.
     """
 
-    head_dim: tuple[str, ...] = (
-        "head_dim",
-        "hidden_size/num_attention_heads",
-    )  # keys of the rotated width
+    # keys of the rotated width
+    head_dim: tuple[str, ...] = ("head_dim", "hidden_size/num_attention_heads")
     head_dim_default: int | None = None
     per_layer: str | None = None  # its key in `per_layer_config`, which wins over all of them
     read: Layout = "half"
     write: Layout | None = None
     interleave_key: str | None = None  # a key of the config whose false makes `read` half
     read_key: str | None = None  # a key of the config that names the layout, by `reads`
-    reads: Mapping[str, Layout] = field(default_factory=dict)
+    reads: Mapping[str, Layout] = field(default_factory=dict[str, Layout])
     sign: int = 1
     rotate_in: RotateIn = "input"  # what transformers computes the rotation in
     tower: TowerName = "text"
@@ -101,29 +100,27 @@ class Family:
     length: tuple[str, ...] = ("max_position_embeddings",)
     original_length: int | None = None
     rope_types: tuple[str, ...] = ROPE_TYPES
-    rope_type_aliases: Mapping[str, str] = field(default_factory=dict)
+    rope_type_aliases: Mapping[str, str] = field(default_factory=dict[str, str])
     rope_object: bool = True  # whether there is a rope object at all
     old_rope: bool = True  # whether `rope_scaling` is read
     flat_rope: bool = True  # whether `rope_parameters` may be one for all labels
-    rope: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # the rope object where the config has none
+    # the rope object where the config has none
+    rope: Mapping[str, Any] = field(default_factory=dict[str, Any])
     ignores: tuple[str, ...] = ()  # keys of the rope object that do not change the rotation
     unused: tuple[str, ...] = ()  # keys of the config that this model has and does not use
     scales_softmax: bool = False  # attention multiplies its scale by YaRN's mscale squared
     rotates_if: Switch | None = None
     by_label: bool = False  # the rope object is given by label, or not at all
-    by_layer: Mapping[str, str] = field(
-        default_factory=dict
-    )  # keys of older files that list it layer by layer
+    # keys of older files that list it layer by layer
+    by_layer: Mapping[str, str] = field(default_factory=dict[str, str])
     scaled: bool = True  # this label takes the rope object that all share
     nope: bool = False  # this label does not rotate
-    window: str | None = (
-        None  # a key whose null ends `nope`: refused, or with without_window every label rotates
-    )
+    # a key whose null ends `nope`: refused, or with without_window every label rotates
+    window: str | None = None
     without_window: Literal["rotates"] | None = None
     layers: Layers | None = None
-    labels: Mapping[str, "Family"] = field(default_factory=dict)  # each kind of layer, whole
+    # each kind of layer, whole
+    labels: Mapping[str, "Family"] = field(default_factory=dict[str, "Family"])
     indexer: "Indexer | None" = None
 
     @property
@@ -145,13 +142,12 @@ class Harmless:
     model_types: tuple[str, ...] | None = None
 
     def covers(self, key: str, value: Any, model_type: str) -> bool:
-        own = list(self.value) if isinstance(self.value, tuple) else self.value
-        same = value == own and isinstance(value, bool) == isinstance(own, bool)
-        return (
-            key == self.key
-            and same
-            and (self.model_types is None or model_type in self.model_types)
+        """Whether it is this key with this value; true is not 1."""
+        is_same = _frozen(value) == self.value and isinstance(value, bool) == isinstance(
+            self.value, bool
         )
+        is_meant = self.model_types is None or model_type in self.model_types
+        return key == self.key and is_same and is_meant
 
 
 @lru_cache
@@ -233,7 +229,7 @@ def _is(value: Any, kind: Any) -> bool:
     if origin is Literal:
         return value in arguments
     if origin is tuple:
-        return isinstance(value, tuple) and all(isinstance(item, arguments[0]) for item in value)
+        return _is_tuple(value) and all(isinstance(item, arguments[0]) for item in value)
     if origin is Mapping:
         return isinstance(value, Mapping)
     if arguments:  # a union
@@ -243,8 +239,13 @@ def _is(value: Any, kind: Any) -> bool:
     )
 
 
+def _is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(value, tuple)
+
+
 def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    """A list as a tuple."""
+    return tuple(value) if is_list(value) else value
 
 
 def family_of(model_type: str) -> Family | None:

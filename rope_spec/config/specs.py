@@ -229,6 +229,11 @@ def _pairs(facts: Facts, label: str) -> Pairs:
             return Pairs.alternating(rotary_dim=facts.rotary_dim)
         case "strided":
             return Pairs.strided(facts.sections, math.ceil(facts.rotary_dim / 2))
+        case "sections" | "spatial_first":
+            return _sectioned(facts, label)
+
+
+def _sectioned(facts: Facts, label: str) -> Pairs:
     if 2 * sum(facts.sections) != facts.rotary_dim:
         raise ValueError(
             f"{label}: got sections {list(facts.sections)}, from mrope_section or as this model "
