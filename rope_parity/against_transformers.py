@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def against_transformers(referee: Referee) -> Iterator[Record]:
 class _AgainstTransformers:
     """The two sides of the comparisons."""
 
-    def __init__(self, referee: Referee):
+    def __init__(self, referee: Referee) -> None:
         self.referee, self.case = referee, referee.case
         self.spec, self.factor = referee.spec, referee.factor
         self.positions = self.case.positions()
@@ -76,7 +77,9 @@ class _AgainstTransformers:
             if self.inv_freq is not None:
                 yield self._table_of_their_frequencies(backend, self.inv_freq, table)
 
-    def _table_of_their_frequencies(self, backend: Backend, inv_freq: np.ndarray, table) -> Record:
+    def _table_of_their_frequencies(
+        self, backend: Backend, inv_freq: np.ndarray, table: np.ndarray
+    ) -> Record:
         given = _with_frequencies(self.spec, inv_freq, self.factor)
         same = np.stack(backend.cos_sin(given, self.positions, None, FLOAT32))
         ulp = bounds.U * (1 if self.factor == 1 else 2)
@@ -110,7 +113,7 @@ class _AgainstTransformers:
         theirs = self.inv_freq.astype(np.float64)
         return bounds.float32_table(positions, theirs, theirs - self.exact, self.factor)
 
-    def _record(self, quantity: str, dtype: str, *values) -> Record:
+    def _record(self, quantity: str, dtype: str, *values: Any) -> Record:
         return self.referee.record(quantity, self.referee.torch, "transformers", dtype, *values)
 
 

@@ -20,8 +20,9 @@ import numpy as np
 
 from rope_spec import RopeSpec
 
+from .doctor.check import judge, probe_of
 from .doctor.compare import expected, image
-from .doctor.verdict import Verdict, judge, probe_of
+from .doctor.verdict import Verdict
 from .identification.measure import measure
 from .identification.probe import Probe
 from .identification.result import NotMeasured
@@ -46,7 +47,7 @@ def probe(path: Path, spec: RopeSpec, context: int, layout: str = "BSNH") -> int
     prober = _prober(
         lambda x, positions: _right(x, positions, prober, spec, calls), spec, context, layout
     )
-    measure(prober, lengths(prober, spec.rule), False)
+    measure(prober, lengths(prober, spec.rule))
     arrays = {f"x.{i}": x for i, (x, _) in enumerate(calls)}
     arrays |= {f"positions.{i}": positions for i, (_, positions) in enumerate(calls)}
     write(path, arrays, {"format": "rope-parity probe", "version": VERSION, "layout": layout})
@@ -68,7 +69,7 @@ def judged(path: Path, spec: RopeSpec, context: int, layout: str = "BSNH") -> Ve
 
     read = _reader(path)
     prober = _prober(replay, spec, context, layout)
-    return judge(measure(prober, lengths(prober, spec.rule), False), spec)
+    return judge(measure(prober, lengths(prober, spec.rule)), spec)
 
 
 def _prober(fn: Callable, spec: RopeSpec, context: int, layout: str) -> Probe:

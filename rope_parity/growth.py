@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 from jax import monitoring
+from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
@@ -106,7 +107,7 @@ class Account:
 class Compilations:
     """Counts what XLA compiles, by jax's own event."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.count = 0
         monitoring.register_event_duration_secs_listener(self._heard)
 
@@ -118,7 +119,7 @@ COMPILATIONS = Compilations()
 
 
 def ledger(
-    spec: RopeSpec, traces: tuple[Callable[[], Trace], ...] = TRACES, console=None
+    spec: RopeSpec, traces: tuple[Callable[[], Trace], ...] = TRACES, console: Console | None = None
 ) -> dict[str, dict[str, Account]]:
     """`{trace: {strategy: Account}}`, with a progress bar."""
     jobs = [(make(), strategy) for make in traces for strategy in get_args(Strategy)]

@@ -133,7 +133,7 @@ def _rung(spec: RopeSpec, k: int, seq_len: int | None) -> Real:
     raise AssertionError(f"the oracle does not know the rule {rule!r}")
 
 
-def _llama3_rung(plain: Real, rule) -> Real:
+def _llama3_rung(plain: Real, rule: Any) -> Real:
     """By the number of turns within the original context: few are stretched, many kept, a linear
     blend between.
     """
@@ -145,14 +145,14 @@ def _llama3_rung(plain: Real, rule) -> Real:
     return plain * (keep + (1 - keep) / mpf(rule.factor))
 
 
-def _yarn_rung(plain: Real, rule, k: int, dim: int, theta: Real) -> Real:
+def _yarn_rung(plain: Real, rule: Any, k: int, dim: int, theta: Real) -> Real:
     """A linear ramp in k, from kept to divided by the factor."""
     start, end = yarn_range(rule, dim, theta)
     stretched = min(max((k - start) / (end - start), mpf(0)), mpf(1))
     return plain * (1 - stretched + stretched / mpf(rule.factor))
 
 
-def yarn_range(rule, dim: int, theta: Real) -> tuple[Real, Real]:
+def yarn_range(rule: Any, dim: int, theta: Real) -> tuple[Real, Real]:
     """The rungs, as real numbers, that turn beta_fast and beta_slow times within the original
     context.
     """

@@ -53,7 +53,7 @@ class Record:
 class Referee:
     """The comparisons of one case on one device."""
 
-    def __init__(self, case: Case, device: str = "cpu"):
+    def __init__(self, case: Case, device: str = "cpu") -> None:
         self.case, self.spec, self.device = case, case.spec, device
         self.eager, self.jit, self.torch = Jax("eager", device), Jax("jit", device), Torch(device)
 
@@ -160,7 +160,17 @@ class Referee:
         return channels
 
     def record(
-        self, quantity, backend, right, dtype, a, b, pair, bound, why, arithmetic="exact"
+        self,
+        quantity: str,
+        backend: Backend,
+        right: str,
+        dtype: str,
+        a: np.ndarray,
+        b: np.ndarray,
+        pair: np.ndarray | float,
+        bound: np.ndarray | float,
+        why: str,
+        arithmetic: str = "exact",
     ) -> Record:
         """`a` of a backend measured against `b`, as `measure.compare` does."""
         measured = compare(a, b, pair, bound)

@@ -42,7 +42,7 @@ class Reference:
 
     name, mode = "transformers", "eager"
 
-    def __init__(self, config: Mapping[str, Any], spec: RopeSpec, label: str | None = None):
+    def __init__(self, config: Mapping[str, Any], spec: RopeSpec, label: str | None = None) -> None:
         self.spec, self.is_vision = spec, (label or "").split(".")[0] == "vision"
         self.config = _tower_config(config, label)
         kind, parts = type(self.config), _parts(type(self.config))

@@ -12,8 +12,8 @@ import numpy as np
 from rope_spec import RopeSpec, spec_from_config
 from rope_spec.config import Config
 
-from .identification.describe import channels_of
 from .identification.frameworks import to_numpy
+from .identification.layouts import channels_of
 
 Table = tuple[np.ndarray, np.ndarray]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Vector(NamedTuple):
     seq_len: int | None = None
 
 
-def _plain(**more) -> RopeSpec:
+def _plain(**more: Any) -> RopeSpec:
     return RopeSpec(**{"head_dim": 64, "pairs": Pairs.single(rotary_dim=64)} | more)
 
 

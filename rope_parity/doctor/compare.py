@@ -11,7 +11,7 @@ import numpy as np
 from rope_spec import RopeSpec, inverse_frequencies
 
 from ..identification import behaviour
-from ..identification.describe import channels_of
+from ..identification.layouts import channels_of
 from ..identification.measure import Measurement
 from ..identification.number import ROUNDOFF, SINGLE
 from ..identification.turns import Turns

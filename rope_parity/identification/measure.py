@@ -40,18 +40,17 @@ class Measurement:
     not_tested: list[str]
 
 
-def measure(probe: Probe, lengths: Sequence[int], is_factory: bool) -> Measurement:
+def measure(probe: Probe, lengths: Sequence[int]) -> Measurement:
     """Measure a function.
 
     Args:
         probe: calls it.
         lengths: current lengths to try, ascending, the whole context last.
-        is_factory: whether a fresh instance can be made.
 
     Raises:
         NotMeasured: it raises, or returns another shape.
     """
-    found, first, said = _state(probe, lengths, is_factory)
+    found, first, said = _state(probe, lengths)
     x, (_, y) = behaviour.random_x(probe), first[-1]
     frame = behaviour.some_positions(probe, probe.context)
     if not np.isfinite(y).any():
@@ -71,18 +70,20 @@ def measure(probe: Probe, lengths: Sequence[int], is_factory: bool) -> Measureme
     probe.subject.always_fresh = False
     if probe.recorded:
         return Measurement(probe, reading, dict(first), by_length, depends_on, found, said)
-    more, notes = state.after_another_dtype(probe, y, fresh=is_factory)
+    more, notes = state.after_another_dtype(probe, y, fresh=probe.subject.is_factory)
     found += [d for d in more if d.name not in {e.name for e in found}]
     return Measurement(probe, reading, dict(first), by_length, depends_on, found, said + notes)
 
 
-def _state(probe: Probe, lengths: Sequence[int], is_factory: bool):
+def _state(
+    probe: Probe, lengths: Sequence[int]
+) -> tuple[list[Departure], list[state.Call], list[str]]:
     probe.subject.fresh()
     if probe.fixed is not None or probe.mode != "any":
         lengths = lengths[-1:]
     found, first = state.repeated(probe, lengths)
     said = []
-    if is_factory:
+    if probe.subject.is_factory:
         found = found or state.reversed_order(probe, lengths, first)
         found = found or state.another_theta(probe, first[-1][1])
         probe.subject.fresh()

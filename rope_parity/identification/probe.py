@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .axis_order import AxisOrder
 from .frameworks import frameworks_of, to_framework, to_numpy
-from .layouts import AxisOrder
 from .number import ROUNDOFF, rounded
 from .result import NotMeasured
 
@@ -28,6 +28,7 @@ class Subject:
         make: makes the function; called again, a fresh instance of it.
         axes: A, the number of coordinates of a position.
         unit: what a position of 1 stands for; below 1 where positions are real numbers.
+        is_factory: whether a fresh instance can be made.
         always_fresh: whether each call is the first of an instance.
         shared: whether it takes one row of positions for the whole batch.
     """
@@ -38,6 +39,7 @@ class Subject:
     axes: int = 1
     unit: float | None = None
     shared: bool = False
+    is_factory: bool = False
     always_fresh: bool = False
     framework: str | None = None
     device: Any = None
@@ -50,7 +52,9 @@ class Subject:
         """Measure a new instance from here on."""
         self.fn = self.make()
 
-    def __call__(self, x: np.ndarray, positions: np.ndarray, dtype: str | None = None):
+    def __call__(
+        self, x: np.ndarray, positions: np.ndarray, dtype: str | None = None
+    ) -> np.ndarray:
         dtype, self.calls = dtype or self.dtype, self.calls + 1
         if self.fn is None or self.always_fresh:
             self.fresh()
@@ -124,7 +128,7 @@ class Probe:
     recorded: bool = False
     frames: dict[int, np.ndarray] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.noise = ROUNDOFF[self.subject.dtype]
 
     def coarsen(self, kind: str | None) -> None:

@@ -74,7 +74,7 @@ class Departure:
     size: float | None = None
     figures: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.name not in NAMES:
             raise ValueError(f"Departure: got {self.name!r}, expected one of {', '.join(NAMES)}.")
 

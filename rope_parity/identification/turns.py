@@ -44,7 +44,9 @@ class Turns:
         return np.asarray(np.isfinite(self.z).all(axis=1))
 
 
-def columns(probe: Probe, found: Channels, wanted: np.ndarray, length: int | None = None):
+def columns(
+    probe: Probe, found: Channels, wanted: np.ndarray, length: int | None = None
+) -> list[np.ndarray]:
     """The four entries of each pair's matrix, `(n, P)` each, and the positions `(n, A)` that were
     looked at.
     """
@@ -62,7 +64,9 @@ def columns(probe: Probe, found: Channels, wanted: np.ndarray, length: int | Non
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
-def _solved(probe: Probe, found: Channels, wanted: np.ndarray, length: int | None):
+def _solved(
+    probe: Probe, found: Channels, wanted: np.ndarray, length: int | None
+) -> list[np.ndarray]:
     """The same from the images of four random vectors, which do not depend on the channels."""
     vectors = np.random.default_rng(5).standard_normal((4, probe.head_dim)).astype(np.float32)
     a, b = (vectors[:, found.read[:, side]].T for side in (0, 1))
