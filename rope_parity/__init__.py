@@ -1,5 +1,6 @@
-"""The referee: measures RoPE implementations against each other, transformers and exact
-arithmetic.
+"""The referee: it measures RoPE implementations against each other and exact arithmetic.
+
+transformers is measured too, where it is installed.
 """
 
 from importlib import import_module

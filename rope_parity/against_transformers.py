@@ -65,8 +65,9 @@ class _AgainstTransformers:
             yield self._record("attention_factor", "float64", *values)
 
     def tables(self) -> Iterator[Record]:
-        """cos and sin: ours, which are exact, and float32 angles from transformers' own
-        frequencies.
+        """cos and sin against transformers' own.
+
+        Ours are exact, and then float32 angles from transformers' own frequencies.
         """
         table = np.stack(self.reference.cos_sin(self.positions, DTYPES["float32"]))
         bound = self._table_error() + bounds.exact_table(self.factor) / self.factor

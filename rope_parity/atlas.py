@@ -1,5 +1,6 @@
-"""The atlas: how angles err over position, how inverse frequencies differ, and every cause of other
-bits with its remedy.
+"""The atlas of errors: of angles over position, of inverse frequencies, and causes of other bits.
+
+Each cause has its remedy.
 """
 
 import inspect
@@ -27,8 +28,9 @@ WAYS = ("exact", "float32 angles", "bfloat16 inv_freq", "float16 table")
 
 
 def error_over_position(case: Case, count: int = 33) -> dict[str, list[float]]:
-    """Largest error of cos over all pairs, as a fraction of the attention factor, at positions from
-    0 to 10 ** 8.
+    """Largest error of cos over all pairs, as a fraction of the attention factor.
+
+    The positions go from 0 to 10 ** 8.
     """
     positions = np.unique(
         np.concatenate([[0, 4096, 131072], np.logspace(0, 8, count).astype(np.int64)])
@@ -53,9 +55,7 @@ def error_over_position(case: Case, count: int = 33) -> dict[str, list[float]]:
 
 
 def inverse_frequency_ulps(head_dim: int, theta: float = 10000.0) -> dict[str, int]:
-    """How many ULP the plain ladder `1 / theta ** (2 k / d)` is off in float32, by who computes
-    it.
-    """
+    """By how many ULP `1 / theta ** (2 k / d)` is off in float32, by who computes it."""
     exact = np.array(
         [theta ** (-2 * k / head_dim) for k in range(head_dim // 2)], np.float64
     ).astype(np.float32)

@@ -1,9 +1,8 @@
-"""How far two ways to compute a rotation may lie apart, derived, as a fraction of the length of the
-pair.
+"""How far two implementations of a rotation may lie apart, as a fraction of the length of a pair.
 
-u = 2 ** -24 is the unit roundoff of float32; a dtype of 16 bits rounds by at most eps / 2. A cos
-with an error of d moves a component of a turned pair by at most sqrt(2) d |pair|, as |x_a| + |x_b|
-<= sqrt(2) |pair|.
+Every bound is derived. u = 2 ** -24 is the unit roundoff of float32; a dtype of 16 bits rounds by
+at most eps / 2. A cos with an error of d moves a component of a turned pair by at most sqrt(2) d
+|pair|, as |x_a| + |x_b| <= sqrt(2) |pair|.
 """
 
 from __future__ import annotations
@@ -49,8 +48,9 @@ DERIVATIONS = {
 
 
 def exact_table(factor: float) -> float:
-    """Our cos and sin: 3.2e-8 f, from `rope_spec.phase`; half an ULP of the product where the
-    attention factor f is not 1.
+    """The error of our cos and sin: 3.2e-8 f, from `rope_spec.phase`.
+
+    Where the attention factor f is not 1, half an ULP of the product is added.
     """
     return 3.2e-8 * factor + (float(np.spacing(np.float32(factor))) / 2 if factor != 1 else 0.0)
 
@@ -113,8 +113,9 @@ def float32_ladder(
 
 
 def _powers(spec: RopeSpec, seq_len: int | None, power: float) -> np.ndarray:
-    """Relative error of `base ** e`, e = 2 k / d: `|ln(base) de| + |e dbase|` and the
-    function's.
+    """Relative error of `base ** e` with e = 2 k / d.
+
+    That is `|ln(base) de| + |e dbase|`, and the error of the power function.
     """
     dim = spec.pairs.ladder_dim
     even = np.arange(0, dim, 2)

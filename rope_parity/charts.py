@@ -27,8 +27,9 @@ class Chart(NamedTuple):
 def chart(
     title: str, lines: list[Line], scale: Scale, ticks: Callable[[np.ndarray], Ticks]
 ) -> Chart:
-    """Lines `(name, x, y)` over `scale(x)` and the logarithm of y, with the ticks that `ticks(x)`
-    names.
+    """Lines `(name, x, y)` over `scale(x)` and the logarithm of y.
+
+    `ticks(x)` names the ticks.
     """
     longest = float(max(scale(x).max() for _, x, _ in lines)) or 1.0
     exponents = range(-9, 1)

@@ -1,5 +1,4 @@
-"""Where JAX and PyTorch, or one of them and itself, give other bits: the smallest programs, what
-they measure, the remedy.
+"""Where JAX and PyTorch, or one of them and itself, give other bits, in the smallest programs.
 
 Each program returns the size of its difference, and how often it occurs; its source is what the
 atlas prints.

@@ -1,5 +1,6 @@
-"""The ledger of growth: what each way to keep a table costs along a trace of calls, in
-compilations, bytes and time.
+"""The ledger of growth: what each cache strategy costs along a trace of calls.
+
+It counts compilations, bytes and time.
 """
 
 from __future__ import annotations
@@ -76,11 +77,10 @@ Step = Callable[[rope_jax.RopeCache, np.ndarray, np.ndarray], jax.Array]
 
 
 def lookup_before(spec: RopeSpec) -> Step:
-    """Rows are looked up in blocks of one size before the jitted step: a larger table costs one
-    compilation, of the lookup.
+    """A step whose rows are looked up before it, in blocks of one size.
 
-    Inside the step the size of the table would meet every shape of the calls, and each of them
-    would be compiled anew.
+    A larger table then costs one compilation, that of the lookup. Inside the step the size of the
+    table would meet every shape of the calls, and each of them would be compiled anew.
     """
 
     @jax.jit
@@ -129,9 +129,7 @@ def play_jax(
 
 
 def play_torch(spec: RopeSpec, trace: Trace, strategy: Strategy) -> tuple[int, int]:
-    """How often the same trace builds a table in PyTorch, and how often `torch.compile` compiles
-    beyond the first time.
-    """
+    """How often a trace builds a table in PyTorch, and how often `torch.compile` recompiles."""
     graphs: list[torch.fx.GraphModule] = []
 
     def backend(graph: torch.fx.GraphModule, _: list) -> Callable:

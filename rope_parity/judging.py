@@ -1,5 +1,6 @@
-"""What `rope-parity check` and `rope-parity identify` do: import a function, measure it, print the
-outcome.
+"""What the commands `check`, `probe` and `identify` do.
+
+They import a function, measure it and print the outcome.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The ruler: `|d| / (eps * |pair|)`, since a rotation keeps the length of a pair, and the share of
-equal bytes.
+"""The unit of error: `|d| / (eps * |pair|)`, since a rotation keeps the length of a pair.
+
+Beside it stands the share of equal bytes.
 """
 
 from __future__ import annotations
@@ -67,8 +68,9 @@ def compare(
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:
-    """The bytes, with one NaN for all: IEEE 754 leaves sign and payload of a NaN open, and no
-    operation reads them.
+    """The bytes, with one NaN for all.
+
+    IEEE 754 leaves sign and payload of a NaN open, and no operation reads them.
     """
     one_nan = np.where(np.isnan(array), np.array(np.nan, array.dtype), array)
     return np.frombuffer(one_nan.tobytes(), np.uint8)

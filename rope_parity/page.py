@@ -1,5 +1,6 @@
-"""The report as one page of HTML: the verdict, a matrix, and the details of each configuration. No
-network, no library.
+"""The report as one page of HTML: the verdict, a matrix, and details of each configuration.
+
+It needs no network and no library.
 """
 
 from __future__ import annotations

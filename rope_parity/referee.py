@@ -44,8 +44,9 @@ class Record:
 
     @property
     def at_worst(self) -> float:
-        """`|d| / (eps |pair|)` of the worst element, which `bound` and `of_bound` are about; of
-        equal bytes the largest.
+        """`|d| / (eps |pair|)` of the worst element, the one that `bound` and `of_bound` are about.
+
+        Where equal bytes are asked for, it is the largest.
         """
         return self.of_bound * self.bound if self.bound else self.max_eps
 
@@ -69,8 +70,9 @@ class Referee:
             yield from self.rotations(dtype)
 
     def tables(self) -> Iterator[Record]:
-        """cos and sin of the branches against each other and the oracle, far beyond the context
-        too.
+        """cos and sin of the branches against each other and the oracle.
+
+        Positions go far beyond the context too.
         """
         positions = self.case.positions(beyond=True)
         exact = np.stack(oracle.cos_sin(self.spec, positions, self.case.seq_len))

@@ -63,8 +63,9 @@ class Reference:
         return getattr(self.rotary, f"{self._prefix}attention_scaling", None)
 
     def inv_freq(self, positions: np.ndarray) -> np.ndarray | None:
-        """float32 `(P,)`, as a call with these positions leaves it; None where a table is all that
-        is kept.
+        """float32 `(P,)`, as a call with these positions leaves it.
+
+        None where only a table is kept.
         """
         self.cos_sin(positions, DTYPES["float32"])
         buffer = getattr(self.rotary, f"{self._prefix}inv_freq", None)
@@ -100,8 +101,9 @@ class Reference:
         return array(y)
 
     def _rows(self, table: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-        """`(S, ...)` or `(1, S, ...)` as one row for each head of each token,
-        `(B S N, 1, width)`.
+        """A table as one row for each head of each token, `(B S N, 1, width)`.
+
+        It is `(S, ...)` or `(1, S, ...)`.
         """
         batch, length, heads, _ = shape
         rows = table.reshape(-1, length, 1, table.shape[-1]).expand(batch, length, heads, -1)
@@ -166,8 +168,9 @@ def _tower_config(config: Mapping[str, Any], label: str | None) -> Any:
 
 
 def _parts(config_class: type) -> lookup.Parts:
-    """What the models of a configuration class are made of; InternLM3's is of another type,
-    Llama's.
+    """What the models of a configuration class are made of.
+
+    InternLM3's model is of another type, Llama's.
     """
     from transformers import MODEL_MAPPING
 

@@ -20,8 +20,9 @@ from .run import NotMeasured, Outcome
 
 
 def summary(records: Sequence[Record]) -> Group:
-    """A table for each case, a row for each quantity and pair of opponents: the element closest to
-    its bound, or beyond.
+    """A table for each case, with a row for each quantity and pair of implementations.
+
+    A row shows the element that uses most of its bound.
     """
     by_case = groupby(sorted(records, key=_order), key=lambda record: record.case)
     return Group(

@@ -1,5 +1,6 @@
-"""A function that makes cos and sin, as a function that rotates: so that a table can be judged by
-itself.
+"""A function that makes cos and sin, as a function that rotates.
+
+So a table can be judged by itself.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ Table = tuple[np.ndarray, np.ndarray]
 
 
 def from_tables(tables: Callable, config: Config | RopeSpec, label: str | None = None) -> Callable:
-    """`fn(x, positions)` that rotates x in halves or as the config says, by what
-    `tables(positions)` returns.
+    """`fn(x, positions)` that rotates x by what `tables(positions)` returns.
+
+    It rotates in halves, or as the config says.
 
     Args:
         tables: returns cos and sin `(..., S, P)`, or `(..., S, 2 P)` with every column twice, in

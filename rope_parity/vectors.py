@@ -1,5 +1,6 @@
-"""Test vectors for any language: numbers in safetensors, what they mean in JSON, and the mistake
-that each catches.
+"""Test vectors for any language.
+
+The numbers are safetensors; JSON says what they mean and the mistake that each catches.
 """
 
 from __future__ import annotations

@@ -26,8 +26,9 @@ def check(
     model_type: o.ModelType = None,
     ignore: o.Ignore = None,
 ) -> None:
-    """Say whether a function, or a file of its outputs, is the RoPE of a config, and what is wrong
-    if not.
+    """Say whether a function, or a file of its outputs, is the RoPE of a config.
+
+    Where it is not, say what is wrong.
 
     Exit code 0: it is right; 1: it is wrong; 2: the command is used wrongly; 3: the function raised
     or could not be measured.

@@ -69,8 +69,9 @@ def growth(
     model_type: o.ModelType = None,
     ignore: o.Ignore = None,
 ) -> None:
-    """Play traces through every way to keep a table: compilations, bytes, time, and what PyTorch
-    does beside it.
+    """Measure every cache strategy along traces of calls: compilations, bytes, time.
+
+    PyTorch runs the same traces.
     """
     from .. import growth as ledger
     from ..environment import environment
@@ -95,8 +96,9 @@ def growth(
 
 
 def atlas(json: o.Json = None, plot: o.Plots = None) -> None:
-    """Measure and draw where bits differ: over position, by framework, by cause, each with the
-    remedy.
+    """Measure and draw where bits differ: over position, by framework, by cause.
+
+    Each cause has its remedy.
     """
     from .. import atlas as drawing
     from ..environment import environment

@@ -1,6 +1,4 @@
-"""A function against a description, as functions: over every position and length that was looked
-at.
-"""
+"""A function against a description, at every position and length that was measured."""
 
 from __future__ import annotations
 
@@ -41,8 +39,9 @@ class Expected:
 
 
 def expected(spec: RopeSpec, length: int | None, unit: float = 1.0) -> Expected:
-    """The description at a length; pairs that stand still are left out where nothing is multiplied
-    in.
+    """The description at a length.
+
+    Pairs of frequency 0 are left out: only the attention factor may change their channels.
     """
     frequencies = inverse_frequencies(spec, length if spec.depends_on_length else None)
     layouts = spec.read, spec.write or spec.read
@@ -55,8 +54,9 @@ def expected(spec: RopeSpec, length: int | None, unit: float = 1.0) -> Expected:
 
 
 def angle_room(size: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """What float32 angles and frequencies may miss by: rounding of the product, of the ladder, of
-    the position.
+    """The allowed error of an angle whose product and frequency are float32, in radians.
+
+    It is the rounding of the product, of the frequency, and of the position.
     """
     ladder = 6 + 4 * np.abs(np.log(np.maximum(np.abs(w), 1e-30)))
     return SINGLE * (size * (2 + ladder) + 2)
@@ -82,8 +82,9 @@ def _write_still(spec: RopeSpec, x: np.ndarray, y: np.ndarray, factor: float) ->
 def worst_of_images(
     measured: Measurement, spec: RopeSpec, ys: dict[int, np.ndarray]
 ) -> tuple[float, int, float]:
-    """How much of what is allowed the images of random vectors use, where, and the largest angle
-    error.
+    """The images of random vectors against the description.
+
+    Returns the largest share of the allowed error, the position where it is, and the largest error.
     """
     probe, worst = measured.probe, (0.0, 0, 0.0)
     x = behaviour.random_x(probe)

@@ -41,9 +41,7 @@ def diagnose(measured: Measurement, spec: RopeSpec) -> Found:
 
 
 def worst(measured: Measurement, spec: RopeSpec) -> tuple[float, int, float]:
-    """How much of what is allowed is used at most, at which position, and the largest error of an
-    angle.
-    """
+    """The largest share of the allowed error, its position, and the largest error of an angle."""
     found = worst_of_images(measured, spec, measured.images)
     reading, unit = measured.reading, measured.probe.subject.unit or 1.0
     what = expected(spec, measured.probe.context, unit)

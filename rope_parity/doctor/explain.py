@@ -27,8 +27,9 @@ def explain(spec: RopeSpec, ladder: Ladder) -> Found:
 
 
 def shortest(spec: RopeSpec, ladder: Ladder, others: Iterable[RopeSpec] = ()) -> Found:
-    """The explanation with the fewest mistakes: by the description, on a ladder of another width
-    where it has one axis, or by other descriptions.
+    """The explanation with the fewest mistakes, by the description or by others.
+
+    A description with one axis is tried on a ladder of another width too.
     """
     if spec.pairs.axes > 1 and len(ladder.w) != len(spec.pairs):
         return []

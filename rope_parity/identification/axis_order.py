@@ -12,10 +12,9 @@ LETTERS = "BSNH"
 
 @dataclass(frozen=True)
 class AxisOrder:
-    """Takes `(B, S, N, H)` to the order of a function and back. Letters in brackets are one axis:
-    `BS(NH)`.
+    """Takes `(B, S, N, H)` to the order of a function and back.
 
-    T is another letter for S, as in `T(NH)`.
+    Letters in brackets are one axis: `BS(NH)`. T is another letter for S, as in `T(NH)`.
     """
 
     letters: str

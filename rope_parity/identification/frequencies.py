@@ -1,5 +1,6 @@
-"""From turns to radians per position: the branch by doubling the lag, the value by a line through
-all angles.
+"""From turns to radians per position.
+
+Doubling the lag fixes the branch of the angle; a line through all angles gives the value.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ class Line:
 
 
 def sharpened(z: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """Coarsely rounded turns of length 1: the larger of cos and sin from the smaller, whose
-    rounding is less.
+    """Turns of length 1 that were coarsely rounded, made exact.
+
+    The larger of cos and sin follows from the smaller, whose rounding is less.
     """
     cos, sin = np.clip(z.real, -1, 1), np.clip(z.imag, -1, 1)
     by_sin = np.abs(sin) < np.abs(cos)
@@ -120,8 +122,9 @@ def _fit(
 
 
 def refined(turns: Turns, axis: int, start: Line, roundoff: float, floor: float = 0.0) -> Line:
-    """The line through ever more positions, up to the first octave where one of the pairs leaves
-    it.
+    """The line through ever more positions, octave by octave.
+
+    It ends before the first octave in which a pair leaves it.
     """
     p = turns.positions[:, axis]
     alone = (np.delete(turns.positions, axis, 1) == 0).all(axis=1) & turns.finite

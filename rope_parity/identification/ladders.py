@@ -1,5 +1,6 @@
-"""Frequency ladders in float64: the exponents that people write, what a rule makes of them, and the
-theta that fits.
+"""Frequency ladders in float64.
+
+Common exponents, what a rule makes of a ladder, and the theta that fits.
 """
 
 from __future__ import annotations
@@ -110,9 +111,7 @@ def yarn_ramp(rule: Yarn, theta: float, dim: int) -> tuple[float, float]:
 
 
 def theta_that_fits(ladder: Callable[[float], np.ndarray], w: np.ndarray) -> float:
-    """The theta whose ladder is nearest to `w` in the median of the logarithms, by ever finer
-    grids.
-    """
+    """The theta whose ladder is nearest to `w` in the mean of the logarithms, by finer grids."""
     target = np.log(np.maximum(np.abs(w), 1e-30))
     low, high = map(math.log, THETAS)
     for count in (600, 160, 160, 160, 160):

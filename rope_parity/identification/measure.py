@@ -1,5 +1,6 @@
-"""The order of the measurement: state first, then behaviour, channels, frequencies, positions,
-precision.
+"""The order of the measurement.
+
+State comes first, then behaviour, channels, frequencies, positions and precision.
 """
 
 from __future__ import annotations

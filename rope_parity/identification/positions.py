@@ -1,6 +1,4 @@
-"""Which position each position is taken for: rounded, clamped, wrapped, or beyond the end of a
-table.
-"""
+"""The position that each position is rotated by: its own, or rounded, clamped, wrapped."""
 
 from __future__ import annotations
 
@@ -156,8 +154,9 @@ def taken_for(z: np.ndarray, reading: Reading, axis: int, context: int) -> tuple
 
 
 def rounding(seen: Turns, reading: Reading, axis: int) -> Departure | None:
-    """Positions rounded to a half precision: neighbours that it cannot tell apart are rotated
-    alike.
+    """Positions rounded to a half precision.
+
+    Neighbours that the format cannot tell apart are then rotated alike.
     """
     seen = seen[seen.finite]
     p = seen.positions[:, axis]

@@ -1,5 +1,6 @@
-"""Calls the function: every call is one of two shapes, counted, and ends with the same largest
-position.
+"""Calls the function, and counts the calls.
+
+Every call has one of two shapes and ends with the same largest position.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ BATCH, HEADS, ROWS = 2, 2, 320
 
 @dataclass
 class Subject:
-    """A function to measure, seen as `(B, S, N, H) float64, (B, S, A) integers -> (B, S, N, H)
-    float64`.
+    """A function to measure, from float64 arrays to float64 arrays.
+
+    x and y are `(B, S, N, H)`, positions are integers `(B, S, A)`.
 
     Attributes:
         make: makes the function; called again, a fresh instance of it.
@@ -149,8 +151,9 @@ class Probe:
         return BATCH if has("B") else 1, self.rows, HEADS if has("N") else 1, self.head_dim
 
     def call(self, x: np.ndarray, rows: np.ndarray, dtype: str | None = None) -> np.ndarray:
-        """y for x `(B, S, N, H)` with positions `(S, A)`, the same in each batch row, or `(B, S,
-        A)`.
+        """y for x `(B, S, N, H)`.
+
+        Positions are `(B, S, A)`, or `(S, A)` for all batch rows.
         """
         per_batch = rows if rows.ndim == 3 else np.broadcast_to(rows, (self.shape[0], *rows.shape))
         try:
@@ -165,8 +168,9 @@ class Probe:
             ) from error
 
     def frame(self, wanted: np.ndarray, length: int | None = None) -> np.ndarray:
-        """Positions `(S, A)` of one call: `wanted` `(n, A)` on its used rows, 0 first and length -
-        1 last.
+        """Positions `(S, A)` of one call: `wanted`, `(n, A)`, on its used rows.
+
+        The first row is at 0, the last at length - 1.
         """
         if self.fixed is not None:
             return self.fixed
@@ -186,8 +190,9 @@ class Probe:
         return np.arange(1, self.rows - 1, self.spacing)
 
     def columns(self, vectors: np.ndarray, frame: np.ndarray) -> list[np.ndarray]:
-        """The images `(S, H)` of some vectors `(H,)` at the positions of a frame, in as few calls
-        as possible.
+        """The images `(S, H)` of some vectors `(H,)` at the positions of a frame.
+
+        It makes as few calls as possible.
         """
         heads = 1 if self.only_first else self.shape[2]
         images = []

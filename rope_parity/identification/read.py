@@ -64,8 +64,9 @@ def read_turns(probe: Probe, mixed: Channels, raw: Turns, found: list[Departure]
 
 
 def _factor(raw: Turns, probe: Probe) -> float:
-    """The length of the turns; where cos and sin are coarse, the mean over those of which neither
-    is small.
+    """The length of the turns.
+
+    Where cos and sin are coarse, it is the mean over the turns of which neither is small.
     """
     size = np.abs(raw.z[raw.finite])
     if probe.noise > SINGLE:
@@ -76,8 +77,9 @@ def _factor(raw: Turns, probe: Probe) -> float:
 
 
 def _evened(raw: Turns, probe: Probe) -> tuple[Turns, list[Departure]]:
-    """Turns whose cos and sin have one factor, and a departure where they had two, or one for each
-    pair.
+    """Turns whose cos and sin have one factor.
+
+    Where they had two, or each pair its own, there is a departure.
     """
     z, room = raw.z[raw.finite], 16 * probe.noise
     z = z[np.abs(z).max(axis=1) > 0]
@@ -134,8 +136,9 @@ def _clean(turns: Turns, roundoff: float) -> Turns:
 
 
 def _floor(probe: Probe) -> float:
-    """The noise of small angles: none where unit vectors are given, whose images are cos and sin
-    themselves.
+    """The noise of small angles.
+
+    There is none where unit vectors are given, whose images are cos and sin themselves.
     """
     return probe.noise if probe.recorded else 0.0
 
@@ -161,8 +164,9 @@ def _is_exchanged(first: Line) -> bool:
 
 
 def from_random(probe: Probe, reading: Reading, y: np.ndarray, length: int) -> Turns:
-    """Turns at another length, from the images of random vectors: `z = (y_a + i y_b) / (x_a + i
-    x_b)`.
+    """Turns at another length, from the images of random vectors.
+
+    That is `z = (y_a + i y_b) / (x_a + i x_b)`.
     """
     x = behaviour.random_x(probe)
     rows = np.arange(probe.rows) if probe.fixed is not None else np.arange(1, probe.rows - 1)

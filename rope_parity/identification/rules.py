@@ -1,5 +1,6 @@
-"""Reads a scaling rule from the ratio of frequencies to a plain ladder: a constant, a blend, a
-ramp.
+"""Reads a scaling rule from the ratio of frequencies to a plain ladder.
+
+The ratio may be a constant, a blend or a ramp.
 """
 
 from __future__ import annotations
@@ -82,8 +83,7 @@ def ramps(
     factor: float | None = None,
     tolerance: float = 1e-6,
 ) -> Iterator[Llama3 | Yarn]:
-    """The rules whose blend between kept and stretched the ratios to a plain ladder have the shape
-    of.
+    """The rules whose blend of kept and divided frequencies gives these ratios to a plain ladder.
 
     Args:
         spec: its pairs have rungs.
@@ -134,8 +134,9 @@ def _yarn(
     blended: np.ndarray,
     factor: float,
 ) -> Iterator[Yarn | None]:
-    """`keep` is linear in the rung; of the betas and the length only the ends of the ramp can be
-    read.
+    """YaRN, whose `keep` is linear in the index of the frequency.
+
+    Of the betas and the length only the ends of the ramp can be read.
     """
     if len(set(rung[blended])) < 2:
         return

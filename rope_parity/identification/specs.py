@@ -45,8 +45,9 @@ def proportional(reading: Reading, head_dim: int) -> RopeSpec | None:
 
 
 def _scaled(spec: RopeSpec, reading: Reading) -> RopeSpec:
-    """The spec with the attention factor that was read; a list of frequencies where its rule has
-    none.
+    """The spec with the attention factor that was read.
+
+    Where its rule has none, it becomes a list of frequencies.
     """
     described, factor = inverse_frequencies(spec), round_within(reading.factor, 1e-7)
     if abs(described.attention_factor - reading.factor) < 1e-5:

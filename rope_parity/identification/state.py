@@ -1,6 +1,4 @@
-"""Whether a call depends on the calls before it, and whether a position depends on the current
-length.
-"""
+"""Whether a call depends on the calls before it, and a rotation on the current length."""
 
 from __future__ import annotations
 
@@ -71,8 +69,7 @@ def _sample(y: np.ndarray) -> str:
 def after_another_dtype(
     probe: Probe, before: np.ndarray | None, fresh: bool
 ) -> tuple[list[Departure], list[str]]:
-    """Whether a call in another dtype changes the next in this one; and whether those keep their
-    dtype.
+    """Whether a call in another dtype changes the next one, and keeps its own dtype.
 
     Args:
         before: what the call gave before, for a frame of the whole context.

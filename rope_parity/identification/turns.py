@@ -1,5 +1,6 @@
-"""The rotation of every pair at chosen positions, as a complex number; where it is no rotation, by
-how much.
+"""The rotation of every pair at some positions, as a complex number.
+
+Where it is no rotation, the skew says by how much.
 """
 
 from __future__ import annotations
@@ -47,9 +48,7 @@ class Turns:
 def columns(
     probe: Probe, found: Channels, wanted: np.ndarray, length: int | None = None
 ) -> list[np.ndarray]:
-    """The four entries of each pair's matrix, `(n, P)` each, and the positions `(n, A)` that were
-    looked at.
-    """
+    """The positions `(n, A)`, and the four entries of each pair's matrix, `(n, P)` each."""
     if probe.recorded:
         return _solved(probe, found, wanted, length)
     lower, upper = np.zeros((2, probe.head_dim))
