@@ -6,7 +6,8 @@ import pytest
 from transformers import CONFIG_MAPPING
 
 from rope_spec import specs_from_config
-from rope_spec.config.family import Family, data, families, family, refusals
+from rope_spec.config.families import data, families, family, refusals
+from rope_spec.config.family import Family
 
 PLACES = {
     "family": set(families()),

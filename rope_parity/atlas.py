@@ -24,7 +24,7 @@ from .differences import DIFFERENCES
 from .measure import DTYPES
 
 MODELS = ("llama-3.1-8b", "deepseek-v3", "gpt-oss-20b", "smollm2-135m")
-WAYS = ("exact", "float32 angles", "bfloat16 inv_freq", "float16 table")
+METHODS = ("exact", "float32 angles", "bfloat16 inv_freq", "float16 table")
 
 
 def error_over_position(case: Case, count: int = 33) -> dict[str, list[float]]:
@@ -41,7 +41,7 @@ def error_over_position(case: Case, count: int = 33) -> dict[str, list[float]]:
     angles = lambda inv_freq: (
         np.cos(positions[:, None].astype(np.float32) * inv_freq) * np.float32(factor)
     )
-    ways = {
+    methods = {
         "exact": cos_sin(case.spec, positions[None])[0][0],
         "float32 angles": angles(inv32),
         "bfloat16 inv_freq": angles(inv32.astype(DTYPES["bfloat16"]).astype(np.float32)),
@@ -49,7 +49,7 @@ def error_over_position(case: Case, count: int = 33) -> dict[str, list[float]]:
     }
     errors = {
         name: (np.abs(cos.astype(np.float64) - exact).max(-1) / factor).tolist()
-        for name, cos in ways.items()
+        for name, cos in methods.items()
     }
     return {"position": positions.tolist(), **errors}
 
@@ -60,7 +60,7 @@ def inverse_frequency_ulps(head_dim: int, theta: float = 10000.0) -> dict[str, i
         [theta ** (-2 * k / head_dim) for k in range(head_dim // 2)], np.float64
     ).astype(np.float32)
     jaxs = lambda: 1.0 / theta ** (jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
-    ways = {
+    methods = {
         "torch": (1.0 / theta ** (torch.arange(0, head_dim, 2).float() / head_dim)).numpy(),
         "NumPy": 1
         / np.float32(theta) ** (np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)),
@@ -69,7 +69,7 @@ def inverse_frequency_ulps(head_dim: int, theta: float = 10000.0) -> dict[str, i
     }
     return {
         name: int(np.abs(inv.view(np.int32).astype(np.int64) - exact.view(np.int32)).max())
-        for name, inv in ways.items()
+        for name, inv in methods.items()
     }
 
 
@@ -100,7 +100,7 @@ def show(found: dict, console: Console) -> None:
         title="Largest error of cos at a position, as a fraction of the attention factor",
         title_justify="left",
     )
-    for name in ("model", "position", *WAYS):
+    for name in ("model", "position", *METHODS):
         errors.add_column(name, justify="right")
     for model, curve in found["error_over_position"].items():
         for position in (4096, 131072, 10**6, 10**8):
@@ -108,7 +108,7 @@ def show(found: dict, console: Console) -> None:
             errors.add_row(
                 model,
                 f"{curve['position'][index]:,}",
-                *(f"{curve[way][index]:.1e}" for way in WAYS),
+                *(f"{curve[method][index]:.1e}" for method in METHODS),
             )
     ulps = Table(
         "head_dim",
@@ -151,12 +151,12 @@ def plot(folder: Path, found: dict) -> list[Path]:
         1, len(curves), figsize=(4 * len(curves), 4), sharey=True, layout="constrained"
     )
     for axis, (model, curve) in zip(axes, curves.items(), strict=True):
-        for index, way in enumerate(WAYS):
-            values = np.maximum(curve[way], 1e-10)
+        for index, method in enumerate(METHODS):
+            values = np.maximum(curve[method], 1e-10)
             axis.plot(
                 curve["position"],
                 values,
-                label=way,
+                label=method,
                 color=f"C{index}",
                 linestyle=["-", "--", "-.", ":"][index],
             )

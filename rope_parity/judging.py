@@ -35,7 +35,7 @@ class Outcome:
 
 
 def function_of(name: str) -> Callable:
-    """What `package.module:function` names; the current folder is looked at first."""
+    """What `package.module:function` names; the current folder is searched first."""
     module, _, path = name.partition(":")
     if not module or not path:
         raise typer.BadParameter(f"got {name!r}, expected package.module:function")

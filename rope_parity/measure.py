@@ -27,7 +27,7 @@ class Measurement(NamedTuple):
     )
     worst: tuple[int, ...]  # index of the element that is closest to its bound, or furthest beyond
     bound: float  # what is allowed there, in the units of max_eps
-    of_bound: float  # how much of its bound the worst element uses; above 1 it is broken
+    bound_used: float  # how much of its bound the worst element uses; above 1 it is broken
     ok: bool
 
 

@@ -38,17 +38,17 @@ class Record:
     bit_equal: float
     worst: tuple[int, ...]
     bound: float  # at the worst element, in the units of max_eps
-    of_bound: float
+    bound_used: float
     ok: bool
     why: str  # where the bound comes from, a key of bounds.DERIVATIONS
 
     @property
     def at_worst(self) -> float:
-        """`|d| / (eps |pair|)` of the worst element, the one that `bound` and `of_bound` are about.
+        """`|d| / (eps |pair|)` of the worst element, to which `bound` and `bound_used` belong.
 
         Where equal bytes are asked for, it is the largest.
         """
-        return self.of_bound * self.bound if self.bound else self.max_eps
+        return self.bound_used * self.bound if self.bound else self.max_eps
 
 
 class Referee:

@@ -153,7 +153,7 @@ def _tower_config(config: Mapping[str, Any], label: str | None) -> Any:
     from transformers import CONFIG_MAPPING, AutoConfig
     from transformers.utils import logging
 
-    logging.set_verbosity_error()  # what a config lacks is said by rope_spec
+    logging.set_verbosity_error()  # rope_spec says what a config lacks
     values = copy.deepcopy(dict(config))  # transformers writes into it
     model_type = values.pop("model_type")
     if model_type not in CONFIG_MAPPING:

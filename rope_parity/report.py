@@ -70,7 +70,7 @@ def _order(record: Record) -> tuple:
 
 
 def _row(group: list[Record]) -> list[str]:
-    worst = max(group, key=lambda record: (not record.ok, record.of_bound, record.max_eps))
+    worst = max(group, key=lambda record: (not record.ok, record.bound_used, record.max_eps))
     equal = min(record.bit_equal for record in group)
     figures = (
         f"{worst.at_worst:.3g}",
@@ -90,7 +90,7 @@ def _row(group: list[Record]) -> list[str]:
         *names,
         *figures,
         f"{worst.bound:.3g} {_letter(worst.why)}",
-        f"{worst.of_bound:.0%}",
+        f"{worst.bound_used:.0%}",
         verdict,
     ]
 

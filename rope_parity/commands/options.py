@@ -1,4 +1,4 @@
-"""The arguments and options of the commands, each said once, and what reads them."""
+"""The arguments and options of the commands, each stated once, and what reads them."""
 
 from __future__ import annotations
 

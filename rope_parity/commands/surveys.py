@@ -52,7 +52,7 @@ def report(
 
 def types() -> None:
     """Count the model types that are read, and name those that are refused, with the reason."""
-    from rope_spec.config.family import data, families, refusals
+    from rope_spec.config.families import data, families, refusals
 
     described = len(families()) + len(data()["outer"]) + len(data()["alias"])
     without, console = len(data()["without"]["model_types"]), terminal()

@@ -23,7 +23,7 @@ BEHAVIOUR = {"state", "not_linear", "neighbour", "batch_row", "heads", "dtype"}
 
 
 def diagnose(measured: Measurement, spec: RopeSpec) -> Found:
-    """The departures, or none where the function is right at everything that was looked at."""
+    """The departures, or none where the function is right at everything that was measured."""
     behaviour = [d for d in measured.departures if d.name in BEHAVIOUR]
     if is_right(measured, spec):
         return behaviour

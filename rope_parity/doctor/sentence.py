@@ -31,16 +31,16 @@ def sentence(departure: Departure, spec: RopeSpec) -> str:
 
 def _where(d: Departure) -> list[str]:
     """The pairs, the position and the size, as far as they are known."""
-    said: list[str] = []
+    sentences: list[str] = []
     if d.pairs is not None:
         first, last = d.pairs
         which = f"pair {first}" if first == last else f"pairs {first} to {last}"
-        said.append(f"It shows in {which}.")
+        sentences.append(f"It shows in {which}.")
     if d.position is not None and d.name not in ("table_ends", "state"):
-        said.append(f"It shows from position {d.position} on.")
+        sentences.append(f"It shows from position {d.position} on.")
     if d.size is not None and 0 < d.size < math.inf:
-        said.append(f"Largest error: {d.size:.2g} of the length of a pair.")
-    return said
+        sentences.append(f"Largest error: {d.size:.2g} of the length of a pair.")
+    return sentences
 
 
 def _fields(d: Departure, spec: RopeSpec) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Errors:
     """Where it shows: errors as shares of the length of a pair.
 
     Attributes:
-        positions: `(n,)`, the largest coordinate of each position that was looked at.
+        positions: `(n,)`, the largest coordinate of each measured position.
         by_position: the largest error there, `(n,)`.
         allowed: what float arithmetic allows there, `(n,)`.
         by_pair: the largest error of each pair, everywhere and up to position `FIRST`, `(2, P)`;
@@ -49,7 +49,7 @@ class Verdict:
     """Whether a function is the rotary embedding that is described.
 
     Attributes:
-        right: it is, at every position and length that was looked at.
+        right: it is, at every position and length that was measured.
         findings: what is wrong, each with its text.
         spec: what is described.
         found: what the function is.

@@ -51,7 +51,7 @@ def measure(probe: Probe, lengths: Sequence[int]) -> Measurement:
     Raises:
         NotMeasured: it raises, or returns another shape.
     """
-    found, first, said = _state(probe, lengths)
+    found, first, not_tested = _state(probe, lengths)
     x, (_, y) = behaviour.random_x(probe), first[-1]
     frame = behaviour.some_positions(probe, probe.context)
     if not np.isfinite(y).any():
@@ -63,17 +63,17 @@ def measure(probe: Probe, lengths: Sequence[int]) -> Measurement:
     depends_on = state.depends_on_length(probe, first)
     found += _behaviour(probe, x, y, frame)
     reading = read(probe, found)
-    by_length = {}
+    by_length: dict[int, Turns] = {}
     if reading is not None:
         alone = probe.spacing == 1
         by_length = {n: from_random(probe, reading, y, n) for n, y in first if alone}
         found += look_at_precision(probe, reading, y, x, frame)
     probe.subject.always_fresh = False
-    if probe.recorded:
-        return Measurement(probe, reading, dict(first), by_length, depends_on, found, said)
-    more, notes = state.after_another_dtype(probe, y, fresh=probe.subject.is_factory)
-    found += [d for d in more if d.name not in {e.name for e in found}]
-    return Measurement(probe, reading, dict(first), by_length, depends_on, found, said + notes)
+    if not probe.recorded:
+        more, notes = state.after_another_dtype(probe, y, fresh=probe.subject.is_factory)
+        found += [d for d in more if d.name not in _names(found)]
+        not_tested += notes
+    return Measurement(probe, reading, dict(first), by_length, depends_on, found, not_tested)
 
 
 def _state(
@@ -83,7 +83,7 @@ def _state(
     if probe.fixed is not None or probe.mode != "any":
         lengths = lengths[-1:]
     found, first = state.repeated(probe, lengths)
-    said = []
+    not_tested: list[str] = []
     if probe.subject.is_factory:
         found = found or state.reversed_order(probe, lengths, first)
         found = found or state.another_theta(probe, first[-1][1])
@@ -92,8 +92,8 @@ def _state(
             probe.subject.always_fresh = True
             first = state.sequence(probe, lengths, behaviour.random_x(probe))
     else:
-        said = ["a fresh instance: hand over a factory with factory=True"]
-    return found, first, said
+        not_tested = ["a fresh instance: hand over a factory with factory=True"]
+    return found, first, not_tested
 
 
 def _check_positions_are_used(probe: Probe, y: np.ndarray, frame: np.ndarray) -> None:

@@ -115,7 +115,7 @@ class Probe:
         amplitude: of the vectors whose images are read; small where the function is not linear.
         noise: the unit roundoff of what comes out.
         recorded: whether every call has to be one that does not depend on earlier answers.
-        frames: for each length the positions `(S, A)` that behaviour is looked at with.
+        frames: for each length the positions `(S, A)` at which behaviour is measured.
     """
 
     subject: Subject
@@ -184,7 +184,7 @@ class Probe:
         return frame
 
     def used(self) -> np.ndarray:
-        """The rows of a frame that hold what is looked at."""
+        """The rows of a frame that are measured."""
         if self.fixed is not None or self.mode == "contiguous":
             return np.arange(0, self.rows, self.spacing)
         return np.arange(1, self.rows - 1, self.spacing)

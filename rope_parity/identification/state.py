@@ -29,7 +29,7 @@ def repeated(probe: Probe, lengths: Sequence[int]) -> tuple[list[Departure], lis
 
 
 def reversed_order(probe: Probe, lengths: Sequence[int], first: list[Call]) -> list[Departure]:
-    """Long to short on a fresh instance, against what another said from short to long."""
+    """Long to short on a fresh instance, against another instance, short to long."""
     probe.subject.fresh()
     x = random_x(probe)
     back = sequence(probe, lengths[::-1], x)[::-1]
@@ -67,7 +67,7 @@ def _sample(y: np.ndarray) -> str:
 
 
 def after_another_dtype(
-    probe: Probe, before: np.ndarray | None, fresh: bool
+    probe: Probe, before: np.ndarray, fresh: bool
 ) -> tuple[list[Departure], list[str]]:
     """Whether a call in another dtype changes the next one, and keeps its own dtype.
 
@@ -75,7 +75,7 @@ def after_another_dtype(
         before: what the call gave before, for a frame of the whole context.
         fresh: whether the other dtype comes first on a fresh instance.
     """
-    subject, x, said = probe.subject, random_x(probe), []
+    subject, x, not_tested = probe.subject, random_x(probe), list[str]()
     frame = some_positions(probe, probe.context)
     if fresh:
         subject.fresh()
@@ -85,16 +85,17 @@ def after_another_dtype(
             probe.call(x, frame, dtype)
             departures += same_dtype(probe, dtype)
         except (NotMeasured, ImportError) as error:
-            said.append(f"x in {dtype}: {str(error).splitlines()[0]}")
+            not_tested.append(f"x in {dtype}: {str(error).splitlines()[0]}")
     y = probe.call(x, frame)
-    gap = difference(y, before) if before is not None else 0.0
+    gap = difference(y, before)
     if gap > room(probe, x):
         figures = (
-            f"f(x) in {subject.dtype}: {_sample(before)}",  # pyright: ignore[reportArgumentType]
+            f"f(x) in {subject.dtype}: {_sample(before)}",
             f"after a call in another dtype: {_sample(y)}, largest difference {gap:.2g}",
         )
         departures.append(Departure("state", "dtype", size=gap, figures=figures))
-    return departures[:1] if departures and departures[0].name == "dtype" else departures, said
+    is_cast = bool(departures) and departures[0].name == "dtype"
+    return departures[:1] if is_cast else departures, not_tested
 
 
 def another_theta(probe: Probe, before: np.ndarray) -> list[Departure]:

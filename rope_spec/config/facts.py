@@ -108,9 +108,8 @@ def _check_no_rotation(text: Keys, model_type: str) -> None:
 
 
 def _theta(rope: Keys, text: Keys, family: Family, head_dim: int) -> float:
-    theta = (
-        rope.get("rope_theta", float) if family.by_label else None
-    )  # the config's own is for labels without one
+    # the config's own is for labels without one
+    theta = rope.get("rope_theta", float) if family.by_label else None
     default = None if family.needs_theta else family.theta_default
     theta = theta or single_value(rope, text, "rope_theta", family.theta, default)
     beside = text.get(family.theta_beside, float)

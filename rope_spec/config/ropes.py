@@ -9,9 +9,8 @@ from .keys import LIST, OBJECT, Keys, shown
 from .layers import labels_of, without_prediction_layers
 from .towers import Tower
 
-BESIDE_LABELS = re.compile(
-    "^(rope_theta|rope_type|partial_rotary_factor)$"
-)  # without effect, as in transformers
+# Beside objects by label these keys have no effect, as in transformers
+BESIDE_LABELS = re.compile("^(rope_theta|rope_type|partial_rotary_factor)$")
 
 
 def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys | None]:

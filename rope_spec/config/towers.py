@@ -6,7 +6,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from .family import Family, data, family_of
+from .families import data, family_of
+from .family import Family
 from .keys import OBJECT, Keys, is_object
 
 
