@@ -19,19 +19,13 @@ from .measure import eps_of
 U = 2.0**-24
 TORCH_POWER = 2 * U  # 1 ULP, which torch's power keeps (SLEEF's powf with its bound of 1.0 ULP)
 ROUNDED_POWER = U  # half an ULP, as `rope_spec.frequencies` rounds it from float64
-ATTENTION_FACTOR = (
-    14 * 2.0**-53
-)  # `0.1 m ln(s) + 1` is 6 roundings, a quotient of two 13, ours is 1
+# `0.1 m ln(s) + 1` is 6 roundings, a quotient of two 13, ours is 1
+ATTENTION_FACTOR = 14 * 2.0**-53
 NO_WIDTH = 1e-290  # of a step
 SECOND_ORDER = 1 + 1e-5  # products of the errors above are below 1e-6 of them
 
-EQUAL, ULP, TABLE, ROTATION, ANGLE = (
-    "equal bytes",
-    "1 ULP",
-    "exact table",
-    "one rounding",
-    "float32 angle",
-)
+EQUAL, ULP, TABLE = "equal bytes", "1 ULP", "exact table"
+ROTATION, ANGLE = "one rounding", "float32 angle"
 LADDER, FACTOR = "float32 ladder", "float64 factor"
 DERIVATIONS = {
     EQUAL: "both sides do the same operations on the same numbers, so every byte is the same",

@@ -26,16 +26,8 @@ from rope_spec.config import Config
 CONFIGS = Path(str(files("rope_parity").joinpath("configs")))
 HEADS = 2
 UNSAID, LONGEST = 4096, 2**31 - 1
-BEYOND = (
-    -1,
-    -2,
-    -4097,
-    -(2**31),
-    2**31 - 1,
-    2**31 - 2,
-    10**9 + 7,
-    2**24 + 1,
-)  # int32, outside every context
+# int32, outside every context
+BEYOND = (-1, -2, -4097, -(2**31), 2**31 - 1, 2**31 - 2, 10**9 + 7, 2**24 + 1)
 
 
 @dataclass(frozen=True)

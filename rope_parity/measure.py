@@ -22,9 +22,7 @@ class Measurement(NamedTuple):
 
     max_abs: float  # largest |left - right|
     max_eps: float  # largest |left - right| / (eps |pair|)
-    bit_equal: (
-        float  # share of equal bytes; against float64 that is rounded to the dtype of the left
-    )
+    bit_equal: float  # share of equal bytes; a float64 right side is rounded to the left's dtype
     worst: tuple[int, ...]  # index of the element that is closest to its bound, or furthest beyond
     bound: float  # what is allowed there, in the units of max_eps
     bound_used: float  # how much of its bound the worst element uses; above 1 it is broken

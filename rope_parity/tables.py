@@ -26,9 +26,8 @@ def from_tables(tables: Callable, config: Config | RopeSpec, label: str | None =
 
     Args:
         tables: returns cos and sin `(..., S, P)`, or `(..., S, 2 P)` with every column twice, in
-            either order; or
-            complex numbers `(..., S, P)`; or one real array: `(..., S, 2 P)`, cos then sin, or
-            `(..., S, P, 2)`.
+            either order; or complex numbers `(..., S, P)`; or one real array, `(..., S, 2 P)` with
+            cos before sin, or `(..., S, P, 2)`.
         config: says which channels are a pair; a `RopeSpec` or a config.json.
         label: which kind of layer, where there are several.
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from rope_spec import DynamicNTK, Llama3, LongRope, Pairs, RopeSpec, Yarn, inverse_frequencies
 
+from .array_files import write
 from .doctor.compare import angle_room, expected, image
-from .dump import write
 
 VERSION = "1"
 ROWS, HEADS, LONGEST = 12, 2, 131072

@@ -10,7 +10,8 @@ import numpy as np
 from .axis_order import AxisOrder
 from .number import ROUNDOFF
 from .options import Options, completed
-from .probe import ROWS, Probe, Subject
+from .probe import ROWS, Probe
+from .subject import Subject
 
 UNSAID = 4096  # positions where nothing says how long the context is
 SHORT = 192  # the shortest length that is tried
