@@ -31,7 +31,7 @@ def against_transformers(referee: Referee) -> Iterator[Record]:
 
 
 class _AgainstTransformers:
-    """The two sides of the comparisons."""
+    """A case in the referee, and the same case in transformers."""
 
     def __init__(self, referee: Referee) -> None:
         self.referee, self.case = referee, referee.case
@@ -43,7 +43,7 @@ class _AgainstTransformers:
         self.inv_freq = self.reference.inv_freq(self.positions)
 
     def records(self) -> Iterator[Record]:
-        """All of them, cheap ones first."""
+        """All records, cheap ones first."""
         yield from self.frequencies()
         yield from self.tables()
         for dtype in DTYPES:
@@ -88,7 +88,7 @@ class _AgainstTransformers:
         return self.referee.record("cos_sin given inv_freq", backend, *values)
 
     def rotations(self, dtype: str) -> Iterator[Record]:
-        """A rotation given transformers' cos and sin, in its arithmetic, and one of our own."""
+        """Rotations by transformers' cos and sin in its arithmetic, and by ours in ours."""
         x, arithmetic = self.case.x(DTYPES[dtype]), self.case.reference_arithmetic
         x = x[:1] if self.reference.loses_sign_of_zero else x
         theirs = self.reference.rotate(x, self.positions)

@@ -1,4 +1,4 @@
-"""Arrays in safetensors or npz files. Of a file that was handed over nothing is executed."""
+"""Arrays in safetensors or npz files. Reading one executes nothing that stands in it."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def inverse_frequency_ulps(head_dim: int, theta: float = 10000.0) -> dict[str, i
 
 
 def measure(console: Console) -> dict:
-    """All of it, with a progress bar."""
+    """Measure everything that the atlas shows, with a progress bar."""
     chapters = [*MODELS, *DIFFERENCES]
     found: dict = {"error_over_position": {}, "inv_freq_ulps": {}, "differences": []}
     for chapter in track(chapters, description="drawing", console=console, transient=True):
@@ -95,7 +95,7 @@ def measure(console: Console) -> dict:
 
 
 def show(found: dict, console: Console) -> None:
-    """Three tables."""
+    """Print the errors of cos, the ULP of inverse frequencies, and the causes, a table each."""
     errors = Table(
         title="Largest error of cos at a position, as a fraction of the attention factor",
         title_justify="left",

@@ -52,7 +52,7 @@ def exact_table(factor: float) -> float:
 def float32_table(
     positions: np.ndarray, inv_freq: np.ndarray, error: np.ndarray, factor: float
 ) -> np.ndarray:
-    """Their cos and sin, as fractions of the factor.
+    """The error of transformers' cos and sin, as a fraction of the attention factor.
 
     `|p| error` for the frequency, u |angle| for the product, and once more where the position is
     rounded, beyond 2 ** 24; an ULP for cos; u for each rounding of the factor.
@@ -65,7 +65,7 @@ def float32_table(
 def rotation(
     table: np.ndarray | float, dtype: np.dtype, arithmetic: Arithmetic
 ) -> np.ndarray | float:
-    """A rotated pair, with cos and sin that are off by `table`.
+    """The error of a rotated pair whose cos and sin are off by `table`.
 
     float32 inside: u for the products (|x_a c| + |x_b s| <= |pair|), u for the sum, half an ULP of
     the dtype for the cast. In the dtype of x: half an ULP each for cos and sin, for the products
@@ -179,5 +179,5 @@ def _blend(share: np.ndarray, error: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _lost(constant: float) -> float:
-    """What a Python number loses as float32, as a fraction of it."""
+    """The relative error of a Python number that is converted to float32."""
     return abs(float(np.float32(constant)) - constant) / abs(constant) if constant else 0.0

@@ -26,7 +26,7 @@ VERSION = "1"
 
 
 def probe(path: Path, spec: RopeSpec, context: int, layout: str = "BSNH") -> int:
-    """Write the inputs of every call of a measurement; how many calls there are.
+    """Write the inputs of every call of a measurement; return the number of calls.
 
     Args:
         path: of the file, *.safetensors or *.npz.
@@ -72,7 +72,7 @@ def _prober(fn: Callable, spec: RopeSpec, context: int, layout: str) -> Probe:
 def _right(
     x: np.ndarray, positions: np.ndarray, prober: Probe, spec: RopeSpec, calls: list
 ) -> np.ndarray:
-    """The image by the description, and the call remembered."""
+    """The right result by the description; the call is added to `calls`."""
     calls.append((x, positions))
     back = prober.subject.layout.back(x.astype(np.float64), prober.shape)
     unit, axes, shape = prober.subject.unit or 1.0, spec.pairs.axes, prober.shape

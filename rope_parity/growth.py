@@ -100,7 +100,7 @@ def lookup_before(spec: RopeSpec) -> Step:
 
 
 def lookup_inside(spec: RopeSpec) -> Step:
-    """The table is an argument of the jitted step."""
+    """A step that takes the table as an argument."""
     return jax.jit(
         lambda cache, x, positions: rope_jax.rotate(spec, x, *rope_jax.lookup(cache, positions))
     )
@@ -109,7 +109,7 @@ def lookup_inside(spec: RopeSpec) -> Step:
 def play_jax(
     spec: RopeSpec, trace: Trace, strategy: Strategy, lookup: Callable[[RopeSpec], Step]
 ) -> Account:
-    """Every call of the trace through a step; caches grow outside."""
+    """Run every call of the trace through a step. Caches grow outside of it."""
     jax.clear_caches()
     account, step = Account(max_position=max(int(call.max()) for call in trace.calls)), lookup(spec)
     start, compiled, times = time.perf_counter(), COMPILATIONS.count, list[float]()

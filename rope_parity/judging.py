@@ -72,7 +72,7 @@ def check_dump(path: Path, config: Mapping[str, Any], kind: Kind, options: Optio
 
 
 def probe(path: Path, config: Mapping[str, Any], kind: Kind, options: Options) -> int:
-    """Write the inputs of a check; how many calls they are."""
+    """Write the inputs of a check; return the number of calls."""
     try:
         spec, given = _described(config, kind, options)
         return dump.probe(path, spec, **given)

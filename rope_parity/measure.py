@@ -30,7 +30,7 @@ class Measurement(NamedTuple):
 
 
 def eps_of(dtype: np.dtype) -> float:
-    """The distance from 1 to the next number."""
+    """The distance from 1 to the next number of a dtype."""
     return float(ml_dtypes.finfo(dtype).eps)
 
 

@@ -90,7 +90,7 @@ def attention_factor(spec: RopeSpec) -> Real:
 
 
 def softmax_scale_factor(spec: RopeSpec) -> Real:
-    """What multiplies the attention scale in DeepSeek-V3."""
+    """The factor of the attention scale in DeepSeek-V3."""
     rule, kind = _rule(spec)
     scales = kind == "Yarn" and rule.scales_softmax and rule.mscale_all_dim
     return yarn_mscale(rule.factor, rule.mscale_all_dim) ** 2 if scales else mpf(1)
@@ -135,7 +135,7 @@ def _rung(spec: RopeSpec, k: int, seq_len: int | None) -> Real:
 
 
 def _llama3_rung(plain: Real, rule: Any) -> Real:
-    """By the number of turns within the original context.
+    """A frequency of Llama 3, by its number of turns within the original context.
 
     Few turns are divided, many are kept, with a linear blend between.
     """
@@ -148,7 +148,7 @@ def _llama3_rung(plain: Real, rule: Any) -> Real:
 
 
 def _yarn_rung(plain: Real, rule: Any, k: int, dim: int, theta: Real) -> Real:
-    """A linear ramp in k, from kept to divided by the factor."""
+    """A frequency of YaRN: a linear ramp in k, from kept to divided by the factor."""
     start, end = yarn_range(rule, dim, theta)
     stretched = min(max((k - start) / (end - start), mpf(0)), mpf(1))
     return plain * (1 - stretched + stretched / mpf(rule.factor))

@@ -64,7 +64,7 @@ class Referee:
         return inverse_frequencies(self.spec).attention_factor
 
     def records(self) -> Iterator[Record]:
-        """All that need no other implementation, cheap ones first."""
+        """All records that need no other implementation, cheap ones first."""
         yield from self.tables()
         for dtype in DTYPES:
             yield from self.rotations(dtype)

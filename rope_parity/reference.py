@@ -118,7 +118,7 @@ class Reference:
         return rotated[0] if isinstance(rotated, tuple) else rotated
 
     def _tables(self, positions: np.ndarray, dtype: np.dtype) -> dict[str, torch.Tensor]:
-        """Their tables by the argument of the function that takes them."""
+        """transformers' tables by the argument of the function that takes them."""
         is_float32 = (self._kind, *self.layer.values()) in FLOAT32_TABLES
         x = tensor(np.zeros(1, DTYPES["float32"] if is_float32 else dtype))
         tables = self.rotary(x, self._as_theirs(positions), **self.layer)
@@ -130,7 +130,7 @@ class Reference:
         )
 
     def _as_theirs(self, positions: np.ndarray) -> torch.Tensor:
-        """`(B, S)`, and with A axes `(A, B, S)` for text, `(S, A)` for vision."""
+        """Positions for transformers: `(B, S)`, `(A, B, S)` for text, `(S, A)` for vision."""
         if self.is_vision and self._kind not in WITH_A_BATCH:
             return tensor(positions[0])
         if self.is_vision or self.spec.pairs.axes == 1:
@@ -138,7 +138,7 @@ class Reference:
         return tensor(np.ascontiguousarray(np.moveaxis(positions, -1, 0)))
 
     def _per_pair(self, table: torch.Tensor) -> np.ndarray:
-        """One column for each pair, of one, of two neighbours, or of two blocks."""
+        """One column for each pair, from a table that has one, two neighbours, or two blocks."""
         pairs = len(self.spec.pairs)
         if table.shape[-1] == pairs:
             return array(table)

@@ -96,7 +96,7 @@ def _row(group: list[Record]) -> list[str]:
 
 
 def absences(not_measured: Iterable[NotMeasured]) -> list[str]:
-    """A line for each thing that was not measured, for want of something or because it failed."""
+    """A line for each comparison that was not measured, and why."""
     missing = environment()["missing"]
     lines = [f"[yellow]not measured, as this machine lacks it: {escape(what)}" for what in missing]
     for absent in not_measured:

@@ -63,7 +63,7 @@ def _rotated(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, spec: RopeSpec) ->
 
 
 def per_pair(result: Any, pairs: int) -> Table:
-    """cos and sin, `(..., S, P)`, from any of the forms."""
+    """cos and sin, `(..., S, P)`, from any form of table."""
     if isinstance(result, tuple | list) and len(result) == 2:
         first, second = (_once(to_numpy(array)[0], pairs) for array in result)
     else:

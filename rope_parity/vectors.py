@@ -64,7 +64,7 @@ VECTORS = (
 
 
 def write_vectors(folder: Path) -> int:
-    """Write every vector and `index.json`; how many there are."""
+    """Write every vector and `index.json`; return the number of vectors."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = [_write(folder, number, vector) for number, vector in enumerate(VECTORS)]
     index = {"format": "rope-parity vectors", "version": VERSION, "tolerance": TOLERANCE}

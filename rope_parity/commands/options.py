@@ -1,4 +1,4 @@
-"""The arguments and options of the commands, each stated once, and what reads them."""
+"""The arguments and options of the commands, and the functions that read them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def terminal() -> Console:
 
 
 def need(module: str, asked_for: object) -> None:
-    """Miss a module before anything is measured, not when the result is written."""
+    """Raise for a missing module before anything is measured, not when the result is written."""
     if asked_for and not find_spec(module):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 

@@ -15,7 +15,7 @@ Found = list[Departure]
 
 
 def of_channels(reading: Reading, spec: RopeSpec, what: Expected) -> Found:
-    """Every departure of the channels."""
+    """The departures of the channels from what is described."""
     read, write = reading.channels.read, reading.channels.write
     found: Found = []
     if not np.array_equal(read, what.read) or not np.array_equal(write, what.write):
@@ -36,7 +36,7 @@ def _of_width(read: np.ndarray, spec: RopeSpec, what: Expected) -> Found:
 
 
 def _is_part(few: np.ndarray, many: np.ndarray) -> bool:
-    """Whether pairs of channels are among others, of which they leave some out."""
+    """Whether `few` are some of the pairs `many`, but not all."""
     return len(few) < len(many) and {*map(tuple, few)} <= {*map(tuple, many)}
 
 
@@ -65,7 +65,7 @@ def layout_of(channels: np.ndarray, axes: int) -> str:
 
 
 def _of_still(reading: Reading) -> Found:
-    """Channels that are not rotated, and yet changed."""
+    """Departures of channels that are not rotated and yet come back changed."""
     channels = reading.channels
     is_moved = channels.still[:, 0] != channels.still[:, 1]
     is_scaled = np.abs(channels.scale - 1) > 4 * reading.roundoff

@@ -100,7 +100,7 @@ def judge(measured: Measurement, spec: RopeSpec) -> Verdict:
 
 
 def errors_of(measured: Measurement, spec: RopeSpec) -> Errors:
-    """Over the turns where the pairs are as many as described, else nothing."""
+    """The errors at every measured position; empty where the number of pairs is another one."""
     reading, unit = measured.reading, measured.probe.subject.unit or 1.0
     what = expected(spec, measured.probe.context, unit)
     if reading is None or len(reading.w) != len(what.w):
@@ -113,7 +113,7 @@ def errors_of(measured: Measurement, spec: RopeSpec) -> Errors:
 
 
 def hidden(departures: list[Departure], spec: RopeSpec, dtype: str) -> tuple[str, ...]:
-    """What could not be seen beside some departures, if it were there."""
+    """The departures that others would hide, if they were there."""
     names = {d.name for d in departures}
     end = min((d.position or 0 for d in departures if d.name == "table_ends"), default=None)
     is_whole = any(d.name == "rotated_width" and d.found == spec.head_dim for d in departures)

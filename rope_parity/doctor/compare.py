@@ -17,7 +17,7 @@ from ..identification.turns import Turns
 
 @dataclass(frozen=True)
 class Expected:
-    """What a description says at one length, for the pairs that it moves.
+    """What a description gives at one length, for the pairs whose frequency is not 0.
 
     Attributes:
         read: the channels of each pair, `(P, 2)`.
@@ -73,7 +73,7 @@ def image(spec: RopeSpec, what: Expected, x: np.ndarray, positions: np.ndarray) 
 
 
 def _write_still(spec: RopeSpec, x: np.ndarray, y: np.ndarray, factor: float) -> None:
-    """Pairs that stand still are written where the layout says, times the factor."""
+    """Write the pairs of frequency 0 where the layout puts them, times the attention factor."""
     layouts = spec.read, spec.write or spec.read
     read, write = (channels_of(x, len(spec.pairs), spec.pairs.axes, spec.start) for x in layouts)
     y[:, write] = factor * x[:, read]
@@ -106,12 +106,12 @@ def worst_of_images(
 
 
 def roundoff(measured: Measurement) -> float:
-    """Of the dtype of x."""
+    """The unit roundoff of the dtype of x."""
     return ROUNDOFF[measured.probe.subject.dtype]
 
 
 def worst_of_turns(turns: Turns, what: Expected, unit: float) -> tuple[float, int, float]:
-    """How much of what is allowed the turns use, at which position, and the error there."""
+    """The largest share of the allowed error in the turns, its position, and the largest error."""
     error, allowed = turn_errors(turns, what, unit)
     used = error / allowed
     row = int(used.max(axis=1).argmax())
@@ -119,7 +119,7 @@ def worst_of_turns(turns: Turns, what: Expected, unit: float) -> tuple[float, in
 
 
 def turn_errors(turns: Turns, what: Expected, unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Errors of the turns as shares of the length of a pair, and what is allowed, `(n, P)` each."""
+    """Errors of the turns and the allowed ones, `(n, P)`, as shares of the length of a pair."""
     z = what.factor * np.exp(1j * what.angle(turns.positions))
     error = np.nan_to_num(np.abs(turns.z - z), nan=np.inf) / what.factor
     size = np.abs(turns.positions[:, what.axis] * what.w)

@@ -57,7 +57,7 @@ def is_right(measured: Measurement, spec: RopeSpec) -> bool:
 
 
 def of_factor(reading: Reading, what: Expected) -> Found:
-    """Another attention factor."""
+    """The departure of the attention factor, if there is one."""
     if abs(reading.factor / what.factor - 1) <= 12 * reading.roundoff:
         return []
     size = abs(reading.factor - what.factor)
@@ -65,7 +65,7 @@ def of_factor(reading: Reading, what: Expected) -> Found:
 
 
 def without_consequences(found: Found) -> Found:
-    """Without what follows from another departure, and each name once."""
+    """The departures that do not follow from another one, each name once."""
     names = {d.name for d in found}
     hidden = set().union(*(CONSEQUENCES.get(name, set()) for name in names))
     found = [d for d in found if d.name not in hidden]

@@ -38,7 +38,7 @@ def shortest(spec: RopeSpec, ladder: Ladder, others: Iterable[RopeSpec] = ()) ->
 
 
 def cost(found: Found) -> int:
-    """One for each mistake; more where pairs stay unexplained."""
+    """The number of mistakes; pairs that stay unexplained count more."""
     return sum(3 + (d.count or 0) if d.name == "frequencies" else 1 for d in found)
 
 
@@ -54,7 +54,7 @@ def _but_for_some_pairs(spec: RopeSpec, ladder: Ladder) -> Found | None:
 
 
 def _explanations(spec: RopeSpec, ladder: Ladder) -> Iterator[Found | None]:
-    """By the number of mistakes; None for those that do not explain the frequencies."""
+    """Explanations in order of their number of mistakes; None for one that does not fit."""
     yield [] if ladder.fits(ladder.of(spec)) else None
     yield mistakes.rounded(spec, ladder)
     yield mistakes.some_pairs(spec, ladder)

@@ -24,7 +24,7 @@ from .mistakes import Found
 def with_frequencies(
     found: Found, measured: Measurement, reading: Reading, spec: RopeSpec, what: Expected
 ) -> Found:
-    """Also what is wrong with the frequencies.
+    """The departures so far, and those of the frequencies.
 
     They are called rounded only where nothing explains them as they are.
     """
@@ -41,7 +41,7 @@ def with_frequencies(
 def of_frequencies(
     measured: Measurement, reading: Reading, spec: RopeSpec, what: Expected, relative: float
 ) -> Found:
-    """Sign, axes, frequencies, and how they depend on the length.
+    """Departures of sign, axes, frequencies, and of how they depend on the length.
 
     `relative` is half a step of the format that the frequencies were rounded to, or 0.
     """
@@ -74,7 +74,7 @@ def _on_other_axes(spec: RopeSpec) -> Iterator[RopeSpec]:
 
 
 def of_axes(reading: Reading, what: Expected) -> Found:
-    """Pairs that another coordinate moves, or several."""
+    """The departure of pairs that follow another coordinate, or several."""
     moved = reading.w != 0
     if len(moved) != len(what.axis):
         return []

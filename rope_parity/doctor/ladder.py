@@ -51,7 +51,7 @@ class Ladder:
 
     @property
     def doubt(self) -> float:
-        """The relative uncertainty of a pair, in the median."""
+        """The median of the relative uncertainties."""
         return float(np.median(self.uncertainty / self.w))
 
     def unaliased(self, exponent: np.ndarray) -> np.ndarray:
@@ -95,7 +95,7 @@ def with_pairs(spec: RopeSpec, count: int) -> list[RopeSpec]:
 
 
 def moving(spec: RopeSpec) -> RopeSpec:
-    """The description without the pairs that stand still."""
+    """The description without the pairs of frequency 0."""
     w = scaled(plain(spec, exponents(spec)[""]), spec, None)
     if (w != 0).all() or not w.any():
         return spec

@@ -36,7 +36,7 @@ def of_length(
 
 
 def _of_length(spec: RopeSpec, within: Ladders, beyond: Ladders, depends: bool) -> Found:
-    """What is wrong within the original context, and what is wrong beyond besides.
+    """Departures within the original context, and further ones beyond it.
 
     Args:
         spec: the description.
@@ -75,7 +75,7 @@ def _reads_as(spec: RopeSpec, ladder: Ladder, length: int | None) -> bool:
 
 
 def _without_dependence(spec: RopeSpec, within: Found, beyond: Found) -> Found:
-    """The same frequencies at every length: what explains them at one, and that it is so at all."""
+    """Departures where the frequencies do not depend on the length, though they should."""
     found = beyond if cost(beyond) <= cost(within) else within
     if {d.name for d in found} & {"rule_missing", "length_rule"}:
         return found
@@ -87,7 +87,7 @@ def _without_dependence(spec: RopeSpec, within: Found, beyond: Found) -> Found:
 
 
 def _beyond(spec: RopeSpec, ladder: Ladder) -> Found:
-    """What is wrong beyond the original context, when all is right within."""
+    """Departures beyond the original context, when all is right within."""
     is_growth = isinstance(spec.rule, DynamicNTK)
     if _reads_as(spec, ladder, original_of(spec)):
         if is_growth:

@@ -23,24 +23,24 @@ HALVES = {"float16": 2**0.5 * ROUNDOFF["float16"], "bfloat16": 2**0.5 * ROUNDOFF
 
 
 def missing(spec: RopeSpec, how: str = "") -> Departure:
-    """The rule is not applied."""
+    """The departure of a rule that is not applied."""
     return Departure("rule_missing", how, "none", rule_text(spec.rule))
 
 
 def wrong_exponent(name: str) -> Departure:
-    """The exponent is one of `exponents`."""
+    """The departure of a wrong exponent, by its name in `exponents`."""
     return Departure("exponent", name, name)
 
 
 def no_rule(spec: RopeSpec, ladder: Ladder) -> Found | None:
-    """The plain ladder."""
+    """The rule was not applied."""
     if spec.rule is None or isinstance(spec.rule, Explicit):
         return None
     return [missing(spec)] if ladder.fits(plain(spec, exponents(spec)[""])) else None
 
 
 def other_list(spec: RopeSpec, ladder: Ladder) -> Found | None:
-    """LongRoPE with the divisors of the other length."""
+    """LongRoPE was applied with the divisors for the other length."""
     if not isinstance(spec.rule, LongRope):
         return None
     original = spec.rule.original_max_position_embeddings
@@ -51,7 +51,7 @@ def other_list(spec: RopeSpec, ladder: Ladder) -> Found | None:
 
 
 def exponent(spec: RopeSpec, ladder: Ladder) -> Found | None:
-    """Another exponent of theta."""
+    """theta was raised to another exponent."""
     for name, values in exponents(spec).items():
         if name and ladder.fits(ladder.of(spec, values)):
             return [wrong_exponent(name)]
@@ -59,7 +59,7 @@ def exponent(spec: RopeSpec, ladder: Ladder) -> Found | None:
 
 
 def theta(spec: RopeSpec, ladder: Ladder, powers: np.ndarray, described: RopeSpec) -> Found | None:
-    """Another theta.
+    """theta is another number.
 
     Args:
         spec: the description, or the same without its rule.
@@ -80,7 +80,7 @@ def theta(spec: RopeSpec, ladder: Ladder, powers: np.ndarray, described: RopeSpe
 
 
 def theta_and_factor(spec: RopeSpec, ladder: Ladder) -> Found | None:
-    """Another theta, and another number that divides the whole ladder."""
+    """theta is another number, and so is the divisor of all frequencies."""
     powers = exponents(spec)[""]
     slow = ladder.unaliased(powers)
     read = rules.linear_factor(powers[slow], ladder.w[slow]) if slow.sum() > 2 else None
@@ -101,7 +101,7 @@ def some_pairs(spec: RopeSpec, ladder: Ladder) -> Found | None:
 
 
 def rounded(spec: RopeSpec, ladder: Ladder) -> Found | None:
-    """Rounded before the rule: as near as a half precision is, and yet not its numbers."""
+    """Frequencies were rounded to a half precision before the rule was applied."""
     if ladder.relative or not (ladder.w > 0).all():
         return None
     described = ladder.of(spec)
@@ -119,7 +119,7 @@ def _is_irregular(error: np.ndarray) -> bool:
 
 
 def unexplained(spec: RopeSpec, ladder: Ladder) -> Found:
-    """No explanation: which pairs differ, and by how much."""
+    """The departure of frequencies that nothing explains: which pairs differ."""
     described = ladder.of(spec)
     if len(described) != len(ladder.w):
         return [Departure("frequencies", "list", ladder.w.tolist(), described.tolist())]
@@ -133,7 +133,7 @@ def unexplained(spec: RopeSpec, ladder: Ladder) -> Found:
 
 
 def _order(ladder: Ladder, described: np.ndarray) -> str:
-    """Whether the frequencies are those of the description in another order."""
+    """`reversed` or `permuted` where only the order differs, else `pairs`."""
     if ladder.fits(described[::-1]):
         return "reversed"
     order = np.argsort(ladder.w)

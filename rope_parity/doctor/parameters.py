@@ -43,7 +43,7 @@ def parameters(spec: RopeSpec, ladder: Ladder, base: np.ndarray, theta: float) -
 
 
 def _constant(spec: RopeSpec, divisor: float) -> Departure:
-    """A ladder that is divided by one number."""
+    """The departure of a ladder that is divided by one number."""
     match spec.rule:
         case None:
             return Departure("rule_parameter", "factor", divisor, 1.0)
@@ -71,7 +71,7 @@ def _ramps(
 
 
 def _changed(spec: RopeSpec, rule: Llama3 | Yarn) -> Departure:
-    """The parameters in which a rule differs, or the rule itself."""
+    """The departure of a rule: of its parameters, or of the rule as a whole."""
     if spec.rule is None:
         how = f"a rule {rule_text(rule)} that is not described"
         return Departure("rule_parameter", how, rule, None)

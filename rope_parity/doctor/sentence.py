@@ -44,7 +44,7 @@ def _where(d: Departure) -> list[str]:
 
 
 def _fields(d: Departure, spec: RopeSpec) -> dict[str, Any]:
-    """What a text may hold: the two values in short, and what single texts make of them."""
+    """The fields that a text may name."""
     found, is_number = d.found, isinstance(d.found, Integral)
     return {
         "d": d,

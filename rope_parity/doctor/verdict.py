@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Errors:
-    """Where it shows: errors as shares of the length of a pair.
+    """Where the errors are, as shares of the length of a pair.
 
     Attributes:
         positions: `(n,)`, the largest coordinate of each measured position.

@@ -30,7 +30,7 @@ def verdict(given: Verdict) -> str:
 
 
 def normal(given: Verdict) -> list[str]:
-    """What is normal in float arithmetic, and how large it is here."""
+    """What float arithmetic makes of the angles, and how large that error is."""
     how, errors = given.found.arithmetic, given.errors
     if how.angles == "exact" or not errors.positions.size:
         return [f"Angles are right to {given.angle_error:.2g} radians everywhere."]

@@ -57,6 +57,6 @@ class AxisOrder:
         return ordered.transpose([self.plain.index(letter) for letter in kept]).reshape(shape)
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """What the function gets for `(B, S, N, H)` of this shape."""
+        """The shape that the function gets for a `(B, S, N, H)` of this shape."""
         size = dict(zip(LETTERS, shape, strict=True))
         return tuple(int(np.prod([size[letter] for letter in group])) for group in self.groups)

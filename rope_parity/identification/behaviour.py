@@ -15,7 +15,7 @@ SCALE = -1024.0  # exact in every dtype
 
 
 def room(probe: Probe, x: np.ndarray) -> float:
-    """What two right answers to the same question may differ by."""
+    """How far two right results for the same input may differ."""
     return 32 * probe.noise * float(np.abs(x).max())
 
 

@@ -91,7 +91,7 @@ def _stride(head_dim: int) -> int:
 
 
 def mixing(found: Channels) -> list[Departure]:
-    """Channels whose image is no pair."""
+    """Departures of channels that are mixed in another way than as pairs."""
     departures = []
     if found.other:
         example = next(iter(found.other))

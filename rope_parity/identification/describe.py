@@ -42,7 +42,7 @@ def identify(
 
 
 def identification(measured: Measurement) -> Identification:
-    """The result, from what was measured."""
+    """The result of `identify`, from what was measured."""
     reading, found = measured.reading, list(measured.departures)
     if measured.depends_on:
         which = ", ".join(map(str, measured.depends_on))
@@ -74,7 +74,7 @@ def evidence(measured: Measurement) -> Evidence:
 
 
 def of_phase(reading: Reading) -> list[Departure]:
-    """Cos and sin exchanged, and an offset of the positions."""
+    """Departures of the phase: cos and sin exchanged, or positions with an offset."""
     found = [Departure("cos_sin_exchanged", size=1.0)] if reading.exchanged else []
     offset = position_offset(reading)
     if offset:
@@ -96,7 +96,7 @@ def position_offset(reading: Reading) -> int | None:
 
 
 def arithmetic(reading: Reading, found: list[Departure]) -> Measured:
-    """How the angles are computed, from what the line leaves."""
+    """How the angles are computed, from their distance to the line."""
     ends = [d.position for d in found if d.name == "table_ends" and d.position is not None]
     turns = reading.turns[reading.turns.finite]
     turns = turns[turns.positions.max(axis=1) < min(ends, default=np.inf)]

@@ -112,7 +112,7 @@ def _check_positions_are_used(probe: Probe, y: np.ndarray, frame: np.ndarray) ->
 
 
 def _behaviour(probe: Probe, x: np.ndarray, y: np.ndarray, frame: np.ndarray) -> list[Departure]:
-    """Behaviour that is no rope's; rows that disturb each other are kept apart from here on."""
+    """Departures of behaviour; from here on rows that disturb each other are kept apart."""
     found = behaviour.same_dtype(probe, probe.subject.dtype)
     found += behaviour.rows_alone(probe)
     found += [d for d in behaviour.heads_alike(probe, y, x) if d.name not in _names(found)]
@@ -139,7 +139,7 @@ def _names(found: list[Departure]) -> set[str]:
 def look_at_precision(
     probe: Probe, reading: Reading, y: np.ndarray, x: np.ndarray, frame: np.ndarray
 ) -> list[Departure]:
-    """Positions, then what is rounded; each looked for in what the ones before leave."""
+    """Departures of positions, then of rounding; each explains what the ones before leave."""
     found = list(positions.departures(probe, reading))
     ends = [d.position for d in found if d.name == "table_ends" and d.position is not None]
     inside = reading.turns.positions.max(axis=1) < min(ends, default=np.inf)
@@ -155,7 +155,7 @@ def look_at_precision(
 
 
 def _of_table_and_products(probe: Probe, reading: Reading, y: np.ndarray) -> list[Departure]:
-    """In float32 alone: in a half precision everything is of that precision."""
+    """Departures of the table or the products, in float32: half precisions round everything."""
     if probe.subject.dtype in HALF:
         return []
     turned = np.unique(reading.channels.write)

@@ -30,7 +30,7 @@ def table_rounded(raw: Turns) -> str | None:
 
 
 def all_rounded(y: np.ndarray) -> str | None:
-    """The half precision of which every element of an image is."""
+    """The half precision of which every element of an image is a number, or None."""
     changed = y[np.isfinite(y) & (y != 0)]
     return next((kind for kind in HALF if are(changed, kind)), None)
 
@@ -97,7 +97,7 @@ def frequencies_rounded(w: np.ndarray, uncertainty: np.ndarray) -> str | None:
 
 
 def departure(name: str, kind: str, reading: Reading) -> Departure:
-    """A rounding, with the largest gap that it leaves."""
+    """The departure of a rounding, with the largest error that it leaves."""
     gap = reading.gap(reading.turns)
     size = float(np.min([np.nan_to_num(gap, posinf=2.0).max(), 2.0]))
     return Departure(name, kind, kind, size=size)

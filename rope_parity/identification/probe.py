@@ -49,12 +49,12 @@ class Probe:
         self.noise = ROUNDOFF[self.subject.dtype]
 
     def coarsen(self, kind: str | None) -> None:
-        """All numbers are found to be of a format, whatever their dtype."""
+        """Note that all numbers are those of a coarser format, whatever their dtype."""
         self.noise = max(self.noise, ROUNDOFF[kind]) if kind else self.noise
 
     @property
     def rows(self) -> int:
-        """S."""
+        """S, the number of positions in a call."""
         if self.fixed is not None:
             return len(self.fixed)
         return max(ROWS, self.head_dim)

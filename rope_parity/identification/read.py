@@ -127,7 +127,7 @@ def _lines(probe: Probe, raw: Turns, factor: float) -> tuple[list[Line], bool]:
 
 
 def _clean(turns: Turns, roundoff: float) -> Turns:
-    """Turns whose angles are to be read."""
+    """Turns as angles are read from: coarse ones are sharpened."""
     if roundoff <= SINGLE:
         return turns
     return replace(
@@ -158,7 +158,7 @@ def _line(turns: Turns, axis: int, roundoff: float, floor: float) -> Line:
 
 
 def _is_exchanged(first: Line) -> bool:
-    """Whether slow pairs begin a quarter turn away."""
+    """Whether slow pairs begin a quarter turn away, as they do with cos and sin exchanged."""
     slow = np.argsort(np.abs(first.w))[: max(1, len(first.w) // 2)]
     return bool(np.median(np.abs(np.abs(wrap(first.phase[slow])) - QUARTER)) < 0.1)
 

@@ -49,7 +49,7 @@ def with_rule(spec: RopeSpec, theta: float, rule: Rule | None) -> RopeSpec | Non
 
 
 def valid(build: Callable[[], Any]) -> Any:
-    """What is built, or None where its numbers are refused."""
+    """What `build` returns, or None where it refuses its numbers."""
     try:
         return build()
     except (ValueError, OverflowError):
@@ -158,6 +158,6 @@ def _yarn(
 
 
 def explicit(spec: RopeSpec, w: np.ndarray, factor: float) -> RopeSpec:
-    """A list of frequencies, where no formula fits."""
+    """The description as a list of frequencies, where no formula fits."""
     pairs = Pairs(spec.pairs.axis, tuple(range(len(w))), 2 * len(w))
     return replace(spec, pairs=pairs, rule=Explicit(tuple(map(float, w)), factor))

@@ -98,7 +98,7 @@ def lengths_to_try(context: int, original: int | None = None) -> list[int]:
 
 
 def original_length(rule: object) -> int | None:
-    """The context of pretraining, by a rule."""
+    """The original context in the parameters of a rule, or None."""
     for name in ("original_max_position_embeddings", "max_position_embeddings"):
         if hasattr(rule, name):
             return int(getattr(rule, name))

@@ -33,7 +33,7 @@ def spec_of(measured: Measurement, reading: Reading) -> RopeSpec | None:
 
 
 def proportional(reading: Reading, head_dim: int) -> RopeSpec | None:
-    """Pairs of the first channels of two halves, of which the other pairs stand still."""
+    """The description where only the first pairs of two halves are rotated."""
     read, count, w = reading.channels.read, len(reading.w), reading.w.sum(axis=1)
     start, distance = int(read[0, 0]), int(read[0, 1] - read[0, 0])
     is_part = np.array_equal(read, start + np.arange(count)[:, None] + [0, distance])
@@ -58,7 +58,7 @@ def _scaled(spec: RopeSpec, reading: Reading) -> RopeSpec:
 
 
 def bare_specs(reading: Reading, head_dim: int) -> Iterator[RopeSpec]:
-    """Descriptions of the channels and axes alone: one for each map of pairs to rungs that may be.
+    """Descriptions of channels and axes alone, one for each possible ladder.
 
     None where a pair follows several coordinates, pairs turn in both directions, or no layout fits.
     """

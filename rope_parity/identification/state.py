@@ -16,12 +16,12 @@ Call = tuple[int, np.ndarray]  # a length, and what came out
 
 
 def sequence(probe: Probe, lengths: Sequence[int], x: np.ndarray) -> list[Call]:
-    """One call for each length, in order, of the instance that is there."""
+    """One call for each length, in order, of the present instance."""
     return [(n, probe.call(x, some_positions(probe, n))) for n in lengths]
 
 
 def repeated(probe: Probe, lengths: Sequence[int]) -> tuple[list[Departure], list[Call]]:
-    """Short to long and again: departures, and the first answers."""
+    """Call from short to long, twice: departures, and the first results."""
     x = random_x(probe)
     first = sequence(probe, lengths, x)
     again = sequence(probe, lengths, x)
@@ -29,7 +29,7 @@ def repeated(probe: Probe, lengths: Sequence[int]) -> tuple[list[Departure], lis
 
 
 def reversed_order(probe: Probe, lengths: Sequence[int], first: list[Call]) -> list[Departure]:
-    """Long to short on a fresh instance, against another instance, short to long."""
+    """Call a fresh instance from long to short, against another from short to long."""
     probe.subject.fresh()
     x = random_x(probe)
     back = sequence(probe, lengths[::-1], x)[::-1]
@@ -39,7 +39,7 @@ def reversed_order(probe: Probe, lengths: Sequence[int], first: list[Call]) -> l
 def compared(
     probe: Probe, left: list[Call], right: list[Call], when: str, x: np.ndarray
 ) -> list[Departure]:
-    """A departure for the first two calls that are the same and answered differently."""
+    """A departure for the first two equal calls with different results."""
     for (length, one), (_, other) in zip(left, right, strict=True):
         gap = difference(one, other)
         if gap > room(probe, x):

@@ -17,7 +17,7 @@ from .result import Departure
 
 @dataclass(frozen=True)
 class Turns:
-    """What was seen at n positions.
+    """The rotations at n positions.
 
     Attributes:
         positions: `(n, A)`.

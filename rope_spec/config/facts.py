@@ -188,7 +188,7 @@ def _skip(rope: Keys | None) -> None:
 
 
 def _indexer(text: Keys, family: Family, facts: Mapping[str, Facts | None]) -> dict[str, Facts]:
-    """The indexer beside attention: heads of its own, the same table; none without their width."""
+    """The facts of the indexer beside attention, if the config has the width of its heads."""
     own = family.indexer
     width = (
         next((value for key in own.head_dim if (value := text.get(key, int))), None)

@@ -24,7 +24,7 @@ class Harmless:
     model_types: tuple[str, ...] | None = None
 
     def covers(self, key: str, value: Any, model_type: str) -> bool:
-        """Whether it is this key with this value; true is not 1."""
+        """Whether this entry covers a key with this value; true is not 1."""
         is_same = _frozen(value) == self.value and isinstance(value, bool) == isinstance(
             self.value, bool
         )
@@ -34,7 +34,7 @@ class Harmless:
 
 @lru_cache
 def data() -> dict[str, Any]:
-    """families.toml."""
+    """What families.toml holds."""
     return tomllib.loads(
         files("rope_spec.config").joinpath("families.toml").read_text(encoding="utf-8")
     )
@@ -106,7 +106,7 @@ def _checked(kind: type, values: Mapping[str, Any], name: str) -> dict[str, Any]
 
 
 def _is(value: Any, kind: Any) -> bool:
-    """Whether a value is of a type as it is written in a dataclass here."""
+    """Whether a value is of the type of a field."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         return value in arguments

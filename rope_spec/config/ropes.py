@@ -14,7 +14,7 @@ BESIDE_LABELS = re.compile("^(rope_theta|rope_type|partial_rotary_factor)$")
 
 
 def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys | None]:
-    """For each label its rope object; None for a null, with which the label does not rotate.
+    """The rope object of each label; None where it is null and the label does not rotate.
 
     That is `rope_parameters`, flat or by label, or the older `rope_scaling`, or what the model type
     has by itself.

@@ -1,4 +1,4 @@
-"""The rule that a rope object names, and its parameters, from wherever they stand."""
+"""The rule that a rope object names, and its parameters."""
 
 from dataclasses import MISSING, Field, fields
 from typing import Any
@@ -65,7 +65,7 @@ def rule_of(name: str, parameters: dict[str, Any]) -> Rule | None:
 
 
 def _value(field: Field[Any], rule: str, rope: Keys, text: Keys, family: Family) -> Any:
-    """A field of a rule; lengths may stand around the rope object, LongRoPE's factor is of two."""
+    """A field of a rule; lengths may stand in the object around the rope object."""
     match field.name:
         case "scales_softmax":
             return family.scales_softmax

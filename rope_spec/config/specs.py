@@ -147,7 +147,7 @@ def _read(config: Config, model_type: str | None, ignore: Collection[str]) -> Re
 
 
 def _of_other_tower(tower: Tower, is_sized: bool) -> dict[str, Facts | None]:
-    """Its labels, with its name in front where it has several; nothing where it has no rotation.
+    """The facts of another tower by label, with the name of the tower in front of several.
 
     Without a size its facts are of no use, and its rope keys are checked all the same.
     """

@@ -147,7 +147,7 @@ def _nested(
 
 
 def _with_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """What a part has, with defaults for keys left out; a rope object replaces a default one."""
+    """The values of a part and defaults for missing keys; a rope object replaces a default one."""
     rope = values.get("rope_parameters") or values.get("rope_scaling")
     has_theta = is_object(rope) and "rope_theta" in rope
     replaced = ("rope_parameters",) * bool(rope) + ("rope_theta",) * has_theta

@@ -37,7 +37,7 @@ def check_unread(found: Towers, ignore: Collection[str]) -> None:
 
 
 def _says_the_same(keys: Keys, text: Keys, key: str) -> bool:
-    """Whether the text model has this key with this value: some files have rope keys twice."""
+    """Whether the text model has the same value under this key: some files repeat rope keys."""
     return key in text.values and keys.values[key] == text.values[key]
 
 
