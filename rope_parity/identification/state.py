@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -113,9 +113,9 @@ def another_theta(probe: Probe, before: np.ndarray) -> list[Departure]:
     return [Departure("state", "instance", size=gap, figures=(figure,))]
 
 
-def _parameters(make: object) -> list[str]:
+def _parameters(make: Callable) -> list[str]:
     try:
-        return list(inspect.signature(make).parameters)  # pyright: ignore[reportArgumentType]
+        return list(inspect.signature(make).parameters)
     except (TypeError, ValueError):
         return []
 
