@@ -26,74 +26,21 @@ from parity_tests.published import published_models
 SECONDS, MEMORY = 2.0, 4 * 2**30  # of the processor; of address space, of which NumPy takes 1 GiB
 ROPE_LIKE = re.compile("rope|rotary|yarn|ntk")
 OTHER_KEYS = ["vocab_size", "torch_dtype", "architectures", "rms_norm_eps", "quantization_config"]
-KEYS = [
-    *(
-        "rope_theta",
-        "rope_scaling",
-        "rope_parameters",
-        "partial_rotary_factor",
-        "rotary_dim",
-        "rotary_pct",
-    ),
-    *(
-        "head_dim",
-        "hidden_size",
-        "num_attention_heads",
-        "num_hidden_layers",
-        "max_position_embeddings",
-    ),
-    *(
-        "layer_types",
-        "sliding_window",
-        "text_config",
-        "vision_config",
-        "model_type",
-        "rope_interleave",
-    ),
-    *("original_max_position_embeddings", "no_rope_layers", "no_rope_layer_interval", "use_rope"),
-    *(
-        "sliding_window_pattern",
-        "rope_local_base_freq",
-        "qk_rope_head_dim",
-        "ro\u0440e",
-        "rope_\u03b8",
-        "",
-    ),
-]
-SCALING_KEYS = [
-    *(
-        "rope_type",
-        "type",
-        "factor",
-        "rope_theta",
-        "low_freq_factor",
-        "high_freq_factor",
-        "beta_fast",
-    ),
-    *(
-        "beta_slow",
-        "mscale",
-        "mscale_all_dim",
-        "attention_factor",
-        "truncate",
-        "mrope_section",
-        "alpha",
-    ),
-    *("original_max_position_embeddings", "short_factor", "long_factor", "partial_rotary_factor"),
-    *("full_attention", "sliding_attention", "mrope_interleaved"),
-]
-RULES = [
-    "default",
-    "linear",
-    "dynamic",
-    "yarn",
-    "llama3",
-    "longrope",
-    "su",
-    "mrope",
-    "proportional",
-    "ntk",
-]
+KEYS = """
+    rope_theta rope_scaling rope_parameters partial_rotary_factor rotary_dim rotary_pct head_dim
+    hidden_size num_attention_heads num_hidden_layers max_position_embeddings layer_types
+    sliding_window text_config vision_config model_type rope_interleave
+    original_max_position_embeddings no_rope_layers no_rope_layer_interval use_rope
+    sliding_window_pattern rope_local_base_freq qk_rope_head_dim ro\u0440e rope_\u03b8
+"""
+SCALING_KEYS = """
+    rope_type type factor rope_theta low_freq_factor high_freq_factor beta_fast beta_slow mscale
+    mscale_all_dim attention_factor truncate mrope_section alpha original_max_position_embeddings
+    short_factor long_factor partial_rotary_factor full_attention sliding_attention
+    mrope_interleaved
+"""
+RULES = "default linear dynamic yarn llama3 longrope su mrope proportional ntk"
+KEYS, SCALING_KEYS, RULES = [*KEYS.split(), ""], SCALING_KEYS.split(), RULES.split()
 VALUES = [
     *(None, True, False, "", "8", "8.0", "None", "\u0664", "rope", *RULES, "\0", "\n"),
     *(0, 1, -1, 2, 3, 7, 64, 10**9, -(10**9), 10**18, 10**400, -(10**400)),

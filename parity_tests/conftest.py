@@ -22,7 +22,7 @@ PathFinder.find_spec = lambda name, *at: None if name.split(".")[0] in absent el
 
 TORCH = [path.stem for path in (ROOT / "rope_torch").glob("*.py")]
 TORCH.remove("triton_kernel")  # Triton compiles what stands there, without a decorator
-PACKAGES = ["rope_spec", "rope_jax", *(f"rope_torch.{module}" for module in TORCH)]
+PACKAGES = ["rope_spec", "rope_jax", "rope_parity", *(f"rope_torch.{name}" for name in TORCH)]
 # as type checkers read PEP 484: where a float is expected, an int will do
 BEARTYPE = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 

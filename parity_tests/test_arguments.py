@@ -167,7 +167,6 @@ def test_it_is_refused(branch, put, call, error, message):
         call(branch, put)
 
 
-@pytest.mark.unchecked
 @AXES
 @pytest.mark.parametrize("spec", [SPECS["dynamic"], SPECS["longrope"]], ids=["dynamic", "longrope"])
 def test_keys_of_a_length_ask_for_it(spec, branch, put):
@@ -199,7 +198,6 @@ def test_an_axis_may_be_counted_from_the_front(branch, put, heads_axis, shape, r
     assert np.array_equal(ours, rotate(branch, put, x, cos, sin, heads_axis - 4))
 
 
-@pytest.mark.unchecked
 def test_positions_outside_of_a_full_width_table(rng):
     """A negative row is none: transformers' `cos[position_ids]` takes the last rows in silence."""
     q, table = rng.standard_normal((1, 2, 3, 8)).astype(np.float32), np.ones((5, 8), np.float32)
@@ -211,7 +209,6 @@ def test_positions_outside_of_a_full_width_table(rng):
             rope_torch.apply_rotary_pos_emb(*map(tensor, (q, q, table, table, wrong)))
 
 
-@pytest.mark.unchecked
 def test_float64_is_computed_in_float64(rng):
     """Where cos and sin are float64 too; compared with NumPy. JAX has it with jax_enable_x64
     alone.

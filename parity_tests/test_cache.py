@@ -184,7 +184,6 @@ def test_positions_may_be_mapped(branch, vmap, put, strategy):
     )
 
 
-@pytest.mark.unchecked
 def test_an_error_goes_through_checkify():
     cache = rope_jax.init_cache(SPEC, "fixed", 100)
     checked = jax.jit(checkify.checkify(lambda p: rope_jax.lookup(cache, p)[0]))

@@ -123,6 +123,17 @@ def test_an_assertion_error_is_the_diagnosis():
     assert testing.check_rope(lambda x, p: exact_rotation(wrong, x, p), wrong).right
 
 
+def test_an_option_that_there_is_not():
+    fn, spec = lambda x, positions: x, SPECS["half"]
+    for call in (
+        lambda: check_rope(fn, spec, layot="SH"),
+        lambda: testing.check_rope(fn, spec, layot="SH"),
+        lambda: identify(fn, spec.head_dim, layot="SH"),
+    ):
+        with pytest.raises(TypeError, match="options: got layot, expected some of layout, context"):
+            call()
+
+
 def test_normal_float32_angles_are_called_normal_with_their_size():
     spec = SPECS["half"]
     verdict = check_rope(lambda x, p: exact_rotation(spec, x, p), spec, context=131072)

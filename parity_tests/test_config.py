@@ -84,7 +84,6 @@ def test_deepseek():
     )
 
 
-@pytest.mark.unchecked
 def test_a_head_width_that_is_given_twice():
     """transformers saves DeepSeek's under two names; they have to agree."""
     config = json.loads((CONFIGS / "deepseek-v3.json").read_text())
@@ -194,7 +193,6 @@ BAD = {
 }
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize("config, error, message", BAD.values(), ids=BAD)
 def test_what_is_refused(config, error, message, tmp_path):
     path = tmp_path / "config.json"
@@ -203,7 +201,6 @@ def test_what_is_refused(config, error, message, tmp_path):
         spec_from_config(path)
 
 
-@pytest.mark.unchecked
 def test_a_file_that_is_no_json_is_named(tmp_path):
     path = tmp_path / "README.md"
     path.write_text("# no JSON")
@@ -222,7 +219,6 @@ def test_a_configuration_of_transformers_is_what_its_file_holds(tmp_path):
     assert reference_arithmetic(config) == reference_arithmetic(tmp_path / "config.json")
 
 
-@pytest.mark.unchecked
 def test_labels_of_layers():
     """Every sixth layer of Gemma-3 is global; every fourth of SmolLM3 does not rotate."""
     gemma = CONFIGS / "gemma-3-4b.json"
@@ -284,7 +280,6 @@ def test_a_vision_tower_is_a_label_of_its_own():
     assert spec_from_config(config) == spec_from_config(config, "text")
 
 
-@pytest.mark.unchecked
 def test_what_is_known_and_not_described_says_why():
     with pytest.raises(
         ValueError,
@@ -341,7 +336,6 @@ def test_rope_keys_of_layers_that_do_not_rotate_are_no_error(config, labels):
     assert [label for label, spec in specs_from_config(config).items() if spec is None] == labels
 
 
-@pytest.mark.unchecked
 def test_a_model_without_a_rotary_embedding_has_no_spec_to_give():
     with pytest.raises(
         ValueError, match="got label=None, expected a model that has a rotary embedding"
@@ -357,14 +351,12 @@ def test_a_key_that_changes_nothing_with_its_value(key, value):
     assert spec_from_config(LLAMA | {key: value}) == LLAMA_SPEC
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize("value", [True, 0, 0.0, [], "false", {}])
 def test_another_value_of_it_is_an_error(value):
     with pytest.raises(ValueError, match="got 'rope_interleaved', which nothing here reads"):
         spec_from_config(LLAMA | {"rope_interleaved": value})
 
 
-@pytest.mark.unchecked
 def test_a_key_can_be_ignored_by_name():
     odd = changed({"finetuned": True}, use_rope_scaling=False)
     with pytest.raises(
@@ -385,7 +377,6 @@ def test_a_key_can_be_ignored_by_name():
     assert layer_labels(odd | {"num_hidden_layers": 2}, ignore=ignore) == ["text", "text"]
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize("key", ["rope_theta", "factor", "rope_scaling"])
 def test_what_decides_the_rotation_cannot_be_ignored(key):
     with pytest.raises(ValueError, match=f"ignore: got '{key}', which decides the rotation"):
@@ -396,7 +387,6 @@ def test_what_decides_the_rotation_cannot_be_ignored(key):
         spec_from_config(LLAMA, ignore=key)
 
 
-@pytest.mark.unchecked
 def test_an_unknown_type_is_read_as_a_known_one():
     mine = LLAMA | {"model_type": "my_lama"}
     with pytest.raises(
@@ -407,7 +397,6 @@ def test_an_unknown_type_is_read_as_a_known_one():
     assert context_length(mine, model_type="llama") == 131072
 
 
-@pytest.mark.unchecked
 def test_a_folder_and_a_missing_file(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(LLAMA))
     assert spec_from_config(tmp_path) == spec_from_config(str(tmp_path)) == LLAMA_SPEC
@@ -436,21 +425,18 @@ HOSTILE = {
 }
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize("config, message", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_values_cost_nothing(config, message):
     with pytest.raises((ValueError, TypeError), match=message):
         spec_from_config(config)
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize("count", [10**9, 0, -1])
 def test_a_number_of_layers_that_is_none(count):
     with pytest.raises(ValueError, match="got num_hidden_layers=.*, expected 1 to 65536"):
         layer_labels(LLAMA | {"num_hidden_layers": count})
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize("text", ["[" * 10**5 + "]" * 10**5, '{"a": ' + "9" * 5000 + "}", "\udcff"])
 def test_files_that_hold_no_json_that_python_reads(text, tmp_path):
     path = tmp_path / "config.json"
@@ -463,7 +449,6 @@ GEMMA4 = {"model_type": "gemma4_text", "head_dim": 256, "num_hidden_layers": 12}
 FULL = {"5": {"head_dim": 320}, "11": {"head_dim": 320}}
 
 
-@pytest.mark.unchecked
 def test_a_head_width_of_single_layers():
     """What save_pretrained writes of Gemma-4 in transformers 5.24."""
     specs = specs_from_config(GEMMA4 | {"per_layer_config": FULL})
@@ -530,14 +515,12 @@ REFUSED = {
 }
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize("config, message", REFUSED.values(), ids=REFUSED)
 def test_what_a_model_would_drop_in_silence(config, message):
     with pytest.raises(ValueError, match=message):
         specs_from_config(config)
 
 
-@pytest.mark.unchecked
 def test_no_tower_hides_another():
     """The talker of Qwen3-Omni has a text model too; the thinker's is `text`."""
     text = {"head_dim": 128, "hidden_size": 2048, "num_attention_heads": 16, "rope_theta": 777.0}
@@ -553,7 +536,6 @@ def test_no_tower_hides_another():
         specs_from_config(config | {"thinker_config": {"text_config": text | {"head_dim": 73}}})
 
 
-@pytest.mark.unchecked
 def test_no_rotated_channels_are_an_error():
     gptj = {"model_type": "gptj", "n_embd": 64, "n_head": 2}
     assert spec_from_config(gptj | {"rotary_dim": 16}).rotary_dim == 16

@@ -155,14 +155,12 @@ REFUSED = {
 }
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize("config, message", REFUSED.values(), ids=REFUSED)
 def test_what_is_refused(config, message):
     with pytest.raises(ValueError, match=message):
         specs_from_config(config)
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize("value", [8, 8.0, True, [1], "yarn"])
 def test_a_rope_object_of_a_part_that_is_none(value):
     config = {"model_type": "llava", "text_config": {"rope_scaling": value}}
@@ -191,7 +189,6 @@ def test_the_layout_of_nemotron_nas(kind, layout):
     assert spec_from_config(config).read == layout
 
 
-@pytest.mark.unchecked
 def test_a_tower_without_sizes_is_refused_when_it_is_asked_for():
     vision = {"model_type": "qwen2_5_vl_vision", "hidden_size": 1280, "num_heads": None}
     config = {"model_type": "qwen2_5_vl", "text_config": {"head_dim": 128}, "vision_config": vision}

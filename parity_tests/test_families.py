@@ -9,7 +9,7 @@ from rope_parity.cases import Case
 from rope_parity.measure import DTYPES, compare
 from rope_parity.reference import Reference
 from rope_spec import inverse_frequencies, reference_arithmetic, specs_from_config
-from rope_spec.config.family import families
+from rope_spec.config.families import families
 
 UNREFERENCED = {  # model types that transformers gives nothing to compare with, or no default
     "llama4_vision_model": "its table comes from no positions",

@@ -127,7 +127,6 @@ def test_attention_rotates_in_training_and_in_decode(offset, rng):
     assert np.abs(steps - whole).max() <= few_roundings * np.abs(whole).max()
 
 
-@pytest.mark.unchecked
 def test_attention_with_a_mask_it_cannot_read():
     rotary = RotaryAttention(NnxRotary(SPEC))
     q, k = jnp.zeros((1, 2, 2, 64)), jnp.zeros((1, 4, 2, 64))

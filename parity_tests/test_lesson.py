@@ -193,7 +193,6 @@ def test_growth_under_jit_is_a_larger_state():
     ]  # first length, growth, the grown state, the grown state
 
 
-@pytest.mark.unchecked
 def test_traced_position_ids_name_the_way_out():
     state, x = deepseek.init(32, 5), jnp.zeros((1, 1, 3, 32))
     with pytest.raises(
@@ -242,7 +241,6 @@ def _formula(x, cos, sin, unsqueeze_dim):
     return x * cos + torch.cat((-x[..., half:], x[..., :half]), dim=-1) * sin
 
 
-@pytest.mark.unchecked
 def test_a_row_beyond_the_table_is_loud():
     q = np.ones((1, 1, 2, 4), np.float32)
     table, ids = np.ones((3, 4), np.float32), np.array([[2, 3]])
@@ -264,7 +262,6 @@ def test_a_table_of_another_width_fails(width):
             call(*map(numpy, (q, q, table, table)))
 
 
-@pytest.mark.unchecked
 def test_heads_at_another_axis_fail():
     """`(B, S, N, H)` where `(B, N, S, H)` is said to be."""
     q, table = np.ones((1, 8, 3, 32), np.float32), np.ones((1, 8, 32), np.float32)

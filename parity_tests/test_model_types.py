@@ -6,7 +6,8 @@ import pytest
 from transformers import CONFIG_MAPPING
 
 from rope_spec import specs_from_config
-from rope_spec.config.family import Family, data, families, family, refusals
+from rope_spec.config.families import data, families, family, refusals
+from rope_spec.config.family import Family
 
 PLACES = {
     "family": set(families()),
@@ -29,7 +30,6 @@ def test_what_transformers_does_not_know_is_an_alias_or_described():
     assert set(data()["alias"].values()) <= PLACES["family"] | PLACES["outer"]
 
 
-@pytest.mark.unchecked
 def test_refusals_are_a_few_kinds_of_behaviour():
     assert len(data()["refused"]) <= 8
     for name in refusals():
@@ -80,7 +80,6 @@ BAD = {
 }
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize("entry, error, message", BAD.values(), ids=BAD)
 def test_an_entry_is_checked_when_it_is_loaded(entry, error, message):
     with pytest.raises(error, match=message):

@@ -52,7 +52,6 @@ def test_every_module_is_its_function(strategy, x, rotated):
     assert same_bytes(of_torch(tensor(x), tensor(POSITIONS)), rotated)
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize(
     "make", [NnxRotary.from_config, LinenRotary.from_config, rope_torch.RotaryEmbedding.from_config]
 )
@@ -130,7 +129,6 @@ def test_autocast_changes_nothing(dtype, x, rotated):
         assert same_bytes(module(tensor(x), tensor(POSITIONS)), rotated)
 
 
-@pytest.mark.unchecked
 def test_an_old_checkpoint_loads_strictly():
     model = torch.nn.ModuleDict(
         {"rope": rope_torch.RotaryEmbedding(SPEC), "linear": torch.nn.Linear(2, 2)}

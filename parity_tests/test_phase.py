@@ -106,7 +106,6 @@ def test_bad_positions(positions, error, message):
         rope_spec.cos_sin(SPECS["half"], positions)
 
 
-@pytest.mark.unchecked
 def test_bad_length():
     with pytest.raises(ValueError, match="got seq_len=0, expected at least 1, or None"):
         inverse_frequencies(SPECS["dynamic"], 0)

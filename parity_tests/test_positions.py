@@ -219,7 +219,6 @@ def test_mrope_delta_continues_a_prompt():
     assert mrope_delta(mrope_positions([7])) == mrope_delta(mrope_positions([])) == 0
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize(
     "call", [lambda: grid_positions((1, 3, 4), 2), lambda: mrope_positions([2, (1, 4, 5)])]
 )
@@ -255,14 +254,12 @@ BAD_TIMES = {
 }
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize("options, message", BAD_TIMES.values(), ids=BAD_TIMES)
 def test_times_that_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         mrope_positions([2, (3, 4, 4)], **options)
 
 
-@pytest.mark.unchecked
 def test_texts_that_are_refused():
     with pytest.raises(ValueError, match="got a text of -3 tokens, expected 0 or more"):
         mrope_positions([2, -3])

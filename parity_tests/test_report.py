@@ -212,7 +212,7 @@ def test_the_ruler():
         off.ok
         and off.max_eps == 0.5
         and off.worst == (0,)
-        and off.of_bound == pytest.approx(0.5 / 0.6)
+        and off.bound_used == pytest.approx(0.5 / 0.6)
     )
     assert not compare(left, left * np.float32(1.5), 1.0, eps).ok
     assert not compare(np.array([np.nan], np.float32), np.array([1], np.float32), 1.0, 1.0).ok
@@ -224,7 +224,7 @@ def test_bounds_are_no_looser_than_a_factor_of_two():
     """What is measured comes within half of what is allowed, so that a bound says something."""
     referee = Referee(cases_of("smollm2", SMOL)[0])
     of_oracle = [record for record in referee.records() if record.right == "oracle"]
-    assert all(record.of_bound > 0.5 for record in of_oracle), of_oracle
+    assert all(record.bound_used > 0.5 for record in of_oracle), of_oracle
 
 
 @pytest.mark.compiled

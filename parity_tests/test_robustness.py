@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 import rope_jax
 import rope_spec
 import rope_torch
+from parity_tests.broken_configs import KEYS, RULES, SCALING_KEYS
 from rope_parity.backends import array, tensor
 from rope_parity.cases import CONFIGS, Case, published
 from rope_parity.constructed import SPECS
@@ -26,77 +27,19 @@ from rope_parity.reference import Reference
 from rope_spec import DynamicNTK, Llama3, inverse_frequencies, specs_from_config
 
 PUBLISHED = [json.loads(path.read_text()) for path in sorted(CONFIGS.glob("*.json"))]
-ROPE_KEYS = [
-    "rope_type",
-    "type",
-    "factor",
-    "rope_theta",
-    "low_freq_factor",
-    "high_freq_factor",
-    "beta_fast",
-    "beta_slow",
-]
-ROPE_KEYS += [
-    "mscale",
-    "mscale_all_dim",
-    "attention_factor",
-    "truncate",
-    "original_max_position_embeddings",
-    "mrope_section",
-]
-KEYS = [
-    "model_type",
-    "head_dim",
-    "hidden_size",
-    "num_attention_heads",
-    "rope_theta",
-    "rope_scaling",
-    "rope_parameters",
-]
-KEYS += [
-    "partial_rotary_factor",
-    "rotary_pct",
-    "rope_local_base_freq",
-    "qk_rope_head_dim",
-    "max_position_embeddings",
-]
-TYPES = [
-    "default",
-    "linear",
-    "dynamic",
-    "yarn",
-    "llama3",
-    "longrope",
-    "proportional",
-    "mrope",
-    "ntk",
-]
+NUMBERS = [0.25, 0.5, 0.999, 1.0, 4.0, 8.0, 32.0, 1e4, 5e5, 8192, 131072]
+NUMBERS += [float("inf"), float("nan"), 10**400]
 VALUES = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-2, 300),
-    st.sampled_from(
-        [
-            0.25,
-            0.5,
-            0.999,
-            1.0,
-            4.0,
-            8.0,
-            32.0,
-            1e4,
-            5e5,
-            8192,
-            131072,
-            float("inf"),
-            float("nan"),
-            10**400,
-        ]
-    ),
-    st.sampled_from(TYPES + ["llama", "qwen2", "phi3", "gemma3_text", "nonsense"]),
+    st.sampled_from(NUMBERS),
+    st.sampled_from(RULES + ["llama", "qwen2", "phi3", "gemma3_text", "nonsense"]),
     st.lists(st.integers(0, 40), max_size=4),
     st.dictionaries(
-        st.sampled_from(ROPE_KEYS), st.sampled_from([*TYPES, 1.0, 4.0, 64, None, True]), max_size=4
+        st.sampled_from(SCALING_KEYS),
+        st.sampled_from([*RULES, 1.0, 4.0, 64, None, True]),
+        max_size=4,
     ),
 )
 
@@ -110,7 +53,9 @@ def mutated(draw):
     for _ in range(draw(st.integers(1, 3))):
         objects = [config, *(value for value in config.values() if isinstance(value, dict))]
         target = draw(st.sampled_from(objects))
-        key = draw(st.sampled_from(sorted({*target, *(KEYS if target is config else ROPE_KEYS)})))
+        key = draw(
+            st.sampled_from(sorted({*target, *(KEYS if target is config else SCALING_KEYS)}))
+        )
         if draw(st.booleans()) and key in target:
             del target[key]
         else:

@@ -180,7 +180,6 @@ def test_generation_goes_on_when_the_cache_is_full(model):
     assert len(tokens) == 24 and all(0 <= token < model.config.vocabulary for token in tokens)
 
 
-@pytest.mark.unchecked
 def test_a_prompt_that_does_not_fit(model):
     with pytest.raises(
         ValueError, match="generate: got 40 tokens for a cache of 32, expected 1 to the capacity"
@@ -188,7 +187,6 @@ def test_a_prompt_that_does_not_fit(model):
         next(generate(model, list(range(40)), 1, capacity=32))
 
 
-@pytest.mark.unchecked
 def test_a_model_without_rotary_modules_is_refused():
     with pytest.raises(
         ValueError,
@@ -197,7 +195,6 @@ def test_a_model_without_rotary_modules_is_refused():
         swap_rotary(torch.nn.Linear(2, 2))
 
 
-@pytest.mark.unchecked
 def test_without_the_package_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr("examples.smollm2.weights.find_spec", lambda name: None)
     with pytest.raises(

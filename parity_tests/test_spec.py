@@ -170,7 +170,6 @@ def test_equal_specs_are_equal_whatever_they_were_made_of():
     assert replace(spec(read="half", write="half"), read="interleaved").written == "interleaved"
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize("rule", [DynamicNTK(4.0, 64), LongRope((1.0,) * 4, (2.0,) * 4, 64, 4.0)])
 def test_frequencies_that_depend_on_the_length_ask_for_it(rule):
     """And they change beyond the original context, not at its end."""

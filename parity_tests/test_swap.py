@@ -184,7 +184,6 @@ NOT_TAKEN = {
 }
 
 
-@pytest.mark.unchecked
 @pytest.mark.parametrize("model_type, sizes, message", NOT_TAKEN.values(), ids=NOT_TAKEN)
 def test_what_is_not_taken_says_why(model_type, sizes, message):
     """And nothing is swapped."""

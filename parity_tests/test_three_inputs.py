@@ -22,7 +22,7 @@ from parity_tests.agreement import disagreement
 from parity_tests.own_sizes import DEFAULT, RULES, Values, in_text, text_of, with_own_sizes
 from rope_parity.reference import NoReference, Reference
 from rope_spec import Pairs, RopeSpec, layer_labels, specs_from_config
-from rope_spec.config.family import refusals
+from rope_spec.config.families import refusals
 
 logging.set_verbosity_error()
 TYPES = sorted(CONFIG_MAPPING)

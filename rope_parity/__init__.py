@@ -1,5 +1,6 @@
-"""The referee: measures RoPE implementations against each other, transformers and exact
-arithmetic.
+"""The referee: it measures RoPE implementations against each other and exact arithmetic.
+
+transformers is measured too, where it is installed.
 """
 
 from importlib import import_module
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
         Departure as Departure,
         Identification as Identification,
         NotMeasured as NotMeasured,
+        Options as Options,
         identify as identify,
     )
     from .tables import from_tables as from_tables
@@ -24,7 +26,7 @@ except PackageNotFoundError:  # a checkout that is not installed
 INSTALL = "pip install 'rope-parity[parity]'"  # brings what the command needs
 ROOMS = {
     "doctor": ("Finding", "Verdict", "check_rope"),
-    "identification": ("Departure", "Identification", "NotMeasured", "identify"),
+    "identification": ("Departure", "Identification", "NotMeasured", "Options", "identify"),
     "tables": ("from_tables",),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +31,9 @@ def against_transformers(referee: Referee) -> Iterator[Record]:
 
 
 class _AgainstTransformers:
-    """The two sides of the comparisons."""
+    """A case in the referee, and the same case in transformers."""
 
-    def __init__(self, referee: Referee):
+    def __init__(self, referee: Referee) -> None:
         self.referee, self.case = referee, referee.case
         self.spec, self.factor = referee.spec, referee.factor
         self.positions = self.case.positions()
@@ -42,7 +43,7 @@ class _AgainstTransformers:
         self.inv_freq = self.reference.inv_freq(self.positions)
 
     def records(self) -> Iterator[Record]:
-        """All of them, cheap ones first."""
+        """All records, cheap ones first."""
         yield from self.frequencies()
         yield from self.tables()
         for dtype in DTYPES:
@@ -64,8 +65,9 @@ class _AgainstTransformers:
             yield self._record("attention_factor", "float64", *values)
 
     def tables(self) -> Iterator[Record]:
-        """cos and sin: ours, which are exact, and float32 angles from transformers' own
-        frequencies.
+        """cos and sin against transformers' own.
+
+        Ours are exact, and then float32 angles from transformers' own frequencies.
         """
         table = np.stack(self.reference.cos_sin(self.positions, DTYPES["float32"]))
         bound = self._table_error() + bounds.exact_table(self.factor) / self.factor
@@ -76,7 +78,9 @@ class _AgainstTransformers:
             if self.inv_freq is not None:
                 yield self._table_of_their_frequencies(backend, self.inv_freq, table)
 
-    def _table_of_their_frequencies(self, backend: Backend, inv_freq: np.ndarray, table) -> Record:
+    def _table_of_their_frequencies(
+        self, backend: Backend, inv_freq: np.ndarray, table: np.ndarray
+    ) -> Record:
         given = _with_frequencies(self.spec, inv_freq, self.factor)
         same = np.stack(backend.cos_sin(given, self.positions, None, FLOAT32))
         ulp = bounds.U * (1 if self.factor == 1 else 2)
@@ -84,7 +88,7 @@ class _AgainstTransformers:
         return self.referee.record("cos_sin given inv_freq", backend, *values)
 
     def rotations(self, dtype: str) -> Iterator[Record]:
-        """A rotation given transformers' cos and sin, in its arithmetic, and one of our own."""
+        """Rotations by transformers' cos and sin in its arithmetic, and by ours in ours."""
         x, arithmetic = self.case.x(DTYPES[dtype]), self.case.reference_arithmetic
         x = x[:1] if self.reference.loses_sign_of_zero else x
         theirs = self.reference.rotate(x, self.positions)
@@ -110,7 +114,7 @@ class _AgainstTransformers:
         theirs = self.inv_freq.astype(np.float64)
         return bounds.float32_table(positions, theirs, theirs - self.exact, self.factor)
 
-    def _record(self, quantity: str, dtype: str, *values) -> Record:
+    def _record(self, quantity: str, dtype: str, *values: Any) -> Record:
         return self.referee.record(quantity, self.referee.torch, "transformers", dtype, *values)
 
 

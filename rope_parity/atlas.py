@@ -1,5 +1,6 @@
-"""The atlas: how angles err over position, how inverse frequencies differ, and every cause of other
-bits with its remedy.
+"""The atlas of errors: of angles over position, of inverse frequencies, and causes of other bits.
+
+Each cause has its remedy.
 """
 
 import inspect
@@ -23,12 +24,13 @@ from .differences import DIFFERENCES
 from .measure import DTYPES
 
 MODELS = ("llama-3.1-8b", "deepseek-v3", "gpt-oss-20b", "smollm2-135m")
-WAYS = ("exact", "float32 angles", "bfloat16 inv_freq", "float16 table")
+METHODS = ("exact", "float32 angles", "bfloat16 inv_freq", "float16 table")
 
 
 def error_over_position(case: Case, count: int = 33) -> dict[str, list[float]]:
-    """Largest error of cos over all pairs, as a fraction of the attention factor, at positions from
-    0 to 10 ** 8.
+    """Largest error of cos over all pairs, as a fraction of the attention factor.
+
+    The positions go from 0 to 10 ** 8.
     """
     positions = np.unique(
         np.concatenate([[0, 4096, 131072], np.logspace(0, 8, count).astype(np.int64)])
@@ -39,7 +41,7 @@ def error_over_position(case: Case, count: int = 33) -> dict[str, list[float]]:
     angles = lambda inv_freq: (
         np.cos(positions[:, None].astype(np.float32) * inv_freq) * np.float32(factor)
     )
-    ways = {
+    methods = {
         "exact": cos_sin(case.spec, positions[None])[0][0],
         "float32 angles": angles(inv32),
         "bfloat16 inv_freq": angles(inv32.astype(DTYPES["bfloat16"]).astype(np.float32)),
@@ -47,20 +49,18 @@ def error_over_position(case: Case, count: int = 33) -> dict[str, list[float]]:
     }
     errors = {
         name: (np.abs(cos.astype(np.float64) - exact).max(-1) / factor).tolist()
-        for name, cos in ways.items()
+        for name, cos in methods.items()
     }
     return {"position": positions.tolist(), **errors}
 
 
 def inverse_frequency_ulps(head_dim: int, theta: float = 10000.0) -> dict[str, int]:
-    """How many ULP the plain ladder `1 / theta ** (2 k / d)` is off in float32, by who computes
-    it.
-    """
+    """By how many ULP `1 / theta ** (2 k / d)` is off in float32, by who computes it."""
     exact = np.array(
         [theta ** (-2 * k / head_dim) for k in range(head_dim // 2)], np.float64
     ).astype(np.float32)
     jaxs = lambda: 1.0 / theta ** (jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
-    ways = {
+    methods = {
         "torch": (1.0 / theta ** (torch.arange(0, head_dim, 2).float() / head_dim)).numpy(),
         "NumPy": 1
         / np.float32(theta) ** (np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)),
@@ -69,12 +69,12 @@ def inverse_frequency_ulps(head_dim: int, theta: float = 10000.0) -> dict[str, i
     }
     return {
         name: int(np.abs(inv.view(np.int32).astype(np.int64) - exact.view(np.int32)).max())
-        for name, inv in ways.items()
+        for name, inv in methods.items()
     }
 
 
 def measure(console: Console) -> dict:
-    """All of it, with a progress bar."""
+    """Measure everything that the atlas shows, with a progress bar."""
     chapters = [*MODELS, *DIFFERENCES]
     found: dict = {"error_over_position": {}, "inv_freq_ulps": {}, "differences": []}
     for chapter in track(chapters, description="drawing", console=console, transient=True):
@@ -95,12 +95,12 @@ def measure(console: Console) -> dict:
 
 
 def show(found: dict, console: Console) -> None:
-    """Three tables."""
+    """Print the errors of cos, the ULP of inverse frequencies, and the causes, a table each."""
     errors = Table(
         title="Largest error of cos at a position, as a fraction of the attention factor",
         title_justify="left",
     )
-    for name in ("model", "position", *WAYS):
+    for name in ("model", "position", *METHODS):
         errors.add_column(name, justify="right")
     for model, curve in found["error_over_position"].items():
         for position in (4096, 131072, 10**6, 10**8):
@@ -108,7 +108,7 @@ def show(found: dict, console: Console) -> None:
             errors.add_row(
                 model,
                 f"{curve['position'][index]:,}",
-                *(f"{curve[way][index]:.1e}" for way in WAYS),
+                *(f"{curve[method][index]:.1e}" for method in METHODS),
             )
     ulps = Table(
         "head_dim",
@@ -151,12 +151,12 @@ def plot(folder: Path, found: dict) -> list[Path]:
         1, len(curves), figsize=(4 * len(curves), 4), sharey=True, layout="constrained"
     )
     for axis, (model, curve) in zip(axes, curves.items(), strict=True):
-        for index, way in enumerate(WAYS):
-            values = np.maximum(curve[way], 1e-10)
+        for index, method in enumerate(METHODS):
+            values = np.maximum(curve[method], 1e-10)
             axis.plot(
                 curve["position"],
                 values,
-                label=way,
+                label=method,
                 color=f"C{index}",
                 linestyle=["-", "--", "-.", ":"][index],
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -17,6 +18,7 @@ from .measure import DTYPES
 Table = tuple[np.ndarray, np.ndarray]
 
 
+@runtime_checkable
 class Backend(Protocol):
     """cos, sin and rotation on NumPy arrays; x is `(B, S, N, H)`."""
 
@@ -41,34 +43,39 @@ class Jax:
 
     name = "rope_jax"
 
-    def __init__(self, mode: str, device: str = "cpu"):
+    def __init__(self, mode: str, device: str = "cpu") -> None:
         self.mode, self.device = mode, jax.devices(device)[0]
 
-    def cos_sin(self, spec, positions, seq_len, arithmetic):
+    def cos_sin(
+        self, spec: RopeSpec, positions: np.ndarray, seq_len: int | None, arithmetic: Arithmetic
+    ) -> Table:
         return self._run(
             lambda p: rope_jax.cos_sin(spec, p, seq_len=seq_len, arithmetic=arithmetic),
             positions.astype(np.int32),
         )
 
-    def rotate(self, x, table, spec, arithmetic):
+    def rotate(
+        self, x: np.ndarray, table: Table, spec: RopeSpec, arithmetic: Arithmetic
+    ) -> np.ndarray:
         return self._run(
             lambda x, c, s: rope_jax.rotate(spec, x, c, s, arithmetic=arithmetic), x, *table
         )
 
-    def gradient(self, x, ct, table, spec, arithmetic):
-        def pullback(x, ct, cos, sin):
-            return jax.vjp(lambda x: rope_jax.rotate(spec, x, cos, sin, arithmetic=arithmetic), x)[
-                1
-            ](ct)[0]
+    def gradient(
+        self, x: np.ndarray, ct: np.ndarray, table: Table, spec: RopeSpec, arithmetic: Arithmetic
+    ) -> np.ndarray:
+        def pullback(x: jax.Array, ct: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
+            rotate = lambda x: rope_jax.rotate(spec, x, cos, sin, arithmetic=arithmetic)
+            return jax.vjp(rotate, x)[1](ct)[0]
 
         return self._run(pullback, x, ct, *table)
 
-    def _run(self, function, *arrays):
-        arrays = jax.device_put(arrays, self.device)
+    def _run(self, function: Callable[..., Any], *arrays: np.ndarray) -> Any:
+        on_device = jax.device_put(arrays, self.device)
         if self.mode == "jit":
-            return jax.tree.map(np.asarray, jax.jit(function)(*arrays))
+            return jax.tree.map(np.asarray, jax.jit(function)(*on_device))
         with jax.disable_jit():
-            return jax.tree.map(np.asarray, function(*arrays))
+            return jax.tree.map(np.asarray, function(*on_device))
 
 
 class Torch:
@@ -76,27 +83,35 @@ class Torch:
 
     name, mode = "rope_torch", "eager"
 
-    def __init__(self, device: str = "cpu"):
+    def __init__(self, device: str = "cpu") -> None:
         self.device = "cuda" if device == "gpu" else device
 
-    def cos_sin(self, spec, positions, seq_len, arithmetic):
+    def cos_sin(
+        self, spec: RopeSpec, positions: np.ndarray, seq_len: int | None, arithmetic: Arithmetic
+    ) -> Table:
         table = rope_torch.cos_sin(
             spec, self.tensor(positions), seq_len=seq_len, arithmetic=arithmetic
         )
         return array(table[0]), array(table[1])
 
-    def rotate(self, x, table, spec, arithmetic):
+    def rotate(
+        self, x: np.ndarray, table: Table, spec: RopeSpec, arithmetic: Arithmetic
+    ) -> np.ndarray:
         return array(self._rotate(self.tensor(x), table, spec, arithmetic))
 
-    def gradient(self, x, ct, table, spec, arithmetic):
-        x = self.tensor(x).requires_grad_()
-        self._rotate(x, table, spec, arithmetic).backward(self.tensor(ct))
-        return array(x.grad)  # pyright: ignore[reportArgumentType]
+    def gradient(
+        self, x: np.ndarray, ct: np.ndarray, table: Table, spec: RopeSpec, arithmetic: Arithmetic
+    ) -> np.ndarray:
+        leaf = self.tensor(x).requires_grad_()
+        y = self._rotate(leaf, table, spec, arithmetic)
+        return array(*torch.autograd.grad(y, leaf, self.tensor(ct)))
 
     def tensor(self, values: np.ndarray) -> torch.Tensor:
         return tensor(values).to(self.device)
 
-    def _rotate(self, x, table, spec, arithmetic):
+    def _rotate(
+        self, x: torch.Tensor, table: Table, spec: RopeSpec, arithmetic: Arithmetic
+    ) -> torch.Tensor:
         cos, sin = map(self.tensor, table)
         return rope_torch.rotate(spec, x, cos, sin, heads_axis=-2, arithmetic=arithmetic)
 

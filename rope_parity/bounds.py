@@ -1,9 +1,8 @@
-"""How far two ways to compute a rotation may lie apart, derived, as a fraction of the length of the
-pair.
+"""How far two implementations of a rotation may lie apart, as a fraction of the length of a pair.
 
-u = 2 ** -24 is the unit roundoff of float32; a dtype of 16 bits rounds by at most eps / 2. A cos
-with an error of d moves a component of a turned pair by at most sqrt(2) d |pair|, as |x_a| + |x_b|
-<= sqrt(2) |pair|.
+Every bound is derived. u = 2 ** -24 is the unit roundoff of float32; a dtype of 16 bits rounds by
+at most eps / 2. A cos with an error of d moves a component of a turned pair by at most sqrt(2) d
+|pair|, as |x_a| + |x_b| <= sqrt(2) |pair|.
 """
 
 from __future__ import annotations
@@ -20,19 +19,13 @@ from .measure import eps_of
 U = 2.0**-24
 TORCH_POWER = 2 * U  # 1 ULP, which torch's power keeps (SLEEF's powf with its bound of 1.0 ULP)
 ROUNDED_POWER = U  # half an ULP, as `rope_spec.frequencies` rounds it from float64
-ATTENTION_FACTOR = (
-    14 * 2.0**-53
-)  # `0.1 m ln(s) + 1` is 6 roundings, a quotient of two 13, ours is 1
+# `0.1 m ln(s) + 1` is 6 roundings, a quotient of two 13, ours is 1
+ATTENTION_FACTOR = 14 * 2.0**-53
 NO_WIDTH = 1e-290  # of a step
 SECOND_ORDER = 1 + 1e-5  # products of the errors above are below 1e-6 of them
 
-EQUAL, ULP, TABLE, ROTATION, ANGLE = (
-    "equal bytes",
-    "1 ULP",
-    "exact table",
-    "one rounding",
-    "float32 angle",
-)
+EQUAL, ULP, TABLE = "equal bytes", "1 ULP", "exact table"
+ROTATION, ANGLE = "one rounding", "float32 angle"
 LADDER, FACTOR = "float32 ladder", "float64 factor"
 DERIVATIONS = {
     EQUAL: "both sides do the same operations on the same numbers, so every byte is the same",
@@ -49,8 +42,9 @@ DERIVATIONS = {
 
 
 def exact_table(factor: float) -> float:
-    """Our cos and sin: 3.2e-8 f, from `rope_spec.phase`; half an ULP of the product where the
-    attention factor f is not 1.
+    """The error of our cos and sin: 3.2e-8 f, from `rope_spec.phase`.
+
+    Where the attention factor f is not 1, half an ULP of the product is added.
     """
     return 3.2e-8 * factor + (float(np.spacing(np.float32(factor))) / 2 if factor != 1 else 0.0)
 
@@ -58,7 +52,7 @@ def exact_table(factor: float) -> float:
 def float32_table(
     positions: np.ndarray, inv_freq: np.ndarray, error: np.ndarray, factor: float
 ) -> np.ndarray:
-    """Their cos and sin, as fractions of the factor.
+    """The error of transformers' cos and sin, as a fraction of the attention factor.
 
     `|p| error` for the frequency, u |angle| for the product, and once more where the position is
     rounded, beyond 2 ** 24; an ULP for cos; u for each rounding of the factor.
@@ -71,7 +65,7 @@ def float32_table(
 def rotation(
     table: np.ndarray | float, dtype: np.dtype, arithmetic: Arithmetic
 ) -> np.ndarray | float:
-    """A rotated pair, with cos and sin that are off by `table`.
+    """The error of a rotated pair whose cos and sin are off by `table`.
 
     float32 inside: u for the products (|x_a c| + |x_b s| <= |pair|), u for the sum, half an ULP of
     the dtype for the cast. In the dtype of x: half an ULP each for cos and sin, for the products
@@ -113,8 +107,9 @@ def float32_ladder(
 
 
 def _powers(spec: RopeSpec, seq_len: int | None, power: float) -> np.ndarray:
-    """Relative error of `base ** e`, e = 2 k / d: `|ln(base) de| + |e dbase|` and the
-    function's.
+    """Relative error of `base ** e` with e = 2 k / d.
+
+    That is `|ln(base) de| + |e dbase|`, and the error of the power function.
     """
     dim = spec.pairs.ladder_dim
     even = np.arange(0, dim, 2)
@@ -184,5 +179,5 @@ def _blend(share: np.ndarray, error: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _lost(constant: float) -> float:
-    """What a Python number loses as float32, as a fraction of it."""
+    """The relative error of a Python number that is converted to float32."""
     return abs(float(np.float32(constant)) - constant) / abs(constant) if constant else 0.0

@@ -26,16 +26,8 @@ from rope_spec.config import Config
 CONFIGS = Path(str(files("rope_parity").joinpath("configs")))
 HEADS = 2
 UNSAID, LONGEST = 4096, 2**31 - 1
-BEYOND = (
-    -1,
-    -2,
-    -4097,
-    -(2**31),
-    2**31 - 1,
-    2**31 - 2,
-    10**9 + 7,
-    2**24 + 1,
-)  # int32, outside every context
+# int32, outside every context
+BEYOND = (-1, -2, -4097, -(2**31), 2**31 - 1, 2**31 - 2, 10**9 + 7, 2**24 + 1)
 
 
 @dataclass(frozen=True)
@@ -60,8 +52,7 @@ class Case:
         return self.length if self.spec.depends_on_length else None
 
     def positions(self, beyond: bool = False) -> np.ndarray:
-        """Sampled positions, `(1, S)`: the ends, the powers of two and their neighbours, and some
-        between.
+        """Sampled positions, `(1, S)`: ends, powers of two and their neighbours, random ones.
 
         For A axes `(1, S, A)`: the same numbers, in another order on each axis, and for three axes
         tokens of images.
@@ -87,12 +78,11 @@ class Case:
         return np.concatenate([shuffled, images])[None]
 
     def x(self, dtype: np.dtype, seed: int = 0) -> np.ndarray:
-        """Queries for `positions()`, `(2, S, N, H)`; the second of the batch holds what arithmetic
-        treats specially.
+        """Queries for `positions()`, `(2, S, N, H)`.
 
-        That is zeros of both signs, infinities, NaN and subnormals of float16. Subnormals of
-        float32 and bfloat16 are left out: XLA's CPU compiler flushes them to zero, PyTorch keeps
-        them.
+        The second batch row holds the values that arithmetic treats specially. That is zeros of
+        both signs, infinities, NaN and subnormals of float16. Subnormals of float32 and bfloat16
+        are left out: XLA's CPU compiler flushes them to zero, PyTorch keeps them.
         """
         shape = (2, self.positions().shape[1], HEADS, self.spec.head_dim)
         rng = np.random.default_rng(seed)
@@ -105,8 +95,9 @@ class Case:
 def cases_of(
     name: str, config: Config, model_type: str | None = None, ignore: Iterable[str] = ()
 ) -> list[Case]:
-    """The cases of a config.json: one for each label, two where the frequencies depend on the
-    length.
+    """The cases of a config.json: one for each label.
+
+    There are two where the frequencies depend on the length.
 
     Args:
         name: what the cases are called.
@@ -138,8 +129,9 @@ def _length(values: Mapping[str, Any]) -> int:
 
 
 def _lengths(spec: RopeSpec, length: int) -> dict[str, int]:
-    """The end of the context, by a suffix; within the original one and beyond where a rule
-    minds.
+    """The lengths to measure, by a suffix of the name: the end of the context.
+
+    Where a rule depends on the length, also the original context and one beyond.
     """
     match spec.rule:
         case DynamicNTK(factor=factor):

@@ -1,5 +1,4 @@
-"""Where JAX and PyTorch, or one of them and itself, give other bits: the smallest programs, what
-they measure, the remedy.
+"""Where JAX and PyTorch, or one of them and itself, give other bits, in the smallest programs.
 
 Each program returns the size of its difference, and how often it occurs; its source is what the
 atlas prints.
@@ -13,6 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 from jax import lax
+from numpy.typing import ArrayLike
+
+Size = tuple[float, float]  # the largest difference, and the share of elements that differ
 
 
 @dataclass(frozen=True)
@@ -20,17 +22,15 @@ class Difference:
     """A cause of other bits."""
 
     name: str
-    program: Callable[
-        [], tuple[float, float]
-    ]  # the largest difference, and the share of elements that differ
+    program: Callable[[], Size]
     unit: str
     remedy: str
 
 
-def _compare(left, right) -> tuple[float, float]:
-    left, right = np.asarray(left, np.float64), np.asarray(right, np.float64)
-    differs = (left != right) & ~(np.isnan(left) & np.isnan(right))
-    return float(np.nan_to_num(np.abs(left - right)).max()), float(differs.mean())
+def _compare(left: ArrayLike, right: ArrayLike) -> Size:
+    a, b = np.asarray(left, np.float64), np.asarray(right, np.float64)
+    differs = (a != b) & ~(np.isnan(a) & np.isnan(b))
+    return float(np.nan_to_num(np.abs(a - b)).max()), float(differs.mean())
 
 
 def _normal(*shape: int) -> np.ndarray:
@@ -96,7 +96,7 @@ def zeros_behind_a_barrier():
     return 0.0, float((np.signbit(guarded) != np.signbit(zeros)).mean())
 
 
-def _ulps(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
+def _ulps(left: np.ndarray, right: np.ndarray) -> Size:
     steps = np.abs(left.view(np.int32).astype(np.int64) - right.view(np.int32))
     return float(steps.max()), float((steps > 0).mean())
 

@@ -14,7 +14,7 @@ PACKAGES = ("rope-parity", "jax", "flax", "torch", "transformers", "numpy", "mpm
 
 
 def environment() -> dict:
-    """What the figures depend on, and what was not there to be measured."""
+    """The versions and the machine, and what is missing on it."""
     packages = {name: _version(name) for name in PACKAGES}
     missing = [f"package {name}: {INSTALL}" for name, found in packages.items() if found is None]
     missing += [] if "gpu" in devices() else ["a GPU that both jax and torch see"]

@@ -1,5 +1,6 @@
-"""What `rope-parity check` and `rope-parity identify` do: import a function, measure it, print the
-outcome.
+"""What the commands `check`, `probe` and `identify` do.
+
+They import a function, measure it and print the outcome.
 """
 
 from __future__ import annotations
@@ -7,10 +8,10 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import typer
 
@@ -18,8 +19,8 @@ from rope_spec import RopeSpec, spec_from_config
 
 from . import dump
 from .doctor import Verdict, check_rope, words
-from .doctor.verdict import context_of
-from .identification import Identification, NotMeasured, identify as identify_function
+from .doctor.check import context_of
+from .identification import Identification, NotMeasured, Options, identify as identify_function
 
 RIGHT, WRONG, NOT_MEASURED = 0, 1, 3
 
@@ -34,7 +35,7 @@ class Outcome:
 
 
 def function_of(name: str) -> Callable:
-    """What `package.module:function` names; the current folder is looked at first."""
+    """What `package.module:function` names; the current folder is searched first."""
     module, _, path = name.partition(":")
     if not module or not path:
         raise typer.BadParameter(f"got {name!r}, expected package.module:function")
@@ -50,56 +51,58 @@ def function_of(name: str) -> Callable:
     return found
 
 
-def check(ours: str, config: Mapping[str, Any], options: dict[str, Any]) -> Outcome:
+class Kind(TypedDict):
+    """The kind of layer of a config, as for `spec_from_config`."""
+
+    label: str | None
+    model_type: str | None
+    ignore: Collection[str]
+
+
+def check(ours: str, config: Mapping[str, Any], kind: Kind, options: Options) -> Outcome:
     """The verdict on a function that is named."""
     fn = function_of(ours)
-    outcome = _measured(lambda: check_rope(fn, config, **options))
-    is_wrong = isinstance(outcome.result, Verdict) and not outcome.result.right
-    return replace(outcome, exit_code=WRONG) if is_wrong else outcome
+    return _measured(lambda: check_rope(fn, config, **kind, **options))
 
 
-SPEC = ("label", "model_type", "ignore")
-
-
-def described(
-    config: Mapping[str, Any], options: dict[str, Any]
-) -> tuple[RopeSpec, dict[str, Any]]:
-    """The spec, and what a probe depends on beside it."""
-    spec = spec_from_config(config, **{name: options[name] for name in SPEC})
-    context = options["context"] or context_of(config, options["model_type"])
-    return spec, {"layout": options["layout"], "context": context}
-
-
-def check_dump(path: str, config: Mapping[str, Any], options: dict[str, Any]) -> Outcome:
+def check_dump(path: Path, config: Mapping[str, Any], kind: Kind, options: Options) -> Outcome:
     """The verdict on a file of outputs."""
-    spec, given = described(config, options)
-    outcome = _measured(lambda: dump.judged(Path(path), spec, **given))
-    is_wrong = isinstance(outcome.result, Verdict) and not outcome.result.right
-    return replace(outcome, exit_code=WRONG) if is_wrong else outcome
+    spec, given = _described(config, kind, options)
+    return _measured(lambda: dump.judged(path, spec, **given))
 
 
-def probe(path: Path, config: Mapping[str, Any], options: dict[str, Any]) -> int:
-    """Write the inputs of a check; how many calls they are."""
+def probe(path: Path, config: Mapping[str, Any], kind: Kind, options: Options) -> int:
+    """Write the inputs of a check; return the number of calls."""
     try:
-        spec, given = described(config, options)
+        spec, given = _described(config, kind, options)
         return dump.probe(path, spec, **given)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
 
-def identify(name: str, head_dim: int, options: dict[str, Any]) -> Outcome:
+def _described(
+    config: Mapping[str, Any], kind: Kind, options: Options
+) -> tuple[RopeSpec, dict[str, Any]]:
+    """The spec, and what a probe depends on beside it."""
+    context = options.get("context") or context_of(config, kind["model_type"])
+    return spec_from_config(config, **kind), {**options, "context": context}
+
+
+def identify(name: str, head_dim: int, axes: int, options: Options) -> Outcome:
     """The description of a function that is named."""
     fn = function_of(name)
-    return _measured(lambda: identify_function(fn, head_dim, **options))
+    return _measured(lambda: identify_function(fn, head_dim, axes=axes, **options))
 
 
 def _measured(call: Callable[[], Verdict | Identification]) -> Outcome:
     try:
-        return Outcome(call(), "", RIGHT)
+        result = call()
     except NotMeasured as error:
         return Outcome(None, f"Could not be measured. {error}", NOT_MEASURED)
     except (ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
+    is_wrong = isinstance(result, Verdict) and not result.right
+    return Outcome(result, "", WRONG if is_wrong else RIGHT)
 
 
 def show(

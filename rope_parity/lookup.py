@@ -1,5 +1,6 @@
-"""Where a transformers model keeps its rotary embedding: the class of its tables, the function, the
-layer.
+"""Where a transformers model keeps its rotary embedding.
+
+That is the class of its tables, the function that rotates, and the kind of layer.
 """
 
 from __future__ import annotations
@@ -18,9 +19,7 @@ Parts = tuple[type, ...]
 
 
 class NoReference(LookupError):
-    """transformers has nothing to compare a rotary embedding with; the message says what is
-    missing.
-    """
+    """transformers has nothing to compare with; the message says what is missing."""
 
 
 def absence(what: str, owner: type | str) -> NoReference:
@@ -30,9 +29,7 @@ def absence(what: str, owner: type | str) -> NoReference:
 
 
 def text_and_tower(config: Any, label: str | None) -> tuple[Tower, Tower]:
-    """The text model of a config.json, and the part that a label of `specs_from_config` is
-    about.
-    """
+    """The text model of a config.json, and the part that a label belongs to."""
     text, *others = towers(config).found
     named = [tower for tower in others if f"{label}.".startswith(f"{tower.name}.")]
     return text, max(named, key=lambda tower: len(tower.name), default=text)
@@ -58,8 +55,9 @@ def rotary_class(parts: Parts, config_class: type) -> type:
 
 
 def apply_function(parts: Parts, config_class: type, spec: RopeSpec) -> Callable:
-    """The function that rotates q and k; where a model has one for each layout, that of the
-    spec.
+    """The function that rotates q and k.
+
+    Where a model has one for each layout, it is that of the spec.
     """
     found = modeling.apply_functions(parts)
     if len(found) > 1:
@@ -73,9 +71,7 @@ def apply_function(parts: Parts, config_class: type, spec: RopeSpec) -> Callable
 
 
 def layer_argument(rotary: Any, config: Any, label: str | None) -> dict[str, str]:
-    """The argument that names a kind of layer, where transformers' kinds have parameters of their
-    own.
-    """
+    """The argument that names a kind of layer, where kinds have parameters of their own."""
     argument = inspect.signature(rotary.forward).parameters.get("layer_type")
     kind = "indexed_attention" if label == "indexer" else (label or "").split(".")[-1]
     parameters = getattr(config, "rope_parameters", None) or {}

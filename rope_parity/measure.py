@@ -1,5 +1,6 @@
-"""The ruler: `|d| / (eps * |pair|)`, since a rotation keeps the length of a pair, and the share of
-equal bytes.
+"""The unit of error: `|d| / (eps * |pair|)`, since a rotation keeps the length of a pair.
+
+Beside it stands the share of equal bytes.
 """
 
 from __future__ import annotations
@@ -21,17 +22,15 @@ class Measurement(NamedTuple):
 
     max_abs: float  # largest |left - right|
     max_eps: float  # largest |left - right| / (eps |pair|)
-    bit_equal: (
-        float  # share of equal bytes; against float64 that is rounded to the dtype of the left
-    )
+    bit_equal: float  # share of equal bytes; a float64 right side is rounded to the left's dtype
     worst: tuple[int, ...]  # index of the element that is closest to its bound, or furthest beyond
     bound: float  # what is allowed there, in the units of max_eps
-    of_bound: float  # how much of its bound the worst element uses; above 1 it is broken
+    bound_used: float  # how much of its bound the worst element uses; above 1 it is broken
     ok: bool
 
 
 def eps_of(dtype: np.dtype) -> float:
-    """The distance from 1 to the next number."""
+    """The distance from 1 to the next number of a dtype."""
     return float(ml_dtypes.finfo(dtype).eps)
 
 
@@ -67,8 +66,9 @@ def compare(
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:
-    """The bytes, with one NaN for all: IEEE 754 leaves sign and payload of a NaN open, and no
-    operation reads them.
+    """The bytes, with one NaN for all.
+
+    IEEE 754 leaves sign and payload of a NaN open, and no operation reads them.
     """
     one_nan = np.where(np.isnan(array), np.array(np.nan, array.dtype), array)
     return np.frombuffer(one_nan.tobytes(), np.uint8)

@@ -60,9 +60,7 @@ def _is_rotary(part: type) -> bool:
 
 
 def _classes_beside(config_class: type) -> list[type]:
-    """The classes of the modeling file beside the file of a configuration; none where there is
-    none.
-    """
+    """The classes of the modeling file beside a configuration's, or none without such a file."""
     name = config_class.__module__.replace("configuration_", "modeling_")
     try:
         values = vars(importlib.import_module(name)).values()

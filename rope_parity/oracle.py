@@ -1,5 +1,6 @@
-"""The exact reference: the formulas of the papers in mpmath, one pair at a time. Of the trunk it
-knows only `RopeSpec`.
+"""The exact reference: the formulas of the papers in mpmath, one pair at a time.
+
+Of `rope_spec` it knows only `RopeSpec`.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> list[Real
 def cos_sin(
     spec: RopeSpec, positions: np.ndarray, seq_len: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """cos and sin times the attention factor, float64 `(..., S, P)`; positions as for
-    `rope_spec.cos_sin`.
+    """cos and sin times the attention factor, float64 `(..., S, P)`.
+
+    Positions are as for `rope_spec.cos_sin`.
     """
     inv_freq, axes = inverse_frequencies(spec, seq_len), spec.pairs.axes
     per_axis = np.asarray(positions)[..., None] if axes == 1 else np.asarray(positions)
@@ -45,8 +47,9 @@ def cos_sin(
 
 
 def rotate(spec: RopeSpec, x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
-    """Each pair turned in float64, channel by channel; cos and sin broadcast against the pairs of
-    x.
+    """Each pair is rotated in float64, channel by channel.
+
+    cos and sin broadcast against the pairs of x.
     """
     x = np.asarray(x, np.float64)
     y = x.copy()
@@ -71,9 +74,7 @@ def channels(spec: RopeSpec, pair: int, layout: str) -> tuple[int, int]:
 
 
 def attention_factor(spec: RopeSpec) -> Real:
-    """What multiplies cos and sin: YaRN section 3.4 with DeepSeek's ratio, and LongRoPE section
-    3.3.
-    """
+    """The factor of cos and sin: YaRN section 3.4 with DeepSeek's ratio, LongRoPE section 3.3."""
     rule, kind = _rule(spec)
     if kind not in ("Yarn", "LongRope", "Explicit"):
         return mpf(1)
@@ -89,7 +90,7 @@ def attention_factor(spec: RopeSpec) -> Real:
 
 
 def softmax_scale_factor(spec: RopeSpec) -> Real:
-    """What multiplies the attention scale in DeepSeek-V3."""
+    """The factor of the attention scale in DeepSeek-V3."""
     rule, kind = _rule(spec)
     scales = kind == "Yarn" and rule.scales_softmax and rule.mscale_all_dim
     return yarn_mscale(rule.factor, rule.mscale_all_dim) ** 2 if scales else mpf(1)
@@ -133,9 +134,10 @@ def _rung(spec: RopeSpec, k: int, seq_len: int | None) -> Real:
     raise AssertionError(f"the oracle does not know the rule {rule!r}")
 
 
-def _llama3_rung(plain: Real, rule) -> Real:
-    """By the number of turns within the original context: few are stretched, many kept, a linear
-    blend between.
+def _llama3_rung(plain: Real, rule: Any) -> Real:
+    """A frequency of Llama 3, by its number of turns within the original context.
+
+    Few turns are divided, many are kept, with a linear blend between.
     """
     turns = rule.original_max_position_embeddings * plain / (2 * mp.pi)
     if rule.low_freq_factor == rule.high_freq_factor:  # a step
@@ -145,16 +147,17 @@ def _llama3_rung(plain: Real, rule) -> Real:
     return plain * (keep + (1 - keep) / mpf(rule.factor))
 
 
-def _yarn_rung(plain: Real, rule, k: int, dim: int, theta: Real) -> Real:
-    """A linear ramp in k, from kept to divided by the factor."""
+def _yarn_rung(plain: Real, rule: Any, k: int, dim: int, theta: Real) -> Real:
+    """A frequency of YaRN: a linear ramp in k, from kept to divided by the factor."""
     start, end = yarn_range(rule, dim, theta)
     stretched = min(max((k - start) / (end - start), mpf(0)), mpf(1))
     return plain * (1 - stretched + stretched / mpf(rule.factor))
 
 
-def yarn_range(rule, dim: int, theta: Real) -> tuple[Real, Real]:
-    """The rungs, as real numbers, that turn beta_fast and beta_slow times within the original
-    context.
+def yarn_range(rule: Any, dim: int, theta: Real) -> tuple[Real, Real]:
+    """The real indices of the frequencies that turn beta_fast and beta_slow times.
+
+    The turns are those within the original context.
     """
 
     def rung_that_turns(times: float) -> Real:

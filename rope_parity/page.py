@@ -1,5 +1,6 @@
-"""The report as one page of HTML: the verdict, a matrix, and the details of each configuration. No
-network, no library.
+"""The report as one page of HTML: the verdict, a matrix, and details of each configuration.
+
+It needs no network and no library.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Cell(NamedTuple):
     title: str
     text: str
     level: str  # equal, ok, broken or absent: the class that colours it
-    said: str  # in full, for whoever cannot see the colour
+    aria_label: str  # in full, for readers who cannot see the colour
 
 
 def write(
@@ -90,7 +91,7 @@ def _cell(title: str, records: Sequence[Record]) -> Cell:
     group = [r for r in records if (r.quantity.removesuffix(", cpu"), r.right) == (quantity, right)]
     if not group:
         return Cell(title, "–", "absent", "not measured")
-    worst = max(group, key=lambda r: (not r.ok, r.of_bound))
+    worst = max(group, key=lambda r: (not r.ok, r.bound_used))
     if not worst.ok:
         return Cell(
             title,
@@ -102,9 +103,9 @@ def _cell(title: str, records: Sequence[Record]) -> Cell:
         return Cell(title, "=", "equal", f"equal bytes in {len(group)} comparisons")
     return Cell(
         title,
-        f"{worst.of_bound:.0%}",
+        f"{worst.bound_used:.0%}",
         "ok",
-        f"{worst.of_bound:.0%} of the bound, {worst.at_worst:.3g} eps |pair|",
+        f"{worst.bound_used:.0%} of the bound, {worst.at_worst:.3g} eps |pair|",
     )
 
 

@@ -1,6 +1,4 @@
-"""Where the errors of cos and sin lie: by pair, and over position; for the page and for whoever
-looks for a cause.
-"""
+"""Where the errors of cos and sin lie: by pair, and over position."""
 
 from __future__ import annotations
 
@@ -18,8 +16,9 @@ FLOOR = 2.0**-30  # an error of zero is drawn here
 
 
 class Profile(NamedTuple):
-    """Largest |error| of cos and sin against exact arithmetic, as a fraction of the attention
-    factor.
+    """Largest |error| of cos and sin, as a fraction of the attention factor.
+
+    It is measured against exact arithmetic.
     """
 
     name: str
@@ -28,8 +27,9 @@ class Profile(NamedTuple):
 
 
 def profiles(case: Case, with_transformers: bool = True) -> tuple[np.ndarray, list[Profile]]:
-    """The sampled positions `(S,)`, of the first axis, and a profile of ours and of transformers'
-    tables.
+    """The sampled positions `(S,)` of the first axis, and a profile of each table.
+
+    The tables are ours and transformers'.
     """
     positions = case.positions()
     exact = np.stack(oracle.cos_sin(case.spec, positions, case.seq_len))

@@ -38,22 +38,23 @@ class Record:
     bit_equal: float
     worst: tuple[int, ...]
     bound: float  # at the worst element, in the units of max_eps
-    of_bound: float
+    bound_used: float
     ok: bool
     why: str  # where the bound comes from, a key of bounds.DERIVATIONS
 
     @property
     def at_worst(self) -> float:
-        """`|d| / (eps |pair|)` of the worst element, which `bound` and `of_bound` are about; of
-        equal bytes the largest.
+        """`|d| / (eps |pair|)` of the worst element, to which `bound` and `bound_used` belong.
+
+        Where equal bytes are asked for, it is the largest.
         """
-        return self.of_bound * self.bound if self.bound else self.max_eps
+        return self.bound_used * self.bound if self.bound else self.max_eps
 
 
 class Referee:
     """The comparisons of one case on one device."""
 
-    def __init__(self, case: Case, device: str = "cpu"):
+    def __init__(self, case: Case, device: str = "cpu") -> None:
         self.case, self.spec, self.device = case, case.spec, device
         self.eager, self.jit, self.torch = Jax("eager", device), Jax("jit", device), Torch(device)
 
@@ -63,53 +64,32 @@ class Referee:
         return inverse_frequencies(self.spec).attention_factor
 
     def records(self) -> Iterator[Record]:
-        """All that need no other implementation, cheap ones first."""
+        """All records that need no other implementation, cheap ones first."""
         yield from self.tables()
         for dtype in DTYPES:
             yield from self.rotations(dtype)
 
     def tables(self) -> Iterator[Record]:
-        """cos and sin of the branches against each other and the oracle, far beyond the context
-        too.
+        """cos and sin of the branches against each other and the oracle.
+
+        Positions go far beyond the context too.
         """
         positions = self.case.positions(beyond=True)
-        exact = np.stack(oracle.cos_sin(self.spec, positions, self.case.seq_len))
-        ours = np.stack(self.torch.cos_sin(self.spec, positions, self.case.seq_len, EXACT))
-        bound = bounds.exact_table(self.factor)
-        for backend in (self.eager, self.jit):
-            table = np.stack(backend.cos_sin(self.spec, positions, self.case.seq_len, EXACT))
-            yield self.record(
-                "cos_sin", backend, "rope_torch", "float32", table, ours, 1.0, 0.0, EQUAL
-            )
-            if self.device != "cpu":
-                on_cpu = np.stack(
-                    Torch("cpu").cos_sin(self.spec, positions, self.case.seq_len, EXACT)
-                )
-                yield self.record(
-                    "cos_sin, cpu", backend, "rope_torch", "float32", table, on_cpu, 1.0, 0.0, EQUAL
-                )
-            yield self.record(
-                "cos_sin",
-                backend,
-                "oracle",
-                "float32",
-                table,
-                exact,
-                self.factor,
-                bound / self.factor,
-                TABLE,
-            )
-        yield self.record(
-            "cos_sin",
-            self.torch,
-            "oracle",
-            "float32",
-            ours,
-            exact,
-            self.factor,
-            bound / self.factor,
-            TABLE,
+        table = lambda backend: np.stack(
+            backend.cos_sin(self.spec, positions, self.case.seq_len, EXACT)
         )
+        exact = np.stack(oracle.cos_sin(self.spec, positions, self.case.seq_len))
+        bound = bounds.exact_table(self.factor) / self.factor
+        of_torch = table(self.torch)
+        for backend in (self.eager, self.jit):
+            ours = table(backend)
+            yield self._equal("cos_sin", backend, "float32", ours, of_torch)
+            if self.device != "cpu":
+                yield self._equal("cos_sin, cpu", backend, "float32", ours, table(Torch("cpu")))
+            values = ours, exact, self.factor, bound, TABLE
+            yield self.record("cos_sin", backend, "oracle", "float32", *values)
+        values = of_torch, exact, self.factor, bound, TABLE
+        yield self.record("cos_sin", self.torch, "oracle", "float32", *values)
 
     def rotations(self, dtype: str) -> Iterator[Record]:
         """The rotation and its derivative, in the default arithmetic."""
@@ -119,16 +99,20 @@ class Referee:
         dx = self.torch.gradient(x, ct, table, self.spec, EXACT)
         for backend in (self.eager, self.jit):
             ours = backend.rotate(x, table, self.spec, EXACT)
-            yield self.record("rotate", backend, "rope_torch", dtype, ours, y, 1.0, 0.0, EQUAL)
+            yield self._equal("rotate", backend, dtype, ours, y)
             if self.device != "cpu":
                 on_cpu = Torch("cpu").rotate(x, table, self.spec, EXACT)
-                yield self.record(
-                    "rotate, cpu", backend, "rope_torch", dtype, ours, on_cpu, 1.0, 0.0, EQUAL
-                )
+                yield self._equal("rotate, cpu", backend, dtype, ours, on_cpu)
             yield self._rotation_against_oracle(backend, dtype, x, ours)
             grad = backend.gradient(x, ct, table, self.spec, EXACT)
-            yield self.record("gradient", backend, "rope_torch", dtype, grad, dx, 1.0, 0.0, EQUAL)
+            yield self._equal("gradient", backend, dtype, grad, dx)
         yield self._rotation_against_oracle(self.torch, dtype, x, y)
+
+    def _equal(
+        self, quantity: str, backend: Backend, dtype: str, a: np.ndarray, b: np.ndarray
+    ) -> Record:
+        """A result of `rope_jax` against that of `rope_torch`, byte for byte."""
+        return self.record(quantity, backend, "rope_torch", dtype, a, b, 1.0, 0.0, EQUAL)
 
     def _rotation_against_oracle(
         self, backend: Backend, dtype: str, x: np.ndarray, y: np.ndarray
@@ -160,7 +144,17 @@ class Referee:
         return channels
 
     def record(
-        self, quantity, backend, right, dtype, a, b, pair, bound, why, arithmetic="exact"
+        self,
+        quantity: str,
+        backend: Backend,
+        right: str,
+        dtype: str,
+        a: np.ndarray,
+        b: np.ndarray,
+        pair: np.ndarray | float,
+        bound: np.ndarray | float,
+        why: str,
+        arithmetic: str = "exact",
     ) -> Record:
         """`a` of a backend measured against `b`, as `measure.compare` does."""
         measured = compare(a, b, pair, bound)

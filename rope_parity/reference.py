@@ -42,7 +42,7 @@ class Reference:
 
     name, mode = "transformers", "eager"
 
-    def __init__(self, config: Mapping[str, Any], spec: RopeSpec, label: str | None = None):
+    def __init__(self, config: Mapping[str, Any], spec: RopeSpec, label: str | None = None) -> None:
         self.spec, self.is_vision = spec, (label or "").split(".")[0] == "vision"
         self.config = _tower_config(config, label)
         kind, parts = type(self.config), _parts(type(self.config))
@@ -63,8 +63,9 @@ class Reference:
         return getattr(self.rotary, f"{self._prefix}attention_scaling", None)
 
     def inv_freq(self, positions: np.ndarray) -> np.ndarray | None:
-        """float32 `(P,)`, as a call with these positions leaves it; None where a table is all that
-        is kept.
+        """float32 `(P,)`, as a call with these positions leaves it.
+
+        None where only a table is kept.
         """
         self.cos_sin(positions, DTYPES["float32"])
         buffer = getattr(self.rotary, f"{self._prefix}inv_freq", None)
@@ -100,8 +101,9 @@ class Reference:
         return array(y)
 
     def _rows(self, table: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-        """`(S, ...)` or `(1, S, ...)` as one row for each head of each token,
-        `(B S N, 1, width)`.
+        """A table as one row for each head of each token, `(B S N, 1, width)`.
+
+        It is `(S, ...)` or `(1, S, ...)`.
         """
         batch, length, heads, _ = shape
         rows = table.reshape(-1, length, 1, table.shape[-1]).expand(batch, length, heads, -1)
@@ -116,7 +118,7 @@ class Reference:
         return rotated[0] if isinstance(rotated, tuple) else rotated
 
     def _tables(self, positions: np.ndarray, dtype: np.dtype) -> dict[str, torch.Tensor]:
-        """Their tables by the argument of the function that takes them."""
+        """transformers' tables by the argument of the function that takes them."""
         is_float32 = (self._kind, *self.layer.values()) in FLOAT32_TABLES
         x = tensor(np.zeros(1, DTYPES["float32"] if is_float32 else dtype))
         tables = self.rotary(x, self._as_theirs(positions), **self.layer)
@@ -128,7 +130,7 @@ class Reference:
         )
 
     def _as_theirs(self, positions: np.ndarray) -> torch.Tensor:
-        """`(B, S)`, and with A axes `(A, B, S)` for text, `(S, A)` for vision."""
+        """Positions for transformers: `(B, S)`, `(A, B, S)` for text, `(S, A)` for vision."""
         if self.is_vision and self._kind not in WITH_A_BATCH:
             return tensor(positions[0])
         if self.is_vision or self.spec.pairs.axes == 1:
@@ -136,7 +138,7 @@ class Reference:
         return tensor(np.ascontiguousarray(np.moveaxis(positions, -1, 0)))
 
     def _per_pair(self, table: torch.Tensor) -> np.ndarray:
-        """One column for each pair, of one, of two neighbours, or of two blocks."""
+        """One column for each pair, from a table that has one, two neighbours, or two blocks."""
         pairs = len(self.spec.pairs)
         if table.shape[-1] == pairs:
             return array(table)
@@ -151,7 +153,7 @@ def _tower_config(config: Mapping[str, Any], label: str | None) -> Any:
     from transformers import CONFIG_MAPPING, AutoConfig
     from transformers.utils import logging
 
-    logging.set_verbosity_error()  # what a config lacks is said by rope_spec
+    logging.set_verbosity_error()  # rope_spec says what a config lacks
     values = copy.deepcopy(dict(config))  # transformers writes into it
     model_type = values.pop("model_type")
     if model_type not in CONFIG_MAPPING:
@@ -166,8 +168,9 @@ def _tower_config(config: Mapping[str, Any], label: str | None) -> Any:
 
 
 def _parts(config_class: type) -> lookup.Parts:
-    """What the models of a configuration class are made of; InternLM3's is of another type,
-    Llama's.
+    """What the models of a configuration class are made of.
+
+    InternLM3's model is of another type, Llama's.
     """
     from transformers import MODEL_MAPPING
 

@@ -20,8 +20,9 @@ from .run import NotMeasured, Outcome
 
 
 def summary(records: Sequence[Record]) -> Group:
-    """A table for each case, a row for each quantity and pair of opponents: the element closest to
-    its bound, or beyond.
+    """A table for each case, with a row for each quantity and pair of implementations.
+
+    A row shows the element that uses most of its bound.
     """
     by_case = groupby(sorted(records, key=_order), key=lambda record: record.case)
     return Group(
@@ -69,7 +70,7 @@ def _order(record: Record) -> tuple:
 
 
 def _row(group: list[Record]) -> list[str]:
-    worst = max(group, key=lambda record: (not record.ok, record.of_bound, record.max_eps))
+    worst = max(group, key=lambda record: (not record.ok, record.bound_used, record.max_eps))
     equal = min(record.bit_equal for record in group)
     figures = (
         f"{worst.at_worst:.3g}",
@@ -89,13 +90,13 @@ def _row(group: list[Record]) -> list[str]:
         *names,
         *figures,
         f"{worst.bound:.3g} {_letter(worst.why)}",
-        f"{worst.of_bound:.0%}",
+        f"{worst.bound_used:.0%}",
         verdict,
     ]
 
 
 def absences(not_measured: Iterable[NotMeasured]) -> list[str]:
-    """A line for each thing that was not measured, for want of something or because it failed."""
+    """A line for each comparison that was not measured, and why."""
     missing = environment()["missing"]
     lines = [f"[yellow]not measured, as this machine lacks it: {escape(what)}" for what in missing]
     for absent in not_measured:

@@ -23,7 +23,7 @@ from .reference import NoReference
 
 @dataclass(frozen=True)
 class NotMeasured:
-    """What a report says beside its records: a comparison that was not made, and why."""
+    """A comparison that was not made, and why."""
 
     case: str
     why: str
@@ -31,7 +31,7 @@ class NotMeasured:
 
 
 class Outcome(NamedTuple):
-    """What came of a run."""
+    """The records of a run, and what could not be measured."""
 
     records: list[Record]
     not_measured: list[NotMeasured]

@@ -1,5 +1,6 @@
-"""A function that makes cos and sin, as a function that rotates: so that a table can be judged by
-itself.
+"""A function that makes cos and sin, as a function that rotates.
+
+So a table can be judged by itself.
 """
 
 from __future__ import annotations
@@ -12,21 +13,21 @@ import numpy as np
 from rope_spec import RopeSpec, spec_from_config
 from rope_spec.config import Config
 
-from .identification.describe import channels_of
 from .identification.frameworks import to_numpy
+from .identification.layouts import channels_of
 
 Table = tuple[np.ndarray, np.ndarray]
 
 
 def from_tables(tables: Callable, config: Config | RopeSpec, label: str | None = None) -> Callable:
-    """`fn(x, positions)` that rotates x in halves or as the config says, by what
-    `tables(positions)` returns.
+    """`fn(x, positions)` that rotates x by what `tables(positions)` returns.
+
+    It rotates in halves, or as the config says.
 
     Args:
         tables: returns cos and sin `(..., S, P)`, or `(..., S, 2 P)` with every column twice, in
-            either order; or
-            complex numbers `(..., S, P)`; or one real array: `(..., S, 2 P)`, cos then sin, or
-            `(..., S, P, 2)`.
+            either order; or complex numbers `(..., S, P)`; or one real array, `(..., S, 2 P)` with
+            cos before sin, or `(..., S, P, 2)`.
         config: says which channels are a pair; a `RopeSpec` or a config.json.
         label: which kind of layer, where there are several.
 
@@ -62,7 +63,7 @@ def _rotated(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, spec: RopeSpec) ->
 
 
 def per_pair(result: Any, pairs: int) -> Table:
-    """cos and sin, `(..., S, P)`, from any of the forms."""
+    """cos and sin, `(..., S, P)`, from any form of table."""
     if isinstance(result, tuple | list) and len(result) == 2:
         first, second = (_once(to_numpy(array)[0], pairs) for array in result)
     else:

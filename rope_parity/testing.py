@@ -1,25 +1,32 @@
-"""For test suites: `check_rope` raises AssertionError with the diagnosis as its text. NumPy and the
-function's framework.
+"""For test suites: `check_rope` raises AssertionError with the diagnosis as its text.
+
+It needs NumPy and the framework of the function.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Unpack
 
 from rope_spec import RopeSpec
 from rope_spec.config import Config
 
 from .doctor import Verdict, check_rope as judge
+from .identification.options import Options
 
 
-def check_rope(fn: Callable, config: Config | RopeSpec, **options: Any) -> Verdict:
+def check_rope(
+    fn: Callable,
+    config: Config | RopeSpec,
+    *,
+    label: str | None = None,
+    model_type: str | None = None,
+    ignore: Collection[str] = (),
+    **options: Unpack[Options],
+) -> Verdict:
     """Fail unless `fn(x, positions)` is the rotary embedding that a config describes.
 
-    Args:
-        fn: see `rope_parity.check_rope`, as for the options.
-        config: a `RopeSpec`, or a config.json.
-        options: of `rope_parity.check_rope`.
+    The arguments are those of `rope_parity.check_rope`.
 
     Returns:
         The `Verdict`, where it is right.
@@ -29,6 +36,6 @@ def check_rope(fn: Callable, config: Config | RopeSpec, **options: Any) -> Verdi
         NotMeasured: fn raises, or returns another shape.
     """
     __tracebackhide__ = True
-    verdict = judge(fn, config, **options)
+    verdict = judge(fn, config, label=label, model_type=model_type, ignore=ignore, **options)
     assert verdict.right, verdict.text
     return verdict

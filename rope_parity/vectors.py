@@ -1,5 +1,6 @@
-"""Test vectors for any language: numbers in safetensors, what they mean in JSON, and the mistake
-that each catches.
+"""Test vectors for any language.
+
+The numbers are safetensors; JSON says what they mean and the mistake that each catches.
 """
 
 from __future__ import annotations
@@ -7,14 +8,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rope_spec import DynamicNTK, Llama3, LongRope, Pairs, RopeSpec, Yarn, inverse_frequencies
 
+from .array_files import write
 from .doctor.compare import angle_room, expected, image
-from .dump import write
 
 VERSION = "1"
 ROWS, HEADS, LONGEST = 12, 2, 131072
@@ -30,7 +31,7 @@ class Vector(NamedTuple):
     seq_len: int | None = None
 
 
-def _plain(**more) -> RopeSpec:
+def _plain(**more: Any) -> RopeSpec:
     return RopeSpec(**{"head_dim": 64, "pairs": Pairs.single(rotary_dim=64)} | more)
 
 
@@ -63,7 +64,7 @@ VECTORS = (
 
 
 def write_vectors(folder: Path) -> int:
-    """Write every vector and `index.json`; how many there are."""
+    """Write every vector and `index.json`; return the number of vectors."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = [_write(folder, number, vector) for number, vector in enumerate(VECTORS)]
     index = {"format": "rope-parity vectors", "version": VERSION, "tolerance": TOLERANCE}

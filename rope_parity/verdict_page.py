@@ -1,5 +1,6 @@
-"""A verdict as one page: the sentence first, then where it shows, then the two descriptions. No
-network, no library.
+"""A verdict as one page: the sentence, where the errors are, and the two descriptions.
+
+It needs no network and no library.
 """
 
 from __future__ import annotations

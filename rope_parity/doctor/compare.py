@@ -1,6 +1,4 @@
-"""A function against a description, as functions: over every position and length that was looked
-at.
-"""
+"""A function against a description, at every position and length that was measured."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ import numpy as np
 from rope_spec import RopeSpec, inverse_frequencies
 
 from ..identification import behaviour
-from ..identification.describe import channels_of
+from ..identification.layouts import channels_of
 from ..identification.measure import Measurement
 from ..identification.number import ROUNDOFF, SINGLE
 from ..identification.turns import Turns
@@ -19,7 +17,7 @@ from ..identification.turns import Turns
 
 @dataclass(frozen=True)
 class Expected:
-    """What a description says at one length, for the pairs that it moves.
+    """What a description gives at one length, for the pairs whose frequency is not 0.
 
     Attributes:
         read: the channels of each pair, `(P, 2)`.
@@ -41,8 +39,9 @@ class Expected:
 
 
 def expected(spec: RopeSpec, length: int | None, unit: float = 1.0) -> Expected:
-    """The description at a length; pairs that stand still are left out where nothing is multiplied
-    in.
+    """The description at a length.
+
+    Pairs of frequency 0 are left out: only the attention factor may change their channels.
     """
     frequencies = inverse_frequencies(spec, length if spec.depends_on_length else None)
     layouts = spec.read, spec.write or spec.read
@@ -55,8 +54,9 @@ def expected(spec: RopeSpec, length: int | None, unit: float = 1.0) -> Expected:
 
 
 def angle_room(size: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """What float32 angles and frequencies may miss by: rounding of the product, of the ladder, of
-    the position.
+    """The allowed error of an angle whose product and frequency are float32, in radians.
+
+    It is the rounding of the product, of the frequency, and of the position.
     """
     ladder = 6 + 4 * np.abs(np.log(np.maximum(np.abs(w), 1e-30)))
     return SINGLE * (size * (2 + ladder) + 2)
@@ -73,7 +73,7 @@ def image(spec: RopeSpec, what: Expected, x: np.ndarray, positions: np.ndarray) 
 
 
 def _write_still(spec: RopeSpec, x: np.ndarray, y: np.ndarray, factor: float) -> None:
-    """Pairs that stand still are written where the layout says, times the factor."""
+    """Write the pairs of frequency 0 where the layout puts them, times the attention factor."""
     layouts = spec.read, spec.write or spec.read
     read, write = (channels_of(x, len(spec.pairs), spec.pairs.axes, spec.start) for x in layouts)
     y[:, write] = factor * x[:, read]
@@ -82,8 +82,9 @@ def _write_still(spec: RopeSpec, x: np.ndarray, y: np.ndarray, factor: float) ->
 def worst_of_images(
     measured: Measurement, spec: RopeSpec, ys: dict[int, np.ndarray]
 ) -> tuple[float, int, float]:
-    """How much of what is allowed the images of random vectors use, where, and the largest angle
-    error.
+    """The images of random vectors against the description.
+
+    Returns the largest share of the allowed error, the position where it is, and the largest error.
     """
     probe, worst = measured.probe, (0.0, 0, 0.0)
     x = behaviour.random_x(probe)
@@ -105,12 +106,12 @@ def worst_of_images(
 
 
 def roundoff(measured: Measurement) -> float:
-    """Of the dtype of x."""
+    """The unit roundoff of the dtype of x."""
     return ROUNDOFF[measured.probe.subject.dtype]
 
 
 def worst_of_turns(turns: Turns, what: Expected, unit: float) -> tuple[float, int, float]:
-    """How much of what is allowed the turns use, at which position, and the error there."""
+    """The largest share of the allowed error in the turns, its position, and the largest error."""
     error, allowed = turn_errors(turns, what, unit)
     used = error / allowed
     row = int(used.max(axis=1).argmax())
@@ -118,7 +119,7 @@ def worst_of_turns(turns: Turns, what: Expected, unit: float) -> tuple[float, in
 
 
 def turn_errors(turns: Turns, what: Expected, unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Errors of the turns as shares of the length of a pair, and what is allowed, `(n, P)` each."""
+    """Errors of the turns and the allowed ones, `(n, P)`, as shares of the length of a pair."""
     z = what.factor * np.exp(1j * what.angle(turns.positions))
     error = np.nan_to_num(np.abs(turns.z - z), nan=np.inf) / what.factor
     size = np.abs(turns.positions[:, what.axis] * what.w)

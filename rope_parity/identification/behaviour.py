@@ -1,5 +1,6 @@
-"""Whether a function is linear, and depends on its own row and its position alone; each check is
-one or two calls.
+"""Whether a function is linear, and whether a token depends on its own row and position alone.
+
+Each check is one or two calls.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ SCALE = -1024.0  # exact in every dtype
 
 
 def room(probe: Probe, x: np.ndarray) -> float:
-    """What two right answers to the same question may differ by."""
+    """How far two right results for the same input may differ."""
     return 32 * probe.noise * float(np.abs(x).max())
 
 
@@ -35,8 +36,9 @@ COMMON = 128  # positions that the frames of all lengths begin with
 
 
 def some_positions(probe: Probe, length: int) -> np.ndarray:
-    """Positions `(S, A)` below a length: the first in order, then random ones; the same in every
-    call.
+    """Positions `(S, A)` below a length, the same in every call.
+
+    The first ones are in order, the rest are random.
     """
     if length not in probe.frames:
         probe.frames[length] = _some_positions(probe, length)
@@ -101,8 +103,9 @@ def linear(probe: Probe, y: np.ndarray, x: np.ndarray, frame: np.ndarray) -> lis
 
 
 def order_of_rows(probe: Probe, y: np.ndarray, x: np.ndarray, frame: np.ndarray) -> list[Departure]:
-    """Whether a token is rotated alike wherever in the sequence it stands, and in each batch row by
-    its own position.
+    """Whether a token is rotated alike wherever it stands in the sequence.
+
+    In each batch row its own position has to count.
     """
     order = np.arange(probe.rows)
     order[1:-1] = np.random.default_rng(SEED).permutation(order[1:-1])

@@ -36,9 +36,7 @@ class Channels:
 
 
 def channels(probe: Probe, positions: np.ndarray) -> Channels:
-    """Read the channels from images at some positions `(n, A)`, in one call where it has room for
-    it.
-    """
+    """Read the channels from images at some positions `(n, A)`, in one call if it has room."""
     largest, low, high = images(probe, positions)
     faint = np.abs(largest) > 0
     mixed = faint if faint.sum(axis=1).max() <= 2 else np.abs(largest) > FAINT
@@ -61,8 +59,9 @@ def channels(probe: Probe, positions: np.ndarray) -> Channels:
 
 
 def images(probe: Probe, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Entry by entry the largest size, the least and the greatest value of the matrix `(H, H)`,
-    input by output.
+    """The matrix `(H, H)`, input by output, over some positions.
+
+    Returns for each entry the largest magnitude, the least value and the greatest value.
     """
     head_dim, heads = probe.head_dim, 1 if probe.only_first else probe.shape[2]
     batch = 1 if probe.only_first else probe.shape[0]
@@ -92,7 +91,7 @@ def _stride(head_dim: int) -> int:
 
 
 def mixing(found: Channels) -> list[Departure]:
-    """Channels whose image is no pair."""
+    """Departures of channels that are mixed in another way than as pairs."""
     departures = []
     if found.other:
         example = next(iter(found.other))

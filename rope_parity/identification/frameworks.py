@@ -1,5 +1,6 @@
-"""Arrays at the border: from NumPy to what a function takes, and back. No framework is imported
-that it does not use.
+"""Arrays from NumPy to the framework of a function, and back.
+
+A framework that the function does not use is not imported.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ KNOWN = ("torch", "jax", "mlx", "keras", "tensorflow")
 
 
 def frameworks_of(fn: Callable) -> list[str]:
-    """The frameworks to try, the likeliest first: those that its code names, NumPy, then what is
-    imported.
+    """The frameworks to try, the likeliest first.
+
+    Those are the ones that the code names, then NumPy, then the ones that are imported.
     """
     named = [name for name in KNOWN if name in set(_roots(fn, 6))]
     imported = [name for name in KNOWN if name in sys.modules and name not in named]

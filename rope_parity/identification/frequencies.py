@@ -1,5 +1,6 @@
-"""From turns to radians per position: the branch by doubling the lag, the value by a line through
-all angles.
+"""From turns to radians per position.
+
+Doubling the lag fixes the branch of the angle; a line through all angles gives the value.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ class Line:
 
 
 def sharpened(z: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """Coarsely rounded turns of length 1: the larger of cos and sin from the smaller, whose
-    rounding is less.
+    """Turns of length 1 that were coarsely rounded, made exact.
+
+    The larger of cos and sin follows from the smaller, whose rounding is less.
     """
     cos, sin = np.clip(z.real, -1, 1), np.clip(z.imag, -1, 1)
     by_sin = np.abs(sin) < np.abs(cos)
@@ -48,7 +50,7 @@ def sharpened(z: NDArray[np.complex128]) -> NDArray[np.complex128]:
 
 
 def line(positions: np.ndarray, z: np.ndarray, roundoff: float, floor: float = 0.0) -> Line:
-    """The line through the angles of `z` `(n, P)` at integers `(n,)`; a pair that stands has 0."""
+    """The line through the angles of z `(n, P)` at integers `(n,)`; w is 0 where z is constant."""
     unit = z / np.maximum(np.abs(z), 1e-30)
     rough = _by_lags(positions, unit)
     fitted = _fit(positions, unit, rough, roundoff, floor)
@@ -72,7 +74,7 @@ def _by_lags(positions: np.ndarray, unit: np.ndarray) -> np.ndarray:
 
 
 class Regression(NamedTuple):
-    """A straight line through the angles of each pair, and what it was weighted with."""
+    """A straight line through the angles of each pair, and its weights."""
 
     w: np.ndarray  # (P,) the slope, radians per position
     phase: np.ndarray  # (P,) the angle at position 0
@@ -85,7 +87,7 @@ class Regression(NamedTuple):
 def _regression(
     p: np.ndarray, unit: np.ndarray, w: np.ndarray, roundoff: float, floor: float
 ) -> Regression:
-    """Weighted least squares; an angle's noise is a roundoff of it, one of cos or sin, a floor."""
+    """Weighted least squares; noise is a roundoff of the angle, one of cos or sin, and a floor."""
     middle = np.angle((unit * np.exp(-1j * w * p)).sum(axis=0))
     angle = w * p + middle + wrap(np.angle(unit) - w * p - middle)
     noise = 2 * SINGLE * np.abs(angle) + roundoff * np.minimum(np.abs(angle), 1.0) + floor + 1e-12
@@ -100,7 +102,7 @@ def _regression(
 def _fit(
     positions: np.ndarray, unit: np.ndarray, w: np.ndarray, roundoff: float, floor: float
 ) -> Line:
-    """The line of each pair; thrice, since the branch of an angle follows from the slope."""
+    """The line of each pair, fitted three times: the branch of an angle follows from the slope."""
     p = positions[:, None].astype(float)
     for _ in range(2):
         w = _regression(p, unit, w, roundoff, floor).w
@@ -120,8 +122,9 @@ def _fit(
 
 
 def refined(turns: Turns, axis: int, start: Line, roundoff: float, floor: float = 0.0) -> Line:
-    """The line through ever more positions, up to the first octave where one of the pairs leaves
-    it.
+    """The line through ever more positions, octave by octave.
+
+    It ends before the first octave in which a pair leaves it.
     """
     p = turns.positions[:, axis]
     alone = (np.delete(turns.positions, axis, 1) == 0).all(axis=1) & turns.finite

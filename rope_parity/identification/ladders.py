@@ -1,5 +1,6 @@
-"""Frequency ladders in float64: the exponents that people write, what a rule makes of them, and the
-theta that fits.
+"""Frequency ladders in float64.
+
+Common exponents, what a rule makes of a ladder, and the theta that fits.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def fits(candidate: np.ndarray, w: np.ndarray, allowed: np.ndarray, outliers: fl
 
 
 def exponents(spec: RopeSpec) -> dict[str, np.ndarray]:
-    """What theta is raised to the power of, negated, by the mistake that it is; `""` for none."""
+    """The negated exponents of theta by the name of the mistake; `""` is the right one."""
     k, d, pairs = np.array(spec.pairs.rung, float), spec.pairs.ladder_dim, spec.pairs.rungs
     others = {spec.head_dim, spec.rotary_dim, 2 * spec.rotary_dim, spec.head_dim // 2} - {d}
     return {
@@ -97,7 +98,7 @@ def _ntk_stretch(rule: DynamicNTK, length: int | None) -> float:
 
 
 def yarn_ramp(rule: Yarn, theta: float, dim: int) -> tuple[float, float]:
-    """The rungs where the ramp of YaRN begins and ends."""
+    """The indices of the frequencies where the ramp of YaRN begins and ends."""
     length = rule.original_max_position_embeddings
     start, end = (
         dim * math.log(length / (2 * math.pi * beta)) / (2 * math.log(theta))
@@ -110,9 +111,7 @@ def yarn_ramp(rule: Yarn, theta: float, dim: int) -> tuple[float, float]:
 
 
 def theta_that_fits(ladder: Callable[[float], np.ndarray], w: np.ndarray) -> float:
-    """The theta whose ladder is nearest to `w` in the median of the logarithms, by ever finer
-    grids.
-    """
+    """The theta whose ladder is nearest to `w` in the mean of the logarithms, by finer grids."""
     target = np.log(np.maximum(np.abs(w), 1e-30))
     low, high = map(math.log, THETAS)
     for count in (600, 160, 160, 160, 160):
@@ -128,7 +127,7 @@ def _miss(candidate: np.ndarray, target: np.ndarray) -> float:
 
 
 def round_within(value: float, relative: float) -> float:
-    """The number of the fewest digits that is as near as this."""
+    """The number with the fewest digits within this relative distance."""
     for digits in range(1, 15):
         short = float(f"{value:.{digits}g}")
         if abs(short - value) <= relative * abs(value):
@@ -137,5 +136,5 @@ def round_within(value: float, relative: float) -> float:
 
 
 def rule_text(rule: Rule | None) -> str:
-    """A rule in short."""
+    """The name of a rule."""
     return "none" if rule is None else type(rule).__name__

@@ -1,5 +1,6 @@
-"""The order of the measurement: state first, then behaviour, channels, frequencies, positions,
-precision.
+"""The order of the measurement.
+
+State comes first, then behaviour, channels, frequencies, positions and precision.
 """
 
 from __future__ import annotations
@@ -40,18 +41,17 @@ class Measurement:
     not_tested: list[str]
 
 
-def measure(probe: Probe, lengths: Sequence[int], is_factory: bool) -> Measurement:
+def measure(probe: Probe, lengths: Sequence[int]) -> Measurement:
     """Measure a function.
 
     Args:
         probe: calls it.
         lengths: current lengths to try, ascending, the whole context last.
-        is_factory: whether a fresh instance can be made.
 
     Raises:
         NotMeasured: it raises, or returns another shape.
     """
-    found, first, said = _state(probe, lengths, is_factory)
+    found, first, not_tested = _state(probe, lengths)
     x, (_, y) = behaviour.random_x(probe), first[-1]
     frame = behaviour.some_positions(probe, probe.context)
     if not np.isfinite(y).any():
@@ -63,26 +63,28 @@ def measure(probe: Probe, lengths: Sequence[int], is_factory: bool) -> Measureme
     depends_on = state.depends_on_length(probe, first)
     found += _behaviour(probe, x, y, frame)
     reading = read(probe, found)
-    by_length = {}
+    by_length: dict[int, Turns] = {}
     if reading is not None:
         alone = probe.spacing == 1
         by_length = {n: from_random(probe, reading, y, n) for n, y in first if alone}
         found += look_at_precision(probe, reading, y, x, frame)
     probe.subject.always_fresh = False
-    if probe.recorded:
-        return Measurement(probe, reading, dict(first), by_length, depends_on, found, said)
-    more, notes = state.after_another_dtype(probe, y, fresh=is_factory)
-    found += [d for d in more if d.name not in {e.name for e in found}]
-    return Measurement(probe, reading, dict(first), by_length, depends_on, found, said + notes)
+    if not probe.recorded:
+        more, notes = state.after_another_dtype(probe, y, fresh=probe.subject.is_factory)
+        found += [d for d in more if d.name not in _names(found)]
+        not_tested += notes
+    return Measurement(probe, reading, dict(first), by_length, depends_on, found, not_tested)
 
 
-def _state(probe: Probe, lengths: Sequence[int], is_factory: bool):
+def _state(
+    probe: Probe, lengths: Sequence[int]
+) -> tuple[list[Departure], list[state.Call], list[str]]:
     probe.subject.fresh()
     if probe.fixed is not None or probe.mode != "any":
         lengths = lengths[-1:]
     found, first = state.repeated(probe, lengths)
-    said = []
-    if is_factory:
+    not_tested: list[str] = []
+    if probe.subject.is_factory:
         found = found or state.reversed_order(probe, lengths, first)
         found = found or state.another_theta(probe, first[-1][1])
         probe.subject.fresh()
@@ -90,8 +92,8 @@ def _state(probe: Probe, lengths: Sequence[int], is_factory: bool):
             probe.subject.always_fresh = True
             first = state.sequence(probe, lengths, behaviour.random_x(probe))
     else:
-        said = ["a fresh instance: hand over a factory with factory=True"]
-    return found, first, said
+        not_tested = ["a fresh instance: hand over a factory with factory=True"]
+    return found, first, not_tested
 
 
 def _check_positions_are_used(probe: Probe, y: np.ndarray, frame: np.ndarray) -> None:
@@ -110,7 +112,7 @@ def _check_positions_are_used(probe: Probe, y: np.ndarray, frame: np.ndarray) ->
 
 
 def _behaviour(probe: Probe, x: np.ndarray, y: np.ndarray, frame: np.ndarray) -> list[Departure]:
-    """Behaviour that is no rope's; rows that disturb each other are kept apart from here on."""
+    """Departures of behaviour; from here on rows that disturb each other are kept apart."""
     found = behaviour.same_dtype(probe, probe.subject.dtype)
     found += behaviour.rows_alone(probe)
     found += [d for d in behaviour.heads_alike(probe, y, x) if d.name not in _names(found)]
@@ -137,7 +139,7 @@ def _names(found: list[Departure]) -> set[str]:
 def look_at_precision(
     probe: Probe, reading: Reading, y: np.ndarray, x: np.ndarray, frame: np.ndarray
 ) -> list[Departure]:
-    """Positions, then what is rounded; each looked for in what the ones before leave."""
+    """Departures of positions, then of rounding; each explains what the ones before leave."""
     found = list(positions.departures(probe, reading))
     ends = [d.position for d in found if d.name == "table_ends" and d.position is not None]
     inside = reading.turns.positions.max(axis=1) < min(ends, default=np.inf)
@@ -153,7 +155,7 @@ def look_at_precision(
 
 
 def _of_table_and_products(probe: Probe, reading: Reading, y: np.ndarray) -> list[Departure]:
-    """In float32 alone: in a half precision everything is of that precision."""
+    """Departures of the table or the products, in float32: half precisions round everything."""
     if probe.subject.dtype in HALF:
         return []
     turned = np.unique(reading.channels.write)

@@ -1,4 +1,4 @@
-"""Numbers of a shorter format in NumPy, without a library for them."""
+"""Numbers of bfloat16 and float16 in NumPy, without another library."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Which position each position is taken for: rounded, clamped, wrapped, or beyond the end of a
-table.
-"""
+"""The position that each position is rotated by: its own, or rounded, clamped, wrapped."""
 
 from __future__ import annotations
 
@@ -42,7 +40,7 @@ def departures(probe: Probe, reading: Reading) -> Iterator[Departure]:
 
 
 def is_bad(turns: Turns, reading: Reading) -> np.ndarray:
-    """`(n,)`, whether some pair is further from the line than a right one may be."""
+    """Whether some pair is further from the line than a right one may be, `(n,)`."""
     return np.asarray((reading.gap(turns) > 4 * reading.room(turns.positions)).any(axis=1))
 
 
@@ -109,7 +107,7 @@ def _first(p: np.ndarray, rows: np.ndarray, is_so: Predicate, look: Look | None)
 def _wrapped(
     seen: Turns, bad: np.ndarray, reading: Reading, axis: int, look: Look | None, context: int
 ) -> Departure | None:
-    """Rows that are right for another position: for the position modulo L, or for the last one."""
+    """The end of a table whose later rows repeat: the position modulo L, or the last one."""
     p = seen.positions[:, axis]
     if not bad[-1] or bad.mean() > 0.98:
         return None
@@ -142,7 +140,7 @@ def _first_bad(p: np.ndarray, bad: np.ndarray, is_so: Predicate, look: Look | No
 
 
 def taken_for(z: np.ndarray, reading: Reading, axis: int, context: int) -> tuple[int, float]:
-    """The position whose prediction is nearest to a row, and the mean cosine of what is left."""
+    """The position whose prediction is nearest to a row, and the mean cosine of the difference."""
     moving = np.flatnonzero(reading.w[:, axis])
     pairs = moving[:: max(1, len(moving) // SAMPLED)]
     best = 0, -2.0
@@ -156,8 +154,9 @@ def taken_for(z: np.ndarray, reading: Reading, axis: int, context: int) -> tuple
 
 
 def rounding(seen: Turns, reading: Reading, axis: int) -> Departure | None:
-    """Positions rounded to a half precision: neighbours that it cannot tell apart are rotated
-    alike.
+    """Positions rounded to a half precision.
+
+    Neighbours that the format cannot tell apart are then rotated alike.
     """
     seen = seen[seen.finite]
     p = seen.positions[:, axis]
@@ -178,5 +177,5 @@ def rounding(seen: Turns, reading: Reading, axis: int) -> Departure | None:
 
 
 def _is_overflow(kind: Departure, end: Departure) -> bool:
-    """Whether an end is only where float16 has no more numbers."""
+    """Whether a table seems to end only because float16 overflows there."""
     return kind.how == "float16" and end.how == "nan" and 65000 < (end.position or 0) < 66000

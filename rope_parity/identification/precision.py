@@ -1,5 +1,6 @@
-"""How a function computes: each detector looks at the numbers that came out, not at other
-detectors.
+"""How a function computes.
+
+Each detector looks at the numbers that came out, not at other detectors.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ MANY = 60  # observations that make a coincidence unlikely
 
 
 def table_rounded(raw: Turns) -> str | None:
-    """The half precision of which every cos and sin is, with or without the largest one divided
-    out.
+    """The half precision of which every cos and sin is a number, or None.
+
+    The largest one may have been divided out.
     """
     z = raw.z[raw.finite]
     factor = float(np.abs(z.real).max(initial=1.0))
@@ -28,7 +30,7 @@ def table_rounded(raw: Turns) -> str | None:
 
 
 def all_rounded(y: np.ndarray) -> str | None:
-    """The half precision of which every element of an image is."""
+    """The half precision of which every element of an image is a number, or None."""
     changed = y[np.isfinite(y) & (y != 0)]
     return next((kind for kind in HALF if are(changed, kind)), None)
 
@@ -61,8 +63,9 @@ def _is_off(steps: np.ndarray, distance: float = 0.2) -> np.ndarray:
 
 
 def widened(reading: Reading, roundoff: float) -> np.ndarray:
-    """The uncertainty of frequencies, half a roundoff where all rounded angles happen to be
-    multiples of one number.
+    """The uncertainty of frequencies whose angles are rounded.
+
+    It is half a roundoff where all rounded angles happen to be multiples of one number.
     """
     relative = reading.uncertainty / np.maximum(np.abs(reading.w), 1e-30)
     is_alike = (relative < 0.1 * np.median(relative[reading.w != 0])) & (reading.w != 0)
@@ -71,8 +74,9 @@ def widened(reading: Reading, roundoff: float) -> np.ndarray:
 
 
 def frequencies_rounded(w: np.ndarray, uncertainty: np.ndarray) -> str | None:
-    """The half precision of which all frequencies are numbers, or their reciprocals; powers of two
-    say nothing.
+    """The half precision of which all frequencies are numbers, or their reciprocals.
+
+    Powers of two are numbers of every format and do not count.
     """
     telling = (w != 0) & (np.abs(np.frexp(np.abs(w))[0] - 0.5) > 1e-6)
     if telling.sum() < 3:
@@ -93,7 +97,7 @@ def frequencies_rounded(w: np.ndarray, uncertainty: np.ndarray) -> str | None:
 
 
 def departure(name: str, kind: str, reading: Reading) -> Departure:
-    """A rounding, with the largest gap that it leaves."""
+    """The departure of a rounding, with the largest error that it leaves."""
     gap = reading.gap(reading.turns)
     size = float(np.min([np.nan_to_num(gap, posinf=2.0).max(), 2.0]))
     return Departure(name, kind, kind, size=size)

@@ -64,8 +64,9 @@ def read_turns(probe: Probe, mixed: Channels, raw: Turns, found: list[Departure]
 
 
 def _factor(raw: Turns, probe: Probe) -> float:
-    """The length of the turns; where cos and sin are coarse, the mean over those of which neither
-    is small.
+    """The length of the turns.
+
+    Where cos and sin are coarse, it is the mean over the turns of which neither is small.
     """
     size = np.abs(raw.z[raw.finite])
     if probe.noise > SINGLE:
@@ -76,8 +77,9 @@ def _factor(raw: Turns, probe: Probe) -> float:
 
 
 def _evened(raw: Turns, probe: Probe) -> tuple[Turns, list[Departure]]:
-    """Turns whose cos and sin have one factor, and a departure where they had two, or one for each
-    pair.
+    """Turns whose cos and sin have one factor.
+
+    Where they had two, or each pair its own, there is a departure.
     """
     z, room = raw.z[raw.finite], 16 * probe.noise
     z = z[np.abs(z).max(axis=1) > 0]
@@ -125,7 +127,7 @@ def _lines(probe: Probe, raw: Turns, factor: float) -> tuple[list[Line], bool]:
 
 
 def _clean(turns: Turns, roundoff: float) -> Turns:
-    """Turns whose angles are to be read."""
+    """Turns as angles are read from: coarse ones are sharpened."""
     if roundoff <= SINGLE:
         return turns
     return replace(
@@ -134,8 +136,9 @@ def _clean(turns: Turns, roundoff: float) -> Turns:
 
 
 def _floor(probe: Probe) -> float:
-    """The noise of small angles: none where unit vectors are given, whose images are cos and sin
-    themselves.
+    """The noise of small angles.
+
+    There is none where unit vectors are given, whose images are cos and sin themselves.
     """
     return probe.noise if probe.recorded else 0.0
 
@@ -155,14 +158,15 @@ def _line(turns: Turns, axis: int, roundoff: float, floor: float) -> Line:
 
 
 def _is_exchanged(first: Line) -> bool:
-    """Whether slow pairs begin a quarter turn away."""
+    """Whether slow pairs begin a quarter turn away, as they do with cos and sin exchanged."""
     slow = np.argsort(np.abs(first.w))[: max(1, len(first.w) // 2)]
     return bool(np.median(np.abs(np.abs(wrap(first.phase[slow])) - QUARTER)) < 0.1)
 
 
 def from_random(probe: Probe, reading: Reading, y: np.ndarray, length: int) -> Turns:
-    """Turns at another length, from the images of random vectors: `z = (y_a + i y_b) / (x_a + i
-    x_b)`.
+    """Turns at another length, from the images of random vectors.
+
+    That is `z = (y_a + i y_b) / (x_a + i x_b)`.
     """
     x = behaviour.random_x(probe)
     rows = np.arange(probe.rows) if probe.fixed is not None else np.arange(1, probe.rows - 1)

@@ -26,7 +26,7 @@ class Reading:
         phase_uncertainty: of the phase, `(P,)`.
         factor: the length of the image of a unit vector.
         exchanged: whether cos stands where sin belongs; w and turns are as if it did not.
-        turns: at all positions that were looked at, of length 1 where the factor explains it.
+        turns: at all measured positions, of length 1 where the factor explains it.
         raw: the same before division and exchange.
         departures: found so far.
     """

@@ -74,7 +74,7 @@ class Departure:
     size: float | None = None
     figures: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.name not in NAMES:
             raise ValueError(f"Departure: got {self.name!r}, expected one of {', '.join(NAMES)}.")
 
@@ -106,7 +106,7 @@ class Evidence:
         channels: for each pair the channels a, b that it reads and the channels that it writes, (P,
             4).
         attention_factor: the length of the image of a unit vector.
-        positions: how many different positions were looked at, and the largest.
+        positions: how many different positions were measured, and the largest.
         lengths: the current lengths that were tried.
         calls: how often the function was called.
         not_tested: what could not be tested, and why.

@@ -1,5 +1,6 @@
-"""Reads a scaling rule from the ratio of frequencies to a plain ladder: a constant, a blend, a
-ramp.
+"""Reads a scaling rule from the ratio of frequencies to a plain ladder.
+
+The ratio may be a constant, a blend or a ramp.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def with_rule(spec: RopeSpec, theta: float, rule: Rule | None) -> RopeSpec | Non
 
 
 def valid(build: Callable[[], Any]) -> Any:
-    """What is built, or None where its numbers are refused."""
+    """What `build` returns, or None where it refuses its numbers."""
     try:
         return build()
     except (ValueError, OverflowError):
@@ -82,8 +83,7 @@ def ramps(
     factor: float | None = None,
     tolerance: float = 1e-6,
 ) -> Iterator[Llama3 | Yarn]:
-    """The rules whose blend between kept and stretched the ratios to a plain ladder have the shape
-    of.
+    """The rules whose blend of kept and divided frequencies gives these ratios to a plain ladder.
 
     Args:
         spec: its pairs have rungs.
@@ -134,8 +134,9 @@ def _yarn(
     blended: np.ndarray,
     factor: float,
 ) -> Iterator[Yarn | None]:
-    """`keep` is linear in the rung; of the betas and the length only the ends of the ramp can be
-    read.
+    """YaRN, whose `keep` is linear in the index of the frequency.
+
+    Of the betas and the length only the ends of the ramp can be read.
     """
     if len(set(rung[blended])) < 2:
         return
@@ -157,6 +158,6 @@ def _yarn(
 
 
 def explicit(spec: RopeSpec, w: np.ndarray, factor: float) -> RopeSpec:
-    """A list of frequencies, where no formula fits."""
+    """The description as a list of frequencies, where no formula fits."""
     pairs = Pairs(spec.pairs.axis, tuple(range(len(w))), 2 * len(w))
     return replace(spec, pairs=pairs, rule=Explicit(tuple(map(float, w)), factor))

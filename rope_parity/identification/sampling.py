@@ -1,5 +1,6 @@
-"""Which positions are looked at: the first ones, runs of neighbours in every octave, and random
-ones.
+"""Which positions are measured.
+
+Those are the first ones, runs of neighbours in every octave, and random ones.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ def mixed_positions(probe: Probe) -> np.ndarray:
 
 
 def far_positions(probe: Probe) -> np.ndarray:
-    """Runs of neighbours in every octave, and random ones; with several coordinates each alone, and
-    together.
+    """Runs of neighbours in every octave, and random positions.
+
+    Several coordinates are moved one by one, and together.
     """
     rng, context, axes = np.random.default_rng(1), probe.context, probe.subject.axes
     if context <= NEAR:

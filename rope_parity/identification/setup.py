@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from .layouts import AxisOrder
+from .axis_order import AxisOrder
 from .number import ROUNDOFF
-from .probe import ROWS, Probe, Subject
+from .options import Options, completed
+from .probe import ROWS, Probe
+from .subject import Subject
 
+UNSAID = 4096  # positions where nothing says how long the context is
 SHORT = 192  # the shortest length that is tried
 PREFIX = 4096  # positions of a function that makes its own
 
@@ -19,28 +22,33 @@ def build(
     fn: Callable,
     head_dim: int,
     *,
-    layout: str = "BSNH",
-    context: int = 4096,
-    dtype: str = "float32",
     axes: int = 1,
-    positions: str | Any = "any",
-    factory: bool = False,
-    framework: str | None = None,
-    device: Any = None,
     unit: float | None = None,
+    **options: Unpack[Options],
 ) -> Probe:
-    """The probe; the arguments are those of `identify`."""
-    _check(head_dim, context, dtype, axes)
-    mode, fixed = _mode(positions, axes, context)
+    """The probe of a function.
+
+    Args:
+        fn: the function, or what makes it.
+        head_dim: H.
+        axes: A, the number of coordinates of a position.
+        unit: what a position of 1 stands for, where positions are real numbers.
+        **options: see `Options`.
+    """
+    given = completed(options)
+    context = UNSAID if given["context"] is None else given["context"]
+    _check(head_dim, context, given["dtype"], axes)
+    mode, fixed = _mode(given["positions"], axes, context)
     subject = Subject(
-        fn if factory else lambda: fn,
-        AxisOrder(layout),
-        dtype,
+        fn if given["factory"] else lambda: fn,
+        AxisOrder(given["layout"]),
+        given["dtype"],
         axes,
         unit,
         shared=mode == "shared",
-        framework=framework,
-        device=device,
+        is_factory=given["factory"],
+        framework=given["framework"],
+        device=given["device"],
     )
     if fixed is not None:
         context = int(fixed.max()) + 1
@@ -77,9 +85,8 @@ def _mode(positions: Any, axes: int, context: int) -> tuple[str, np.ndarray | No
         return "fixed", np.repeat(np.arange(min(context, PREFIX))[:, None], axes, 1)
     if positions not in ("any", "shared", "contiguous"):
         raise ValueError(
-            f"positions: got {positions!r}, expected 'any', 'shared', 'contiguous', "
-            "'prefix', or the positions that "
-            "the function makes itself as an array (S, A)."
+            f"positions: got {positions!r}, expected 'any', 'shared', 'contiguous', 'prefix', or "
+            "the positions that the function makes itself as an array (S, A)."
         )
     return positions, None
 
@@ -91,7 +98,7 @@ def lengths_to_try(context: int, original: int | None = None) -> list[int]:
 
 
 def original_length(rule: object) -> int | None:
-    """The context of pretraining, by a rule."""
+    """The original context in the parameters of a rule, or None."""
     for name in ("original_max_position_embeddings", "max_position_embeddings"):
         if hasattr(rule, name):
             return int(getattr(rule, name))

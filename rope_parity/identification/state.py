@@ -1,11 +1,9 @@
-"""Whether a call depends on the calls before it, and whether a position depends on the current
-length.
-"""
+"""Whether a call depends on the calls before it, and a rotation on the current length."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,12 +16,12 @@ Call = tuple[int, np.ndarray]  # a length, and what came out
 
 
 def sequence(probe: Probe, lengths: Sequence[int], x: np.ndarray) -> list[Call]:
-    """One call for each length, in order, of the instance that is there."""
+    """One call for each length, in order, of the present instance."""
     return [(n, probe.call(x, some_positions(probe, n))) for n in lengths]
 
 
 def repeated(probe: Probe, lengths: Sequence[int]) -> tuple[list[Departure], list[Call]]:
-    """Short to long and again: departures, and the first answers."""
+    """Call from short to long, twice: departures, and the first results."""
     x = random_x(probe)
     first = sequence(probe, lengths, x)
     again = sequence(probe, lengths, x)
@@ -31,7 +29,7 @@ def repeated(probe: Probe, lengths: Sequence[int]) -> tuple[list[Departure], lis
 
 
 def reversed_order(probe: Probe, lengths: Sequence[int], first: list[Call]) -> list[Departure]:
-    """Long to short on a fresh instance, against what another said from short to long."""
+    """Call a fresh instance from long to short, against another from short to long."""
     probe.subject.fresh()
     x = random_x(probe)
     back = sequence(probe, lengths[::-1], x)[::-1]
@@ -41,7 +39,7 @@ def reversed_order(probe: Probe, lengths: Sequence[int], first: list[Call]) -> l
 def compared(
     probe: Probe, left: list[Call], right: list[Call], when: str, x: np.ndarray
 ) -> list[Departure]:
-    """A departure for the first two calls that are the same and answered differently."""
+    """A departure for the first two equal calls with different results."""
     for (length, one), (_, other) in zip(left, right, strict=True):
         gap = difference(one, other)
         if gap > room(probe, x):
@@ -69,16 +67,15 @@ def _sample(y: np.ndarray) -> str:
 
 
 def after_another_dtype(
-    probe: Probe, before: np.ndarray | None, fresh: bool
+    probe: Probe, before: np.ndarray, fresh: bool
 ) -> tuple[list[Departure], list[str]]:
-    """Whether a call in another dtype changes the next in this one; and whether those keep their
-    dtype.
+    """Whether a call in another dtype changes the next one, and keeps its own dtype.
 
     Args:
         before: what the call gave before, for a frame of the whole context.
         fresh: whether the other dtype comes first on a fresh instance.
     """
-    subject, x, said = probe.subject, random_x(probe), []
+    subject, x, not_tested = probe.subject, random_x(probe), list[str]()
     frame = some_positions(probe, probe.context)
     if fresh:
         subject.fresh()
@@ -88,16 +85,17 @@ def after_another_dtype(
             probe.call(x, frame, dtype)
             departures += same_dtype(probe, dtype)
         except (NotMeasured, ImportError) as error:
-            said.append(f"x in {dtype}: {str(error).splitlines()[0]}")
+            not_tested.append(f"x in {dtype}: {str(error).splitlines()[0]}")
     y = probe.call(x, frame)
-    gap = difference(y, before) if before is not None else 0.0
+    gap = difference(y, before)
     if gap > room(probe, x):
         figures = (
-            f"f(x) in {subject.dtype}: {_sample(before)}",  # pyright: ignore[reportArgumentType]
+            f"f(x) in {subject.dtype}: {_sample(before)}",
             f"after a call in another dtype: {_sample(y)}, largest difference {gap:.2g}",
         )
         departures.append(Departure("state", "dtype", size=gap, figures=figures))
-    return departures[:1] if departures and departures[0].name == "dtype" else departures, said
+    is_cast = bool(departures) and departures[0].name == "dtype"
+    return departures[:1] if is_cast else departures, not_tested
 
 
 def another_theta(probe: Probe, before: np.ndarray) -> list[Departure]:
@@ -115,9 +113,9 @@ def another_theta(probe: Probe, before: np.ndarray) -> list[Departure]:
     return [Departure("state", "instance", size=gap, figures=(figure,))]
 
 
-def _parameters(make: object) -> list[str]:
+def _parameters(make: Callable) -> list[str]:
     try:
-        return list(inspect.signature(make).parameters)  # pyright: ignore[reportArgumentType]
+        return list(inspect.signature(make).parameters)
     except (TypeError, ValueError):
         return []
 

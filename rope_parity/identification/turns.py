@@ -1,5 +1,6 @@
-"""The rotation of every pair at chosen positions, as a complex number; where it is no rotation, by
-how much.
+"""The rotation of every pair at some positions, as a complex number.
+
+Where it is no rotation, the skew says by how much.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .result import Departure
 
 @dataclass(frozen=True)
 class Turns:
-    """What was seen at n positions.
+    """The rotations at n positions.
 
     Attributes:
         positions: `(n, A)`.
@@ -44,10 +45,10 @@ class Turns:
         return np.asarray(np.isfinite(self.z).all(axis=1))
 
 
-def columns(probe: Probe, found: Channels, wanted: np.ndarray, length: int | None = None):
-    """The four entries of each pair's matrix, `(n, P)` each, and the positions `(n, A)` that were
-    looked at.
-    """
+def columns(
+    probe: Probe, found: Channels, wanted: np.ndarray, length: int | None = None
+) -> list[np.ndarray]:
+    """The positions `(n, A)`, and the four entries of each pair's matrix, `(n, P)` each."""
     if probe.recorded:
         return _solved(probe, found, wanted, length)
     lower, upper = np.zeros((2, probe.head_dim))
@@ -62,7 +63,9 @@ def columns(probe: Probe, found: Channels, wanted: np.ndarray, length: int | Non
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
-def _solved(probe: Probe, found: Channels, wanted: np.ndarray, length: int | None):
+def _solved(
+    probe: Probe, found: Channels, wanted: np.ndarray, length: int | None
+) -> list[np.ndarray]:
     """The same from the images of four random vectors, which do not depend on the channels."""
     vectors = np.random.default_rng(5).standard_normal((4, probe.head_dim)).astype(np.float32)
     a, b = (vectors[:, found.read[:, side]].T for side in (0, 1))

@@ -1,7 +1,7 @@
 """From a `config.json` to the specs of its layers: strict, since a wrong rotation trains happily.
 
 Three stages, each a pure function: `towers` finds the parts of the model, `facts` reads what each
-says into one typed form, `specs` builds the RopeSpec. `families.toml` has what a config.json leaves
+says into one typed form, `build` makes the RopeSpec. `families.toml` has what a config.json leaves
 out.
 """
 

@@ -50,15 +50,11 @@ def facts_of(tower: Tower, width: int | None = None) -> dict[str, Facts | None]:
         return {tower.name: None}
     labels = family.labels or {tower.name: family}
     rotates, ropes = _rotates(text, family), rope_objects(tower, labels)
-    nope = (
-        {label for label, own in labels.items() if own.nope}
-        if _has_nope_layers(text, family)
-        else set()
-    )
-    facts = {}
+    has_nope = _has_nope_layers(text, family)
+    facts: dict[str, Facts | None] = {}
     for label, own in labels.items():
         rope = ropes[label]
-        if rotates and label not in nope and rope is not None:
+        if rotates and not (has_nope and own.nope) and rope is not None:
             facts[label] = _facts(text, rope, own, width or per_layer_width(tower, label, own))
         else:
             facts[label] = None
@@ -112,9 +108,8 @@ def _check_no_rotation(text: Keys, model_type: str) -> None:
 
 
 def _theta(rope: Keys, text: Keys, family: Family, head_dim: int) -> float:
-    theta = (
-        rope.get("rope_theta", float) if family.by_label else None
-    )  # the config's own is for labels without one
+    # the config's own is for labels without one
+    theta = rope.get("rope_theta", float) if family.by_label else None
     default = None if family.needs_theta else family.theta_default
     theta = theta or single_value(rope, text, "rope_theta", family.theta, default)
     beside = text.get(family.theta_beside, float)
@@ -193,7 +188,7 @@ def _skip(rope: Keys | None) -> None:
 
 
 def _indexer(text: Keys, family: Family, facts: Mapping[str, Facts | None]) -> dict[str, Facts]:
-    """The indexer beside attention: heads of its own, the same table; none without their width."""
+    """The facts of the indexer beside attention, if the config has the width of its heads."""
     own = family.indexer
     width = (
         next((value for key in own.head_dim if (value := text.get(key, int))), None)

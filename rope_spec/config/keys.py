@@ -3,22 +3,45 @@
 import re
 import reprlib
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeGuard, TypeVar, overload
+
+T = TypeVar("T")
+Number = TypeVar("Number", int, float)
 
 ROPE_KEY = re.compile("rope|rotary|yarn|ntk")
 AMOUNT = re.compile(r"(?:(\d+)\*)?([\w.]+)(?:([/+-])(\w+))?")
 EVERY_KEY = re.compile("")
-KINDS = {
+OBJECT: type[dict[str, Any]] = dict  # the kind of a JSON object
+LIST: type[list[Any]] = list  # and of a list
+KINDS: dict[type, str] = {
     int: "a whole number",
     float: "a number",
     str: "a string",
     bool: "true or false",
-    list: "a list",
-    dict: "an object",
+    LIST: "a list",
+    OBJECT: "an object",
 }
+NUMBERS: dict[type, Callable[[Any], Any]] = {int: int, float: float}
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 80
+
+
+OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "/": lambda a, b: a // b if isinstance(a, int) else a / b,
+}
+
+
+def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a value is a JSON object."""
+    return isinstance(value, Mapping)
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether a value is a JSON list."""
+    return isinstance(value, list)
 
 
 def shown(value: Any) -> str:
@@ -32,7 +55,7 @@ def shown(value: Any) -> str:
 class Keys:
     """One JSON object of a configuration; `null` counts as absent, as in transformers."""
 
-    def __init__(self, values: Mapping[str, Any], name: str):
+    def __init__(self, values: Mapping[str, Any], name: str) -> None:
         self.values, self.name = values, name
         self.read: set[str] = set()
         self.skipped: set[str] = set()
@@ -43,8 +66,14 @@ class Keys:
         self.objects.append(Keys(values, name))
         return self.objects[-1]
 
-    def get(self, key: str | None, kind: type, default: Any = None) -> Any:
-        """The value of `key` as `kind`, or the default where it is absent, or there is no such key.
+    @overload
+    def get(self, key: str | None, kind: type[T]) -> T | None: ...
+
+    @overload
+    def get(self, key: str | None, kind: type[T], default: T) -> T: ...
+
+    def get(self, key: str | None, kind: type[T], default: T | None = None) -> T | None:
+        """The value of `key` as `kind`, or the default where it is absent, or the key is None.
 
         Raises:
             TypeError: the value is of another kind.
@@ -53,9 +82,8 @@ class Keys:
             return default
         if "." in key:  # b of the object a
             outer, inner = key.split(".")
-            return Keys(self.values.get(outer) or {}, f"{self.name}.{outer}").get(
-                inner, kind, default
-            )
+            inside = Keys(self.values.get(outer) or {}, f"{self.name}.{outer}")
+            return inside.get(inner, kind, default)
         self.read.add(key)
         value: Any = self.values.get(key)
         if value is None and not (kind is bool and key in self.values):  # null is not false
@@ -64,26 +92,23 @@ class Keys:
             raise TypeError(
                 f"{self.name}: got {key}={shown(value)}, expected {KINDS[kind]}. Correct the value."
             )
-        return kind(value) if kind in (int, float) else value  # pyright: ignore[reportArgumentType]
+        return NUMBERS[kind](value) if kind in NUMBERS else value
 
-    def amount(self, path: str, kind: type) -> Any:
+    def amount(self, path: str, kind: type[Number]) -> Number | None:
         """A key's value, or of `a/b`, `2*a/b`, `a+b`, `a-b`; None if one is missing or b is 0."""
-        match: Any = AMOUNT.fullmatch(path)
+        match = AMOUNT.fullmatch(path)
+        assert match is not None, path
         times, whole, sign, part = match.groups()
-        a = self.get(whole, kind)
-        b = self.get(part, kind) if part else None
-        if a is None or sign and not b:
-            return None
-        a = int(times or 1) * a
-        if sign in ("+", "-"):
-            return a + b if sign == "+" else a - b
-        return a if not sign else a // b if kind is int else a / b
+        a, b = self.get(whole, kind), self.get(part, kind)
+        if a is None or not sign:
+            return None if a is None else int(times or 1) * a
+        return OPERATIONS[sign](int(times or 1) * a, b) if b else None
 
     def is_null(self, key: str) -> bool:
         """Whether the key is there and holds null."""
         return key in self.values and self.values[key] is None
 
-    def need(self, key: str, kind: type, why: str) -> Any:
+    def need(self, key: str, kind: type[T], why: str) -> T:
         """The value of `key`; ValueError where it is absent."""
         value = self.get(key, kind)
         if value is None:
@@ -95,7 +120,7 @@ class Keys:
 
     def numbers(self, key: str, why: str) -> tuple[float, ...]:
         """A list of numbers that has to be there."""
-        values = self.need(key, list, why)
+        values = self.need(key, LIST, why)
         if not values or not all(_fits(value, float) for value in values):
             raise TypeError(
                 f"{self.name}: got {key}={shown(values)}, expected a list of numbers. Correct the "
@@ -121,7 +146,7 @@ class Keys:
         )
 
 
-def _fits(value: Any, kind: type) -> bool:
+def _fits(value: Any, kind: type[object]) -> bool:
     """Whether a JSON value is of a kind: true is no number, 2.0 is whole, float64 is the limit."""
     if kind in (int, float):
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,7 +1,9 @@
 """Which label each layer of a model has."""
 
+from typing import Any
+
 from .family import Layers
-from .keys import Keys, shown
+from .keys import LIST, Keys, shown
 from .towers import Tower
 
 MOST = 2**16  # layers; more would only fill the memory
@@ -11,22 +13,23 @@ def labels_of(tower: Tower) -> list[str]:
     """The label of each layer: from a list in the config, or by the period of the model type."""
     text, family = tower.keys, tower.family
     paths = ("num_hidden_layers",) if family is None else family.layer_count
-    path = next((path for path in paths if text.amount(path, int) is not None), None)
-    key = path or paths[0]
-    count = text.amount(key, int) if path else text.need(key, int, "it is the number of labels")
+    given = ((path, count) for path in paths if (count := text.amount(path, int)) is not None)
+    key, count = next(given, (paths[0], None))
+    if count is None:
+        count = text.need(key, int, "it is the number of labels")
     if not 1 <= count <= MOST:
         raise ValueError(
             f"{text.name}: got {key}={shown(count)}, expected 1 to {MOST}. Correct the value."
         )
     if family is None or family.layers is None:
         return [tower.name] * count
-    layers, types = family.layers, text.get("layer_types", list)
+    layers, types = family.layers, text.get("layer_types", LIST)
     if types is not None:
         types = [
             layers.names.get(label, label) if isinstance(label, str) else label for label in types
         ]
         types = without_prediction_layers(text, types, count)
-    flags = text.get(layers.flags, list)
+    flags = text.get(layers.flags, LIST)
     if flags is not None and not (layers.empty_flags and flags == []):
         types = [layers.others if flag else layers.one for flag in flags]
     types = _periodic(text, layers, count) if types is None else types
@@ -51,7 +54,7 @@ def check_period(text: Keys, layers: Layers) -> None:
             )
 
 
-def without_prediction_layers(text: Keys, values: list, count: int) -> list:
+def without_prediction_layers(text: Keys, values: list[Any], count: int) -> list[Any]:
     """A list with an entry for each layer; some files also list multi-token prediction's."""
     more = text.get("num_nextn_predict_layers", int, 0)
     return values[:count] if more > 0 and len(values) == count + more else values
@@ -66,6 +69,6 @@ def _periodic(text: Keys, layers: Layers, count: int) -> list[str]:
             "Add the list."
         )
     offset = (period - count if layers.from_end else 0) + layers.offset
-    is_last = lambda index: layers.last and index == count - 1
-    is_one = lambda index: (index + offset) % period == 0 or index < layers.first or is_last(index)
-    return [layers.one if is_one(index) else layers.others for index in range(count)]
+    ones = {index for index in range(count) if (index + offset) % period == 0}
+    ones |= {*range(layers.first)} | ({count - 1} if layers.last else set[int]())
+    return [layers.one if index in ones else layers.others for index in range(count)]

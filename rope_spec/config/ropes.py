@@ -5,17 +5,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from .family import Family
-from .keys import Keys, shown
+from .keys import LIST, OBJECT, Keys, shown
 from .layers import labels_of, without_prediction_layers
 from .towers import Tower
 
-BESIDE_LABELS = re.compile(
-    "^(rope_theta|rope_type|partial_rotary_factor)$"
-)  # without effect, as in transformers
+# Beside objects by label these keys have no effect, as in transformers
+BESIDE_LABELS = re.compile("^(rope_theta|rope_type|partial_rotary_factor)$")
 
 
 def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys | None]:
-    """For each label its rope object; None for a null, with which the label does not rotate.
+    """The rope object of each label; None where it is null and the label does not rotate.
 
     That is `rope_parameters`, flat or by label, or the older `rope_scaling`, or what the model type
     has by itself.
@@ -43,7 +42,7 @@ def rope_objects(tower: Tower, labels: Mapping[str, Family]) -> dict[str, Keys |
 
 def _given(text: Keys, family: Family) -> tuple[Mapping[str, Any], str]:
     """The object of the config, of the newer or the older spelling, and its name."""
-    new, old = text.get("rope_parameters", dict), text.get("rope_scaling", dict)
+    new, old = text.get("rope_parameters", OBJECT), text.get("rope_scaling", OBJECT)
     if old and not family.old_rope:
         raise ValueError(
             f"{text.name}: got rope_scaling, expected rope_parameters: this model type has no "
@@ -69,10 +68,10 @@ def _by_label(
 ) -> dict[str, Keys | None]:
     around = text.inside(found, name)
     around.skip(BESIDE_LABELS)
-    objects = {label: around.get(label, dict) for label in labels}
-    is_none = lambda label: around.is_null(label) and labels[label].flat_rope
+    objects = {label: around.get(label, OBJECT) for label in labels}
+    nulls = {label for label in labels if around.is_null(label) and labels[label].flat_rope}
     return {
-        label: None if is_none(label) else _inside(text, values or {}, name, label, labels)
+        label: None if label in nulls else _inside(text, values or {}, name, label, labels)
         for label, values in objects.items()
     }
 
@@ -81,7 +80,8 @@ def _by_layer(tower: Tower, labels: Mapping[str, Family]) -> dict[str, dict[str,
     """Rope objects from lists with a value for each layer, or from one number for all of them."""
     text, family = tower.keys, tower.family
     objects: dict[str, dict[str, Any]] = {label: {} for label in labels}
-    for key, own in ({} if family is None else family.by_layer).items():
+    listed = () if family is None else family.by_layer.items()
+    for key, own in listed:
         if isinstance(text.values.get(own), list):
             for label, value in _shared_values(tower, own, labels).items():
                 objects[label][key] = value
@@ -94,10 +94,11 @@ def _by_layer(tower: Tower, labels: Mapping[str, Family]) -> dict[str, dict[str,
 def _shared_values(tower: Tower, key: str, labels: Mapping[str, Family]) -> dict[str, Any]:
     """The value that all layers of a label share in a list with one for each layer."""
     text, kinds = tower.keys, labels_of(tower)
-    values = without_prediction_layers(text, text.get(key, list), len(kinds))
-    shared = {}
+    values = without_prediction_layers(text, text.get(key, LIST, []), len(kinds))
+    shared: dict[str, Any] = {}
     for label in labels:
-        given = {value for value, kind in zip(values, kinds, strict=False) if kind == label}
+        pairs = zip(values, kinds, strict=False)
+        given: set[Any] = {value for value, kind in pairs if kind == label}
         if len(values) != len(kinds) or len(given) > 1:
             raise ValueError(
                 f"{text.name}: got {key}={shown(values)}, expected one value for each of the "

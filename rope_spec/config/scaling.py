@@ -1,4 +1,4 @@
-"""The rule that a rope object names, and its parameters, from wherever they stand."""
+"""The rule that a rope object names, and its parameters."""
 
 from dataclasses import MISSING, Field, fields
 from typing import Any
@@ -14,7 +14,13 @@ RULES = {
     "llama3": Llama3,
     "longrope": LongRope,
 }
-KINDS = {float: float, float | None: float, int: int, bool: bool, tuple[float, ...]: list}
+KINDS: dict[object, type[Any]] = {
+    float: float,
+    float | None: float,
+    int: int,
+    bool: bool,
+    tuple[float, ...]: list,
+}
 
 
 def rule_facts(rope: Keys, text: Keys, family: Family, head_dim: int) -> tuple[str, dict[str, Any]]:
@@ -58,8 +64,8 @@ def rule_of(name: str, parameters: dict[str, Any]) -> Rule | None:
     return (Proportional if name == "proportional" else RULES[name])(**parameters)
 
 
-def _value(field: Field, rule: str, rope: Keys, text: Keys, family: Family) -> Any:
-    """A field of a rule; lengths may stand around the rope object, LongRoPE's factor is of two."""
+def _value(field: Field[Any], rule: str, rope: Keys, text: Keys, family: Family) -> Any:
+    """A field of a rule; lengths may stand in the object around the rope object."""
     match field.name:
         case "scales_softmax":
             return family.scales_softmax
@@ -69,13 +75,18 @@ def _value(field: Field, rule: str, rope: Keys, text: Keys, family: Family) -> A
             return _original_length(rope, text, family)
         case "factor" if rule == "longrope" and rope.get("factor", float) is None:
             return context_length(text, family) / _original_length(rope, text, family)
+        case _:
+            return _own_value(field, rule, rope)
+
+
+def _own_value(field: Field[Any], rule: str, rope: Keys) -> Any:
+    """A field of a rule, from the rope object itself."""
     kind, why = KINDS[field.type], f"rope type {rule!r} needs it"
     if kind is list:
         return rope.numbers(field.name, why)
-    is_needed = field.default is MISSING
-    return (
-        rope.need(field.name, kind, why) if is_needed else rope.get(field.name, kind, field.default)
-    )
+    default: Any = field.default
+    is_needed = default is MISSING
+    return rope.need(field.name, kind, why) if is_needed else rope.get(field.name, kind, default)
 
 
 def rope_type(rope: Keys, family: Family) -> str:

@@ -1,18 +1,15 @@
-"""Stage three, and the public functions: from the facts of each label to its RopeSpec."""
+"""The public functions: from a configuration to the spec of each label."""
 
-import math
 from collections.abc import Collection
-from dataclasses import replace
 from typing import NamedTuple
 
-from ..pairs import Pairs
 from ..spec import Arithmetic, RopeSpec
 from . import scaling
+from .build import spec_of
 from .facts import Facts, facts_of
-from .family import harmless
-from .keys import Keys
 from .layers import labels_of
-from .towers import Config, Tower, Towers, towers
+from .towers import Config, Tower, towers
+from .unread import check_unread
 from .widths import missing_width
 
 ANY_WIDTH = 64
@@ -53,7 +50,9 @@ def specs_from_config(
         FileNotFoundError: there is no such file.
     """
     facts = _read(config, model_type, ignore).facts
-    return {label: None if found is None else _spec(found, label) for label, found in facts.items()}
+    return {
+        label: None if found is None else spec_of(found, label) for label, found in facts.items()
+    }
 
 
 def spec_from_config(
@@ -91,7 +90,7 @@ def spec_from_config(
         raise ValueError(
             f"spec_from_config: got label={label!r}, expected {expected}. See specs_from_config."
         )
-    return _spec(facts, found)
+    return spec_of(facts, found)
 
 
 def layer_labels(
@@ -143,12 +142,12 @@ def _read(config: Config, model_type: str | None, ignore: Collection[str]) -> Re
     for tower in others:
         own = _of_other_tower(tower, is_sized=tower.name not in refusals)
         facts |= own if tower.name not in refusals else {}
-    _check_unread(found, ignore)
+    check_unread(found, ignore)
     return Reading(text, facts, default_labels or [name for name in facts if facts[name]], refusals)
 
 
 def _of_other_tower(tower: Tower, is_sized: bool) -> dict[str, Facts | None]:
-    """Its labels, with its name in front where it has several; nothing where it has no rotation.
+    """The facts of another tower by label, with the name of the tower in front of several.
 
     Without a size its facts are of no use, and its rope keys are checked all the same.
     """
@@ -157,82 +156,3 @@ def _of_other_tower(tower: Tower, is_sized: bool) -> dict[str, Facts | None]:
     facts = facts_of(tower, None if is_sized else ANY_WIDTH)
     is_one = len(facts) == 1
     return {label if is_one else f"{tower.name}.{label}": value for label, value in facts.items()}
-
-
-def _check_unread(found: Towers, ignore: Collection[str]) -> None:
-    """Raise ValueError for a rope-like key that nothing read, if it is not harmless or ignored."""
-    if isinstance(ignore, str):
-        raise TypeError(f'ignore: got {ignore!r}, expected names of keys, such as ("some_key",).')
-    objects = [(keys, found.found[0].model_type) for keys in found.around]
-    objects += [(tower.keys, tower.model_type) for tower in found.found if not tower.refusal]
-    text = found.found[0].keys
-    unread = [
-        (keys, key)
-        for part, kind in objects
-        for keys, key in part.unread()
-        if not _is_harmless(keys, key, kind)
-        and not (part is not text and _says_the_same(keys, text, key))
-    ]
-    left = [(keys.name, str(key)) for keys, key in unread if key not in ignore]
-    if left:
-        name, keys = left[0][0], sorted({key for name, key in left if name == left[0][0]})
-        raise ValueError(
-            f"{name}: got {', '.join(map(repr, keys))}, which nothing here reads, expected keys "
-            "that are read or known to change nothing. If you know that of it, pass "
-            f"ignore=({', '.join(map(repr, keys))},), else describe what it does in families.toml."
-        )
-    if read := [key for key in ignore if any(keys.decides(key) for keys, _ in objects)]:
-        raise ValueError(
-            f"ignore: got {', '.join(map(repr, read))}, which decides the rotation, expected keys "
-            "that nothing reads. Change its value in the config instead."
-        )
-
-
-def _says_the_same(keys: Keys, text: Keys, key: str) -> bool:
-    """Whether the text model has this key with this value: some files have rope keys twice."""
-    return key in text.values and keys.values[key] == text.values[key]
-
-
-def _is_harmless(keys: Keys, key: str, model_type: str) -> bool:
-    return any(entry.covers(key, keys.values[key], model_type) for entry in harmless())
-
-
-def _spec(facts: Facts, label: str) -> RopeSpec:
-    return RopeSpec(
-        head_dim=facts.head_dim,
-        theta=facts.theta,
-        pairs=_pairs(facts, label),
-        rule=scaling.rule_of(facts.rule, dict(facts.parameters)),
-        read=facts.read,
-        write=facts.write,
-        start=facts.start,
-        sign=facts.sign,
-    )
-
-
-def _pairs(facts: Facts, label: str) -> Pairs:
-    match facts.axes:
-        case "single":
-            return Pairs.single(rotary_dim=facts.rotary_dim)
-        case "axial" | "axial_shared" | "axial_alternating":
-            axes = facts.axis_count
-            rotary_dim = (
-                facts.rotary_dim if axes == 2 else facts.rotary_dim // (2 * axes) * 2 * axes
-            )
-            pairs = getattr(Pairs, facts.axes)(rotary_dim=rotary_dim, axes=axes)
-            return (
-                replace(pairs, axis=tuple(1 - axis for axis in pairs.axis))
-                if facts.width_first
-                else pairs
-            )
-        case "alternating":
-            return Pairs.alternating(rotary_dim=facts.rotary_dim)
-        case "strided":
-            return Pairs.strided(facts.sections, math.ceil(facts.rotary_dim / 2))
-    if 2 * sum(facts.sections) != facts.rotary_dim:
-        raise ValueError(
-            f"{label}: got sections {list(facts.sections)}, from mrope_section or as this model "
-            f"type has them, expected 3 whole lengths that sum to the {facts.rotary_dim // 2} "
-            "pairs. Give the mrope_section of this head width."
-        )
-    return getattr(Pairs, facts.axes)(facts.sections)

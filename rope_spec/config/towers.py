@@ -6,8 +6,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from .family import Family, data, family_of
-from .keys import Keys
+from .families import data, family_of
+from .family import Family
+from .keys import OBJECT, Keys, is_object
 
 
 @runtime_checkable
@@ -45,10 +46,10 @@ def read_config(config: Config) -> Mapping[str, Any]:
         ValueError: the file holds no JSON.
         TypeError: it is no object.
     """
-    found = config.to_dict() if isinstance(config, HasDict) else config
+    found: object = config.to_dict() if isinstance(config, HasDict) else config
     if isinstance(found, str | PathLike):
         found = _loaded(Path(found))
-    if not isinstance(found, Mapping):
+    if not is_object(found):
         raise TypeError(
             f"config: got {type(found).__name__}, expected a JSON object with a model_type: the "
             "path of a config.json or of its folder, what it holds, or a configuration of "
@@ -83,7 +84,7 @@ def towers(config: Config, model_type: str | None = None) -> Towers:
         config: see `read_config`.
         model_type: read the config as this type, whatever it says itself.
     """
-    outer, around = Keys(read_config(config), "config"), []
+    outer, around = Keys(read_config(config), "config"), list[Keys]()
     own = model_type or outer.need("model_type", str, "it decides how the other keys are read")
     found: list[Tower] = []
     for keys, kind in _parts(outer, own, around):
@@ -98,7 +99,7 @@ def _parts(keys: Keys, model_type: str, around: list[Keys]) -> Iterator[tuple[Ke
     if inner is None:
         yield keys, model_type
         inside = data()["nested"].get(model_type, {})
-        for key in [key for key in inside if keys.get(key, dict)]:
+        for key in [key for key in inside if keys.get(key, OBJECT)]:
             yield from _nested(keys, key, inside[key], model_type, around)
         return
     first = next(iter(inner))
@@ -106,22 +107,22 @@ def _parts(keys: Keys, model_type: str, around: list[Keys]) -> Iterator[tuple[Ke
     others = [key for key in inner if key != text]
     if (
         _is_flat(keys, text, model_type)
-        or keys.get(text, dict) is None
+        or keys.get(text, OBJECT) is None
         and _has_no_rotation(inner[text])
     ):
         yield keys, inner[text]
     else:
         around.append(keys)
-        keys.need(text, dict, "it holds the keys of the text model")
+        keys.need(text, OBJECT, "it holds the keys of the text model")
         yield from _nested(keys, text, inner[text], model_type, around)
     for key in others:
-        if keys.get(key, dict):
+        if keys.get(key, OBJECT):
             yield from _nested(keys, key, inner[key], model_type, around)
 
 
 def _is_flat(keys: Keys, text: str, model_type: str) -> bool:
     """Whether the keys of the text model stand at the top, as in older files of some types."""
-    return keys.get(text, dict) is None and model_type in data()["flat"]["model_types"]
+    return keys.get(text, OBJECT) is None and model_type in data()["flat"]["model_types"]
 
 
 def _has_no_rotation(model_type: str) -> bool:
@@ -130,7 +131,7 @@ def _has_no_rotation(model_type: str) -> bool:
 
 def _first_there(keys: Keys, inner: dict[str, str]) -> str:
     """The key of the first part that the config has; where it has none, of the text model."""
-    return next((key for key in inner if keys.get(key, dict) is not None), next(iter(inner)))
+    return next((key for key in inner if keys.get(key, OBJECT) is not None), next(iter(inner)))
 
 
 def _nested(
@@ -146,11 +147,10 @@ def _nested(
 
 
 def _with_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """What a part has, with defaults for keys left out; a rope object replaces a default one."""
-    rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
-    replaced = {"rope_parameters"} if rope else set()
-    if isinstance(rope, Mapping) and "rope_theta" in rope:
-        replaced.add("rope_theta")
+    """The values of a part and defaults for missing keys; a rope object replaces a default one."""
+    rope = values.get("rope_parameters") or values.get("rope_scaling")
+    has_theta = is_object(rope) and "rope_theta" in rope
+    replaced = ("rope_parameters",) * bool(rope) + ("rope_theta",) * has_theta
     return {key: value for key, value in defaults.items() if key not in replaced} | {**values}
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from .family import Family
-from .keys import ROPE_KEY, Keys, shown
+from .keys import OBJECT, ROPE_KEY, Keys, is_object, shown
 from .layers import labels_of
 from .towers import Tower
 
@@ -64,11 +64,11 @@ def checked(text: Keys, width: int) -> int:
 
 def per_layer_width(tower: Tower, label: str, family: Family) -> int | None:
     """The head width that `per_layer_config` has for the layers of a label, or None."""
-    text, layers = tower.keys, tower.keys.get("per_layer_config", dict) or {}
+    text, layers = tower.keys, tower.keys.get("per_layer_config", OBJECT, {})
     entries = {
         index: Keys(values, "per_layer_config")
         for index, values in layers.items()
-        if isinstance(values, Mapping)
+        if is_object(values)
     }
     _check_per_layer(tower, family, entries)
     if family.per_layer is None or not entries:
@@ -144,11 +144,13 @@ def single_value(
     rope: Keys, text: Keys, key: str, paths: tuple[str, ...], default: float | None
 ) -> float:
     """A number in the rope object or around it, the same in all places; else the default."""
-    given = {rope.get(key, float), *(text.amount(path, float) for path in paths)} - {None}
+    found = (rope.get(key, float), *(text.amount(path, float) for path in paths))
+    given = sorted({value for value in found if value is not None})
     is_null = rope.is_null(key) or any(text.is_null(path) for path in paths)
-    if len(given) > 1 or not given and (default is None or is_null):
-        got = f"{key} as {' and '.join(map(str, sorted(given)))}" if given else f"null or no {key}"
+    values = given or ([] if default is None or is_null else [default])
+    if len(values) != 1:
+        got = f"{key} as {' and '.join(map(str, given))}" if given else f"null or no {key}"
         raise ValueError(
             f"{rope.name}: got {got}, expected one number. Give it once, in one place."
         )
-    return next(iter(given), default)  # pyright: ignore[reportReturnType]
+    return values[0]

@@ -1,0 +1,82 @@
+"""One departure as a paragraph: what differs, where, how large the error is, how to mend it."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any
+
+from rope_spec import RopeSpec
+
+from ..identification.result import Departure
+from .texts import LAYOUT, TEXTS
+
+WIDTH = 80
+INDENT = 3  # of the number of a finding
+SAME = 1e-4  # relative distance of two factors that count as one
+
+
+def sentence(departure: Departure, spec: RopeSpec) -> str:
+    """What one departure is, as a paragraph and a line for each of its figures."""
+    texts, variant = TEXTS[departure.name], _variant(departure)
+    text = texts[variant if variant in texts else ""].format(**_fields(departure, spec))
+    figures = [
+        textwrap.fill(f"  {line}", WIDTH, subsequent_indent="    ") for line in departure.figures
+    ]
+    paragraph = " ".join([text, *_where(departure)])
+    return "\n".join([textwrap.fill(paragraph, WIDTH - INDENT), *figures])
+
+
+def _where(d: Departure) -> list[str]:
+    """The pairs, the position and the size, as far as they are known."""
+    sentences: list[str] = []
+    if d.pairs is not None:
+        first, last = d.pairs
+        which = f"pair {first}" if first == last else f"pairs {first} to {last}"
+        sentences.append(f"It shows in {which}.")
+    if d.position is not None and d.name not in ("table_ends", "state"):
+        sentences.append(f"It shows from position {d.position} on.")
+    if d.size is not None and 0 < d.size < math.inf:
+        sentences.append(f"Largest error: {d.size:.2g} of the length of a pair.")
+    return sentences
+
+
+def _fields(d: Departure, spec: RopeSpec) -> dict[str, Any]:
+    """The fields that a text may name."""
+    found, is_number = d.found, isinstance(d.found, Integral)
+    return {
+        "d": d,
+        "found": shown(found),
+        "expected": shown(d.expected),
+        "layout": LAYOUT.get(str(found)),
+        "expected_layout": LAYOUT.get(str(d.expected)),
+        "half": spec.rotary_dim // 2,
+        "last": found - 1 if is_number else 0,
+        "signed": f"{found:+d}" if is_number else "",
+        "each": " and ".join(map(shown, found)) if isinstance(found, tuple) else "",
+    }
+
+
+def shown(value: object) -> str:
+    """A value in short: six digits, or the first characters."""
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) < 60 else text[:56] + " ..."
+
+
+VARIANTS: dict[str, Callable[[Departure], str]] = {
+    "attention_factor": lambda d: "twice" if d.how != "cos and sin" and _is_twice(d) else d.how,
+    "rule_missing": lambda d: "otherwise" if d.how else "",
+    "rule_parameter": lambda d: "unknown" if d.found is None else "",
+    "frequencies": lambda d: "unknown" if d.found is None and d.how != "list" else d.how,
+}
+
+
+def _variant(d: Departure) -> str:
+    return VARIANTS[d.name](d) if d.name in VARIANTS else d.how
+
+
+def _is_twice(d: Departure) -> bool:
+    """Whether the factor that was found is the square of the one that is described."""
+    return d.found and d.expected != 1 and abs(d.found / d.expected**2 - 1) < SAME

@@ -1,0 +1,45 @@
+"""A rope-like key that nothing read is an error: it may decide the rotation."""
+
+from collections.abc import Collection
+
+from .families import harmless
+from .keys import Keys
+from .towers import Towers
+
+
+def check_unread(found: Towers, ignore: Collection[str]) -> None:
+    """Raise ValueError for a rope-like key that nothing read, if it is not harmless or ignored."""
+    if isinstance(ignore, str):
+        raise TypeError(f'ignore: got {ignore!r}, expected names of keys, such as ("some_key",).')
+    objects = [(keys, found.found[0].model_type) for keys in found.around]
+    objects += [(tower.keys, tower.model_type) for tower in found.found if not tower.refusal]
+    text = found.found[0].keys
+    unread = [
+        (keys, key)
+        for part, kind in objects
+        for keys, key in part.unread()
+        if not _is_harmless(keys, key, kind)
+        and not (part is not text and _says_the_same(keys, text, key))
+    ]
+    left = [(keys.name, str(key)) for keys, key in unread if key not in ignore]
+    if left:
+        name, keys = left[0][0], sorted({key for name, key in left if name == left[0][0]})
+        raise ValueError(
+            f"{name}: got {', '.join(map(repr, keys))}, which nothing here reads, expected keys "
+            "that are read or known to change nothing. If you know that of it, pass "
+            f"ignore=({', '.join(map(repr, keys))},), else describe what it does in families.toml."
+        )
+    if read := [key for key in ignore if any(keys.decides(key) for keys, _ in objects)]:
+        raise ValueError(
+            f"ignore: got {', '.join(map(repr, read))}, which decides the rotation, expected keys "
+            "that nothing reads. Change its value in the config instead."
+        )
+
+
+def _says_the_same(keys: Keys, text: Keys, key: str) -> bool:
+    """Whether the text model has the same value under this key: some files repeat rope keys."""
+    return key in text.values and keys.values[key] == text.values[key]
+
+
+def _is_harmless(keys: Keys, key: str, model_type: str) -> bool:
+    return any(entry.covers(key, keys.values[key], model_type) for entry in harmless())
