@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.experimental import checkify
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float32, Integer
 
 from rope_spec import OutOfRange, RopeSpec, Strategy
@@ -163,7 +163,8 @@ def _rows(tables: tuple[Array, ...], index: Integer[Array, "..."], axes: int) ->
     """Rows of two tables, sharded as the index; for A > 1 axes each pair has a row of its own."""
     column = () if axes == 1 else (jnp.arange(tables[0].shape[-1]),)
     sharding = jax.typeof(index).sharding
-    out = None if sharding.mesh.empty else PartitionSpec(*sharding.spec, *[None] * (axes == 1))
+    spec = PartitionSpec(*sharding.spec, *[None] * (axes == 1))
+    out = NamedSharding(sharding.mesh, spec) if sharding.mesh.explicit_axes else None
     cos, sin = (
         table.at[(index, *column)].get(mode="promise_in_bounds", out_sharding=out)
         for table in tables
