@@ -17,7 +17,7 @@ from rope_spec.strategies import SPLIT, Count, check_on_host, first_capacity, gr
 from rope_spec.values import check_choice
 
 from .functional import Length, Positions, Table, checked, cos_sin
-from .phase import constants, phase_cos_sin, phase_of
+from .phase import constants, phase_cos_sin, phase_of, turns_tensor
 
 Device = torch.device | str | int | None
 
@@ -152,7 +152,7 @@ def _tables(
     if strategy == "table_free":
         return ()
     turns, _, factor = constants(spec, None)
-    turns = torch.tensor(turns, device=device)
+    turns = turns_tensor(turns, device)
     rows = lambda positions, f: phase_cos_sin(phase_of(positions[:, None], turns), f)
     if strategy == "split_table":
         high, low = torch.arange(0, stop, SPLIT, device=device), torch.arange(SPLIT, device=device)
