@@ -1,11 +1,13 @@
 """Checks on eight devices of a CPU, each for a process of its own: `test_sharding` runs them."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import product
+from pathlib import Path
 
 os.environ |= {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
 
@@ -14,6 +16,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 
 import rope_jax
+import rope_spec
 from parity_tests.same import same_bytes
 from rope_parity.constructed import LAYOUTS
 from rope_spec import Pairs, RopeSpec, Strategy
@@ -25,6 +28,7 @@ BATCH, SEQUENCE, HEADS, BOTH = P("x"), P(None, "x"), P(None, None, "x"), P("x", 
 COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective", "reduce-scatter")
 SPEC, MROPE = RopeSpec(head_dim=64), RopeSpec(head_dim=64, pairs=Pairs.sections((8, 12, 12)))
 POSITIONS = np.arange(128, dtype=np.int32).reshape(8, 16)
+TOKENS = np.arange(16, dtype=np.int32)[None]
 MROPE_POSITIONS = np.stack([POSITIONS, POSITIONS[::-1], POSITIONS[:, ::-1]], axis=-1)
 
 
@@ -139,6 +143,17 @@ def shard_map() -> None:
             mapped = jax.shard_map(step, mesh=mesh, in_specs=(P(), BOTH, BOTH), out_specs=BOTH)
             y = jax.jit(mapped)(cache, put(x, mesh, BOTH), put(POSITIONS, mesh, BOTH))
             assert same_bytes(y, rotated(cache, x, POSITIONS))
+
+
+def page() -> None:
+    """The examples of docs/context_parallel.md; the tokens in order are those of one device."""
+    text = (Path(__file__).parent.parent / "docs" / "context_parallel.md").read_text()
+    q = heads(np.random.default_rng(0))[:1]
+    names = vars(rope_spec) | {"jax": jax, "np": np, "rope_jax": rope_jax, "spec": SPEC, "q": q}
+    names |= {"NamedSharding": NamedSharding, "PartitionSpec": P}
+    for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(example, names)
+    assert same_bytes(names["in_order"], rope_jax.rotate(SPEC, q, *rope_jax.cos_sin(SPEC, TOKENS)))
 
 
 if __name__ == "__main__":

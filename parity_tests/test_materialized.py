@@ -1,7 +1,11 @@
 """A torch model made on the meta device and filled afterwards: its tables come from the spec."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +15,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 import rope_torch
 from rope_spec import RopeSpec
 
+ROOT = Path(__file__).parent.parent
 SPEC = RopeSpec(head_dim=32)
 POSITIONS = torch.arange(12).reshape(2, 6)
 STRATEGIES = ["lazy", "doubling", "fixed", "split_table", "table_free"]
@@ -109,3 +114,14 @@ def test_a_cache_on_meta(strategy):
     expected = rope_torch.lookup(rope_torch.init_cache(SPEC, strategy, 12), POSITIONS)
     assert all(map(torch.equal, rope_torch.lookup(on_meta, POSITIONS), expected))
     assert rope_torch.lookup(on_meta, POSITIONS.to("meta"))[0].is_meta
+
+
+def test_in_two_processes(tmp_path):
+    """FSDP2 of a model on meta, DDP, and a pickled module that another process loads."""
+    command = [sys.executable, "-m", "parity_tests.two_processes", str(tmp_path / "store")]
+    ranks = [
+        subprocess.Popen(command, env=os.environ | {"RANK": rank}, cwd=ROOT, stderr=subprocess.PIPE)
+        for rank in ("0", "1")
+    ]
+    errors = [process.communicate(timeout=300)[1].decode() for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0], "\n".join(errors)
