@@ -54,8 +54,8 @@ def check(strategy: Strategy, x: Tensor) -> None:
 
 
 if __name__ == "__main__":
-    store = dist.FileStore(sys.argv[1], 2)
-    dist.init_process_group("gloo", store=store, rank=int(os.environ["RANK"]), world_size=2)
+    rank, file = int(os.environ["RANK"]), f"file://{sys.argv[1]}"
+    dist.init_process_group("gloo", init_method=file, rank=rank, world_size=2)
     for strategy in STRATEGIES:
         check(strategy, torch.randn(2, 3, 6, 32, generator=torch.Generator().manual_seed(1)))
     dist.destroy_process_group()

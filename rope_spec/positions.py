@@ -63,8 +63,8 @@ def positions_from_cu_seqlens(
         ValueError: the numbers do not start at 0, or one is smaller than the one before.
     """
     starts = _starts(cu_seqlens)
-    lengths = np.diff(starts)
-    return (np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)).astype(np.int32)
+    index: Int64[np.ndarray, " S"] = np.arange(int(starts[-1]))
+    return (index - np.repeat(starts[:-1], np.diff(starts))).astype(np.int32)
 
 
 def zigzag_order(
@@ -90,8 +90,9 @@ def zigzag_order(
     starts = _starts(cu_seqlens)
     _check_divides(np.diff(starts).tolist(), ranks, 2 * ranks)
     parts = [np.zeros((ranks, 0), np.int64)]
-    for start, stop in zip(starts[:-1], starts[1:], strict=True):
-        chunks = np.arange(start, stop).reshape(2 * ranks, -1)
+    index: Int64[np.ndarray, " S"] = np.arange(int(starts[-1]))
+    for sequence in np.split(index, starts[1:-1]):
+        chunks = sequence.reshape(2 * ranks, -1)
         parts += [chunks[:ranks], chunks[: ranks - 1 : -1]]
     return np.concatenate(parts, axis=1).reshape(-1).astype(np.int32)
 
