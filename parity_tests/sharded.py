@@ -31,6 +31,8 @@ POSITIONS = np.arange(128, dtype=np.int32).reshape(8, 16)
 TOKENS = np.arange(16, dtype=np.int32)[None]
 MROPE_POSITIONS = np.stack([POSITIONS, POSITIONS[::-1], POSITIONS[:, ::-1]], axis=-1)
 
+Case = tuple[RopeSpec, np.ndarray, Strategy, P]
+
 
 def meshes() -> Iterator[Mesh]:
     for axis_types in AXIS_TYPES.values():
@@ -63,7 +65,6 @@ def sharded_as(array: jax.Array, mesh: Mesh, axes: P) -> bool:
 def lookup() -> None:
     """Positions with any sharding, in any context, eager and jitted; `with mesh:` is deprecated."""
     jitted = jax.jit(rope_jax.lookup)
-    Case = tuple[RopeSpec, np.ndarray, Strategy, P]
     cases: list[Case] = [(SPEC, POSITIONS, strategy, BOTH) for strategy in STRATEGIES]
     cases += [(MROPE, MROPE_POSITIONS, strategy, BOTH) for strategy in STRATEGIES[2:]]
     cases += [(SPEC, POSITIONS, "fixed", axes) for axes in (P(), BATCH, SEQUENCE)]
