@@ -65,7 +65,8 @@ def sharded_as(array: jax.Array, mesh: Mesh, axes: P) -> bool:
 def lookup() -> None:
     """Positions with any sharding, in any context, eager and jitted; `with mesh:` is deprecated."""
     jitted = jax.jit(rope_jax.lookup)
-    cases: list[Case] = [(SPEC, POSITIONS, strategy, BOTH) for strategy in STRATEGIES]
+    cases: list[Case] = []
+    cases += [(SPEC, POSITIONS, strategy, BOTH) for strategy in STRATEGIES]
     cases += [(MROPE, MROPE_POSITIONS, strategy, BOTH) for strategy in STRATEGIES[2:]]
     cases += [(SPEC, POSITIONS, "fixed", axes) for axes in (P(), BATCH, SEQUENCE)]
     for spec, positions, strategy, axes in cases:
