@@ -66,9 +66,11 @@ def lookup() -> None:
     """Positions with any sharding, in any context, eager and jitted; `with mesh:` is deprecated."""
     jitted = jax.jit(rope_jax.lookup)
     cases: list[Case] = []
-    cases += [(SPEC, POSITIONS, strategy, BOTH) for strategy in STRATEGIES]
-    cases += [(MROPE, MROPE_POSITIONS, strategy, BOTH) for strategy in STRATEGIES[2:]]
-    cases += [(SPEC, POSITIONS, "fixed", axes) for axes in (P(), BATCH, SEQUENCE)]
+    for strategy in STRATEGIES:
+        cases.append((SPEC, POSITIONS, strategy, BOTH))
+        cases.append((MROPE, MROPE_POSITIONS, strategy, BOTH))
+    for axes in (P(), BATCH, SEQUENCE):
+        cases.append((SPEC, POSITIONS, "fixed", axes))
     for spec, positions, strategy, axes in cases:
         cache = cache_of(spec, strategy)
         expected = rope_jax.lookup(cache, positions)

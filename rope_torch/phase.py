@@ -83,8 +83,7 @@ def frequencies_at(
 def _parts(spec: RopeSpec, seq_len: int | None, device: torch.device) -> AtLength:
     turns, inv_freq, _ = constants(spec, seq_len)
     return AtLength(
-        turns_tensor(turns, device),
-        torch.tensor(inv_freq, dtype=torch.float32, device=device),
+        turns_tensor(turns, device), torch.tensor(inv_freq, dtype=torch.float32, device=device)
     )
 
 
