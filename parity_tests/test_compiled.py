@@ -19,10 +19,11 @@ from torch._inductor.utils import run_and_get_code
 import rope_jax
 import rope_torch
 from benchmarks.jax_roads import concatenate
+from parity_tests.same import same_bytes
 from rope_parity.backends import array, tensor
 from rope_parity.constructed import LAYOUTS
 from rope_parity.measure import DTYPES, compare
-from rope_spec import Arithmetic
+from rope_spec import Arithmetic, RopeSpec
 
 SPEC = LAYOUTS["half"]
 
@@ -177,6 +178,16 @@ def test_torch_compile_takes_the_gradient_whole(name, rng):
     rotate = lambda x: rope_torch.rotate(spec, x, *rope_torch.cos_sin(spec, torch.arange(64)[None]))
     gradient = lambda rotate: torch.autograd.grad(rotate(x.requires_grad_()), x, ct)[0]
     assert torch.equal(gradient(torch.compile(rotate, fullgraph=True)), gradient(rotate))
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("pairs", [2, 8])
+def test_few_pairs_at_positions_of_the_compiled_function(pairs):
+    """Inductor writes up to eight constants into its code, and their product in 32 bits."""
+    spec = RopeSpec(head_dim=2 * pairs)
+    torch.compiler.reset()
+    compiled = torch.compile(lambda _: rope_torch.cos_sin(spec, torch.arange(16)), fullgraph=True)
+    assert same_bytes(compiled(torch.ones(1)), rope_torch.cos_sin(spec, torch.arange(16)))
 
 
 SHARDED = """

@@ -90,6 +90,75 @@ def test_nnx_table_grows_outside_jit(x, rotated):
     assert same_bytes(short(rope, jnp.asarray(x), jnp.asarray(POSITIONS)), rotated)
 
 
+TABLES = ["lazy", "doubling", "fixed", "split_table"]
+ABSTRACT = {
+    "the module": lambda make: nnx.eval_shape(make),
+    "split and merged": lambda make: nnx.merge(*nnx.split(nnx.eval_shape(make))),
+    "filled but for the table": lambda make: filled(nnx.eval_shape(make), make()),
+    "its state as shapes": lambda make: as_shapes(make()),
+    "jitted": lambda make: nnx.jit(make)(),
+}
+
+
+def filled(abstract, block):
+    nnx.update(abstract, nnx.state(block, nnx.Param))
+    return abstract
+
+
+def as_shapes(block):
+    graph, params, rest = nnx.split(block, nnx.Param, ...)
+    return nnx.merge(graph, params, jax.eval_shape(lambda state: state, rest))
+
+
+@pytest.mark.parametrize("make_abstract", ABSTRACT.values(), ids=ABSTRACT)
+@pytest.mark.parametrize("strategy", [*TABLES, "table_free"])
+def test_nnx_computes_a_table_that_is_a_shape(make_abstract, strategy, x):
+    """At the first call, after which it is an array and an argument of `nnx.jit`."""
+    rope = NnxRotary(SPEC, strategy=strategy, length=16)
+    expected = rope(jnp.asarray(x), jnp.asarray(POSITIONS))
+    make = lambda: Block(strategy, nnx.Rngs(0))
+    rope = make_abstract(make).rope
+    assert same_bytes(rope(jnp.asarray(x), jnp.asarray(POSITIONS)), expected)
+    call = nnx.jit(lambda rope, x, p: rope(x, p))
+    assert same_bytes(call(rope, jnp.asarray(x), jnp.asarray(POSITIONS)), expected)
+
+
+@pytest.mark.parametrize("strategy", TABLES)
+def test_a_shape_that_a_transformation_closes_over(strategy, x):
+    """It may not be changed there: the table is computed, and the module keeps the shape."""
+    rope = nnx.eval_shape(lambda: NnxRotary(SPEC, strategy=strategy, length=16))
+    loss = lambda x: (rope(x, jnp.asarray(POSITIONS)) ** 2).sum()
+    gradients = [jax.jit(jax.grad(loss))(jnp.asarray(x)), jax.grad(loss)(jnp.asarray(x))]
+    rope.grow(16)
+    assert same_bytes(*gradients, jax.grad(loss)(jnp.asarray(x)))
+
+
+@pytest.mark.parametrize("strategy", TABLES)
+def test_a_cache_of_shapes(strategy):
+    """From `jax.eval_shape`, or with nothing in the place of its rows."""
+    cache = rope_jax.init_cache(SPEC, strategy, 16)
+    expected = rope_jax.lookup(cache, POSITIONS)
+    shapes = jax.eval_shape(lambda: rope_jax.init_cache(SPEC, strategy, 16))
+    for empty in (shapes, jax.tree.map(lambda _: None, cache)):
+        grown = rope_jax.grow_cache(empty, 16)
+        for table in (rope_jax.lookup(empty, POSITIONS), rope_jax.lookup(grown, POSITIONS)):
+            assert same_bytes(table, expected)
+        assert same_bytes(grown.tables, cache.tables)
+
+
+@pytest.mark.parametrize("strategy", [*TABLES, "table_free"])
+def test_linen_computes_a_table_that_it_did_not_get(strategy, x):
+    """Shapes from `jax.eval_shape`, or no collection `rope`, as in a checkpoint of parameters."""
+    module = LinenRotary(SPEC, strategy=strategy, length=16)
+    operands = jnp.asarray(x), jnp.asarray(POSITIONS)
+    expected, variables = module.init_with_output({}, *operands)
+    shapes = jax.eval_shape(module.init, {}, *operands)
+    jitted = jax.jit(module.init)({}, *operands)
+    for given in (variables, shapes, jitted, {}):
+        assert same_bytes(module.apply(given, *operands), expected)
+    assert same_bytes(jax.jit(lambda *operands: module.apply({}, *operands))(*operands), expected)
+
+
 def attention(rope, decode, rngs):
     attend = RotaryAttention(rope)
     return nnx.MultiHeadAttention(

@@ -11,10 +11,14 @@ import torch
 
 from rope_spec import (
     grid_positions,
+    inverse_order,
     mrope_delta,
     mrope_positions,
+    positions_from_cu_seqlens,
     positions_from_mask,
     positions_from_segments,
+    striped_order,
+    zigzag_order,
 )
 
 
@@ -40,6 +44,69 @@ def test_segments_count_from_their_start(rng):
         [0, 1, 0, 1, 2, 0]
     ]
     assert positions_from_segments(np.zeros((2, 0), int)).shape == (2, 0)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4, 8])
+def test_zigzag_is_the_order_of_torch(ranks, rng):
+    """Of torch's own head and tail balancer; of packed sequences each rank has its part of each."""
+    module = pytest.importorskip(
+        "torch.distributed.tensor.experimental._context_parallel._load_balancer"
+    )
+    theirs = lambda length: module._HeadTailLoadBalancer(length, ranks, "cpu")
+    lengths = (2 * ranks * rng.integers(1, 6, 4)).tolist()
+    for length in lengths:
+        order = zigzag_order(length, ranks)
+        assert order.tolist() == theirs(length)._generate_indices()[0].tolist()
+        assert inverse_order(order).tolist() == theirs(length)._generate_indices(True)[0].tolist()
+    starts = np.cumsum([0, *lengths])
+    parts = [
+        start + theirs(length)._generate_indices().numpy().reshape(ranks, -1)
+        for start, length in zip(starts[:-1], lengths, strict=True)
+    ]
+    assert zigzag_order(starts, ranks).tolist() == np.concatenate(parts, axis=1).ravel().tolist()
+
+
+def test_a_stripe_is_every_rth_token():
+    assert striped_order(8, 2).tolist() == [0, 2, 4, 6, 1, 3, 5, 7]
+    for ranks in (1, 3, 4):
+        held = [token for rank in range(ranks) for token in range(24) if token % ranks == rank]
+        assert striped_order(24, ranks).tolist() == held
+
+
+@pytest.mark.parametrize("order", [striped_order(48, 4), zigzag_order(np.array([0, 16, 48]), 4)])
+def test_an_order_and_its_inverse(order):
+    """Of tokens and of M-RoPE's positions, whose rows are tokens."""
+    positions = mrope_positions([20, (2, 4, 8), 12])
+    assert (positions[order][inverse_order(order)] == positions).all()
+    assert sorted(order.tolist()) == list(range(48)) and order.dtype == np.int32
+
+
+def test_cu_seqlens_count_as_segments_do(rng):
+    lengths = rng.integers(0, 6, 9)
+    ids = np.repeat(np.arange(9), lengths)
+    ours = positions_from_cu_seqlens(np.cumsum([0, *lengths]))
+    assert ours.tolist() == positions_from_segments(ids, padding=-1).tolist()
+    assert ours.dtype == np.int32
+
+
+BAD_ORDERS = {
+    "one chunk too many": (lambda: zigzag_order(12, 4), "multiples of 8. Pad each sequence"),
+    "packed": (
+        lambda: zigzag_order(np.array([0, 8, 14]), 2),
+        r"sequences of \[8, 6\] tokens.* multiples of 4",
+    ),
+    "no rank": (lambda: striped_order(8, 0), "ranks: got 0 for sequences of .8. tokens"),
+    "lengths": (lambda: positions_from_cu_seqlens(np.array([4, 4])), "expected integers from 0 on"),
+    "falls": (lambda: positions_from_cu_seqlens(np.array([0, 4, 2])), "Of lengths take np.cumsum"),
+    "empty": (lambda: positions_from_cu_seqlens(np.array([], int)), "cu_seqlens: got .., expected"),
+}
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("call, message", BAD_ORDERS.values(), ids=BAD_ORDERS)
+def test_orders_that_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 @pytest.mark.parametrize("grid, merge", [((1, 4, 6), 1), ((2, 4, 6), 2), ((1, 8, 8), 4)])

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jax.sharding import PartitionSpec, reshard
 from jaxtyping import Array
 
 from rope_spec import RotateIn
@@ -26,11 +27,30 @@ rotate_p = Primitive("rope_rotate")
 
 
 def bind(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
-    """The rotation, whose operands are made to vary over the same axes under `shard_map`."""
+    """The rotation, sharded as x is.
+
+    The channels of a pair may be on different devices. Where a mesh with explicit axes shards them,
+    they are gathered first. (Where XLA chooses, it may add zeros instead, and -0 becomes 0.)
+    """
+    sharding = jax.typeof(x).sharding
+    y = _bind(*map(_gathered, (x, cos, sin)), channels=channels, rotate_in=rotate_in)
+    return reshard(y, sharding) if any(sharding.spec[-1:]) else y
+
+
+def _gathered(t: Array) -> Array:
+    """t with its last axis on each device."""
+    sharding = jax.typeof(t).sharding
+    if not any(sharding.spec[-1:]):
+        return t
+    return reshard(t, sharding.update(spec=PartitionSpec(*sharding.spec[:-1], None)))
+
+
+def _bind(x: Heads, cos: Half, sin: Half, **params: Any) -> Heads:
+    """The primitive, whose operands are made to vary over the same axes under `shard_map`."""
     varying = [_varying_axes(t) for t in (x, cos, sin)]
     missing = (tuple(frozenset().union(*varying) - axes) for axes in varying)
     operands = map(partial(lax.pcast, to="varying"), (x, cos, sin), missing)
-    return rotate_p.bind(*operands, channels=channels, rotate_in=rotate_in)
+    return rotate_p.bind(*operands, **params)
 
 
 def _varying_axes(t: Array) -> frozenset[str]:

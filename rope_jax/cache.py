@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.experimental import checkify
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float32, Integer
 
 from rope_spec import OutOfRange, RopeSpec, Strategy
@@ -67,9 +67,12 @@ def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: Count 
 def grow_cache(cache: RopeCache, length: Count) -> RopeCache:
     """A cache that serves `length` positions: this object itself where it does.
 
+    Rows of which `jax.eval_shape` has left the shapes alone are computed, from the spec.
+
     Raises:
         ValueError: a `fixed` or `split_table` cache is too short.
     """
+    cache = materialized(cache)
     capacity = grown_capacity(cache.strategy, cache.capacity, length)
     if capacity == cache.capacity:
         return cache
@@ -77,6 +80,13 @@ def grow_cache(cache: RopeCache, length: Count) -> RopeCache:
     more = _on_host(cache.spec, cache.strategy, cache.capacity, capacity)
     tables = [numpy.concatenate(rows) for rows in zip(cache.tables, more, strict=True)]
     return replace(cache, capacity=capacity, tables=tuple(map(_on_device, tables)))
+
+
+def materialized(cache: RopeCache) -> RopeCache:
+    """The cache with arrays for rows: this object itself unless these are shapes, or nothing."""
+    if all(isinstance(table, (jax.Array, np.ndarray)) for table in cache.tables):
+        return cache
+    return init_cache(cache.spec, cache.strategy, cache.capacity)
 
 
 def lookup(
@@ -89,7 +99,8 @@ def lookup(
     """cos and sin at the positions, `(..., S, P)` float32; every strategy has these arguments.
 
     Args:
-        cache: from `init_cache` or `grow_cache`.
+        cache: from `init_cache` or `grow_cache`; rows that are shapes alone, as after
+            `jax.eval_shape`, are computed from the spec at each call, unless `grow_cache` has.
         positions: `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
         seq_len: the current length, for `DynamicNTK` and `LongRope`.
         out_of_range: what a position outside the table gives. `error`: ValueError where positions
@@ -104,6 +115,7 @@ def lookup(
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)
     check(cache.spec, positions)
+    cache = materialized(cache)
     if out_of_range == "error" and isinstance(positions, np.ndarray) and positions.size:
         check_on_host(int(positions.min()), int(positions.max()), cache.capacity)
     return _lookup(cache, jnp.asarray(positions), out_of_range)
@@ -163,7 +175,8 @@ def _rows(tables: tuple[Array, ...], index: Integer[Array, "..."], axes: int) ->
     """Rows of two tables, sharded as the index; for A > 1 axes each pair has a row of its own."""
     column = () if axes == 1 else (jnp.arange(tables[0].shape[-1]),)
     sharding = jax.typeof(index).sharding
-    out = None if sharding.mesh.empty else PartitionSpec(*sharding.spec, *[None] * (axes == 1))
+    spec = PartitionSpec(*sharding.spec, *[None] * (axes == 1))
+    out = NamedSharding(sharding.mesh, spec) if sharding.mesh.explicit_axes else None
     cos, sin = (
         table.at[(index, *column)].get(mode="promise_in_bounds", out_sharding=out)
         for table in tables

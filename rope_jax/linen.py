@@ -18,6 +18,8 @@ class RotaryEmbedding(linen.Module):
     By default there is no table: the module has no variables and serves every int32 position. A
     table is a `RopeCache` in the collection `rope`, beside `params`: it is neither trained nor
     checkpointed with them. A longer one comes from `rope_jax.grow_cache`, outside of the module.
+    Where `apply` gets no such collection, or shapes alone, as after `jax.eval_shape`, the table is
+    computed from the spec in each call: under `jit` once for each compilation.
 
     Attributes:
         spec: the rotary embedding.
@@ -54,9 +56,11 @@ class RotaryEmbedding(linen.Module):
         check_options(self.strategy, self.arithmetic, self.out_of_range)
         if self.strategy == "table_free":
             return cos_sin(self.spec, positions, seq_len=seq_len, arithmetic=self.arithmetic)
-        cache = self.variable(
-            "rope", "table", init_cache, self.spec, self.strategy, self.length
-        ).value
+        table = self.spec, self.strategy, self.length
+        if self.has_variable("rope", "table") or self.is_mutable_collection("rope"):
+            cache = self.variable("rope", "table", init_cache, *table).value
+        else:
+            cache = init_cache(*table)
         return lookup(cache, positions, out_of_range=self.out_of_range)
 
     def __call__(self, x: Heads, positions: Positions, *, seq_len: Length = None) -> Heads:

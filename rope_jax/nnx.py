@@ -1,16 +1,18 @@
 """Flax NNX: `cos_sin` and `rotate` as a module, and as a part of `nnx.MultiHeadAttention`."""
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
+from flax.errors import TraceContextError
 from jaxtyping import Array, Float, Float32, Integer, Shaped
 
 from rope_spec import Arithmetic, Config, OutOfRange, RopeSpec, Strategy, spec_from_config
 from rope_spec.strategies import Count, check_options
 
-from .cache import grow_cache, init_cache, lookup
+from .cache import grow_cache, init_cache, lookup, materialized
 from .functional import EXACT, Heads, Length, Positions, Table, cos_sin, rotate
 
 
@@ -25,7 +27,9 @@ class RopePositions(nnx.Variable):
 class RotaryEmbedding(nnx.Module):
     """Rotates queries and keys.
 
-    By default there is no table: the module has no state and serves every int32 position.
+    By default there is no table: the module has no state and serves every int32 position. A table
+    that is a shape alone, as after `nnx.eval_shape`, is computed from the spec at the first call
+    outside of `nnx.jit`, or by `grow`: `nnx.jit` takes no shapes as arguments.
 
     Args:
         spec: the rotary embedding.
@@ -69,7 +73,12 @@ class RotaryEmbedding(nnx.Module):
         """cos and sin, `(..., S, P)`, once for each step; see `rope_jax.cos_sin`."""
         if self.table is None:
             return cos_sin(self.spec, positions, seq_len=seq_len, arithmetic=self.arithmetic)
-        return lookup(self.table.get_value(), positions, out_of_range=self.out_of_range)
+        held = self.table.get_value()
+        cache = materialized(held)
+        if cache is not held:
+            with suppress(TraceContextError):  # a transformation may not change what it closes over
+                self.table.set_value(cache)
+        return lookup(cache, positions, out_of_range=self.out_of_range)
 
     def __call__(self, x: Heads, positions: Positions, *, seq_len: Length = None) -> Heads:
         """x rotated by its positions, in its shape and dtype."""

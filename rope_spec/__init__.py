@@ -14,10 +14,14 @@ from .pairs import Pairs as Pairs
 from .phase import cos_sin as cos_sin
 from .positions import (
     grid_positions as grid_positions,
+    inverse_order as inverse_order,
     mrope_delta as mrope_delta,
     mrope_positions as mrope_positions,
+    positions_from_cu_seqlens as positions_from_cu_seqlens,
     positions_from_mask as positions_from_mask,
     positions_from_segments as positions_from_segments,
+    striped_order as striped_order,
+    zigzag_order as zigzag_order,
 )
 from .rules import (
     DynamicNTK as DynamicNTK,

@@ -1,4 +1,4 @@
-"""Positions for padded and packed sequences, images and videos, in NumPy on the host; int32."""
+"""Positions for padded, packed and sharded sequences, images and videos, in NumPy; int32."""
 
 from collections.abc import Sequence
 
@@ -46,6 +46,75 @@ def positions_from_segments(
     )
     start = np.maximum.accumulate(np.where(starts, index, 0), axis=-1)
     return np.where(segment_ids == padding, 0, index - start).astype(np.int32)
+
+
+def positions_from_cu_seqlens(
+    cu_seqlens: Integer[np.ndarray, " _starts"],
+) -> Int32[np.ndarray, " S"]:
+    """The index of each token within its sequence, for N sequences packed one after the other.
+
+    Args:
+        cu_seqlens: where each sequence starts, and the end of the last: 0, then sums of lengths.
+
+    Returns:
+        int32 `(S,)`.
+
+    Raises:
+        ValueError: the numbers do not start at 0, or one is smaller than the one before.
+    """
+    starts = _starts(cu_seqlens)
+    index: Int64[np.ndarray, " S"] = np.arange(int(starts[-1]))
+    return (index - np.repeat(starts[:-1], np.diff(starts))).astype(np.int32)
+
+
+def zigzag_order(
+    cu_seqlens: int | Integer[np.ndarray, " _starts"], ranks: int
+) -> Int32[np.ndarray, " S"]:
+    """The order of tokens in which each rank of ring attention has as much causal work as another.
+
+    Each sequence is cut into 2 R chunks, of which rank r holds the chunks r and 2 R - 1 - r.
+    `tokens[order]`, cut into R equal parts, is what the ranks hold, and `positions[order]` are the
+    positions of these tokens, also those of M-RoPE, `(S, 3)`. `result[inverse_order(order)]` is in
+    the order of the tokens again.
+
+    Args:
+        cu_seqlens: the length of one sequence, or the starts and the end of packed ones.
+        ranks: R, the devices along which the sequence is sharded.
+
+    Raises:
+        ValueError: the length of a sequence is no multiple of 2 R.
+
+    Source:
+        arXiv:2407.21783, section 3.3.2 (Llama 3's context parallelism).
+    """
+    starts = _starts(cu_seqlens)
+    _check_divides(np.diff(starts).tolist(), ranks, 2 * ranks)
+    parts = [np.zeros((ranks, 0), np.int64)]
+    index: Int64[np.ndarray, " S"] = np.arange(int(starts[-1]))
+    for sequence in np.split(index, starts[1:-1]):
+        chunks = sequence.reshape(2 * ranks, -1)
+        parts += [chunks[:ranks], chunks[: ranks - 1 : -1]]
+    return np.concatenate(parts, axis=1).reshape(-1).astype(np.int32)
+
+
+def striped_order(length: int, ranks: int) -> Int32[np.ndarray, " S"]:
+    """The order of tokens of striped attention: rank r holds the tokens r, r + R, r + 2 R, ...
+
+    It is used as `zigzag_order` is. Packed sequences are striped as one of their whole length.
+
+    Raises:
+        ValueError: the length is no multiple of R.
+
+    Source:
+        arXiv:2311.09431 (Striped Attention).
+    """
+    _check_divides([length], ranks, ranks)
+    return np.arange(length, dtype=np.int32).reshape(-1, ranks).T.reshape(-1)
+
+
+def inverse_order(order: Integer[np.ndarray, " S"]) -> Int32[np.ndarray, " S"]:
+    """The order that undoes another: `x[order][inverse_order(order)]` is x."""
+    return np.argsort(order).astype(np.int32)
 
 
 def grid_positions(grid: Grid, merge: int = 1) -> Int32[np.ndarray, "S 2"]:
@@ -129,6 +198,27 @@ def mrope_delta(positions: Integer[np.ndarray, "S 3"]) -> int:
         positions: of the whole prompt `(S, 3)`, from `mrope_positions`.
     """
     return int(np.max(positions, initial=-1)) + 1 - len(positions)
+
+
+def _starts(cu_seqlens: int | Integer[np.ndarray, " _starts"]) -> Int64[np.ndarray, " _starts"]:
+    given = [0, int(cu_seqlens)] if isinstance(cu_seqlens, TEXT) else cu_seqlens
+    starts = np.asarray(given)
+    is_meant = starts.ndim == 1 and starts.size and np.issubdtype(starts.dtype, np.integer)
+    if not is_meant or starts[0] != 0 or (starts[1:] < starts[:-1]).any():
+        raise ValueError(
+            f"cu_seqlens: got {cu_seqlens}, expected integers from 0 on that never fall: where "
+            "each sequence starts, and the end of the last. Of lengths take np.cumsum, after a 0."
+        )
+    check_int32(0, int(starts[-1]))
+    return starts.astype(np.int64)
+
+
+def _check_divides(lengths: list[int], ranks: int, parts: int) -> None:
+    if ranks < 1 or any(length < 0 or length % parts for length in lengths):
+        raise ValueError(
+            f"ranks: got {ranks} for sequences of {lengths} tokens, expected 1 or "
+            f"more, and lengths that are multiples of {parts}. Pad each sequence to that."
+        )
 
 
 def _text_tokens(count: int) -> Int64[np.ndarray, "S 3"]:

@@ -17,7 +17,7 @@ from rope_spec.strategies import SPLIT, Count, check_on_host, first_capacity, gr
 from rope_spec.values import check_choice
 
 from .functional import Length, Positions, Table, checked, cos_sin
-from .phase import constants, phase_cos_sin, phase_of
+from .phase import constants, phase_cos_sin, phase_of, turns_tensor
 
 Device = torch.device | str | int | None
 
@@ -74,6 +74,13 @@ def grow_cache(cache: RopeCache, length: Count) -> RopeCache:
     return replace(cache, capacity=capacity, tables=tables)
 
 
+def materialized(cache: RopeCache, device: torch.device) -> RopeCache:
+    """The cache with its rows on a device: this object itself unless these are on `meta` alone."""
+    if not cache.tables or not cache.tables[0].is_meta or device.type == "meta":
+        return cache
+    return init_cache(cache.spec, cache.strategy, cache.capacity, device)
+
+
 def lookup(
     cache: RopeCache,
     positions: Positions,
@@ -84,7 +91,8 @@ def lookup(
     """cos and sin at the positions, `(..., S, P)` float32; every strategy has these arguments.
 
     Args:
-        cache: from `init_cache` or `grow_cache`.
+        cache: from `init_cache` or `grow_cache`; rows on the device `meta` are computed anew where
+            the positions are.
         positions: `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
         seq_len: the current length, for `DynamicNTK` and `LongRope`.
         out_of_range: what a position outside the table gives. `error`: ValueError where positions
@@ -98,6 +106,7 @@ def lookup(
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)
     positions = checked(cache.spec, positions)
+    cache = materialized(cache, positions.device)
     if (
         out_of_range == "error"
         and positions.device.type == "cpu"
@@ -143,7 +152,7 @@ def _tables(
     if strategy == "table_free":
         return ()
     turns, _, factor = constants(spec, None)
-    turns = torch.tensor(turns, device=device)
+    turns = turns_tensor(turns, device)
     rows = lambda positions, f: phase_cos_sin(phase_of(positions[:, None], turns), f)
     if strategy == "split_table":
         high, low = torch.arange(0, stop, SPLIT, device=device), torch.arange(SPLIT, device=device)

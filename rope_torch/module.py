@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from rope_spec import Arithmetic, Config, OutOfRange, RopeSpec, Strategy, spec_from_config
 from rope_spec.strategies import Count, check_options
 
-from .cache import Device, grow_cache, init_cache, lookup
-from .functional import EXACT, Heads, Length, Positions, Table, cos_sin, rotate
+from .cache import Device, grow_cache, init_cache, lookup, materialized
+from .functional import EXACT, Heads, Length, Positions, Table, checked, cos_sin, rotate
 
 
 class RotaryEmbedding(nn.Module):
@@ -65,6 +65,10 @@ class RotaryEmbedding(nn.Module):
         """cos and sin, `(..., S, P)`, once for each step; see `rope_torch.cos_sin`."""
         if not self.cache.tables:
             return cos_sin(self.spec, positions, seq_len=seq_len, arithmetic=self.arithmetic)
+        if self.cache.tables[0].is_meta:
+            cache = materialized(self.cache, checked(self.spec, positions).device)
+            if torch.compiler.is_dynamo_compiling() or _has_memory(cache.tables[0]):
+                self.cache = cache
         return lookup(self.cache, positions, out_of_range=self.out_of_range)
 
     def forward(self, x: Heads, positions: Positions, *, seq_len: Length = None) -> Heads:
@@ -87,6 +91,14 @@ class RotaryEmbedding(nn.Module):
             if device != before:
                 self.cache = init_cache(self.spec, self.cache.strategy, self.cache.capacity, device)
         return self
+
+
+def _has_memory(table: Tensor) -> bool:
+    """Whether a tensor outlives this call: one of `torch.export` or `torch.func` does not."""
+    try:
+        return table.data_ptr() != 0
+    except RuntimeError:
+        return False
 
 
 def _ignore_inv_freq(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:

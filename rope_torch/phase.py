@@ -37,6 +37,15 @@ def constants(spec: RopeSpec, seq_len: int | None) -> tuple[list[int], list[floa
     )
 
 
+def turns_tensor(turns: list[int], device: torch.device | str | int | None) -> Int64[Tensor, " P"]:
+    """The turns of each pair, cut from a tensor of more than eight numbers.
+
+    Inductor writes smaller ones into its code, and their product with a torch.arange of the
+    compiled function is then one of 32 bits (pytorch/pytorch#175966).
+    """
+    return torch.tensor([*turns, *[0] * 8], dtype=torch.int64, device=device)[: len(turns)]
+
+
 def phase_of(
     positions: Integer[Tensor, "*#rows #P"], turns: Int64[Tensor, "*#rows P"]
 ) -> Int64[Tensor, "*rows P"]:
@@ -74,8 +83,7 @@ def frequencies_at(
 def _parts(spec: RopeSpec, seq_len: int | None, device: torch.device) -> AtLength:
     turns, inv_freq, _ = constants(spec, seq_len)
     return AtLength(
-        torch.tensor(turns, device=device),
-        torch.tensor(inv_freq, dtype=torch.float32, device=device),
+        turns_tensor(turns, device), torch.tensor(inv_freq, dtype=torch.float32, device=device)
     )
 
 
