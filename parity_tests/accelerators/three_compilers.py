@@ -32,7 +32,8 @@ def usual(x: jax.Array, cos: jax.Array, sin: jax.Array, channels: Channels) -> j
     else:
         both = lambda t: jnp.repeat(t, 2, axis=-1)
         partner = jnp.stack([-x[..., 1::2], x[..., ::2]], axis=-1).reshape(x.shape)
-    return (x * both(cos) + partner * both(sin)).astype(x.dtype)
+    with jax.numpy_dtype_promotion("standard"):
+        return (x * both(cos) + partner * both(sin)).astype(x.dtype)
 
 
 def forms(spec: RopeSpec) -> dict[str, Form]:
