@@ -53,6 +53,9 @@ ALONE = {  # nowhere else in their room
     "rope_torch/triton_kernel.py": {"triton"},
     "parity_tests/accelerators/test_triton.py": {"triton"},
     "parity_tests/accelerators/interpreter.py": {"triton"},
+    "parity_tests/accelerators/xla_gpu.py": {"nvidia"},
+    "examples/others/tunix.py": {"tunix"},
+    "examples/others/keras_llama.py": {"keras", "keras_hub"},
 }
 LAZILY = {"rope_parity/reference.py": {"transformers"}}  # and inside a function alone
 
