@@ -32,7 +32,8 @@ from parity_tests.test_page import browser as browser, needs_chromium, resize
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-RUN = [page for page in PAGES if page.name != "referee.md"]  # test_roads_in.py runs that one
+ELSEWHERE = ("referee.md", "context_parallel.md")  # run by test_roads_in.py and sharded.py
+RUN = [page for page in PAGES if page.name not in ELSEWHERE]
 COLUMNS = 88  # of code on a page, at 1280 pixels
 BLOCK = re.compile(
     r"^( *)```python\n(.*?)^ *```(?:\n\n```text\n(.*?)```)?", re.DOTALL | re.MULTILINE
