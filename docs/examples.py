@@ -10,5 +10,7 @@ class Examples(Extension):
 
     def on_object(self, *, obj, **_):
         if obj.docstring and not obj.is_alias:
-            text = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)
+            text = re.sub(
+                r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE
+            )
             obj.docstring.value = text

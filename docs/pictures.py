@@ -13,7 +13,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from mkdocs.structure.files import File
-
 from rope_spec import (
     DynamicNTK,
     Explicit,
@@ -35,7 +34,9 @@ HEAD = RopeSpec(head_dim=16)
 LAYOUTS = {
     "half": HEAD,
     "interleaved": replace(HEAD, read="interleaved"),
-    "half_per_axis": replace(HEAD, pairs=Pairs.axial(rotary_dim=16), read="half_per_axis"),
+    "half_per_axis": replace(
+        HEAD, pairs=Pairs.axial(rotary_dim=16), read="half_per_axis"
+    ),
     "interleaved-to-half": replace(HEAD, read="interleaved", write="half"),
     "part": replace(HEAD, pairs=Pairs.single(rotary_dim=8), start=8),
 }
@@ -72,7 +73,9 @@ def svg(figure):
 
 def empty(width, height):
     """A figure without axes, in units of boxes."""
-    figure = Figure(figsize=(width / 2.6, height / 2.6), layout="constrained", facecolor="white")
+    figure = Figure(
+        figsize=(width / 2.6, height / 2.6), layout="constrained", facecolor="white"
+    )
     axis = figure.add_subplot()
     axis.set(xlim=(-0.1, width), ylim=(0, height), aspect="equal")
     axis.axis("off")
@@ -81,7 +84,9 @@ def empty(width, height):
 
 def box(axis, x, y, colour, text):
     axis.add_patch(Rectangle((x, y), 0.92, 0.92, facecolor=colour, edgecolor="none"))
-    axis.text(x + 0.46, y + 0.43, text, ha="center", va="center", color="white", fontsize=9)
+    axis.text(
+        x + 0.46, y + 0.43, text, ha="center", va="center", color="white", fontsize=9
+    )
 
 
 def channels_of(spec, blocks):
@@ -94,7 +99,9 @@ def row_of_channels(axis, y, spec, blocks):
     """One box for each channel: `a3` is the first channel of pair 3; a grey one passes through."""
     for channel in range(spec.head_dim):
         box(axis, channel, y, GREY, "")
-    for half, colour, channels in zip("ab", (RED, BLUE), channels_of(spec, blocks), strict=True):
+    for half, colour, channels in zip(
+        "ab", (RED, BLUE), channels_of(spec, blocks), strict=True
+    ):
         for pair, channel in enumerate(channels):
             box(axis, channel, y, colour, f"{half}{pair}")
 
@@ -109,26 +116,45 @@ def layout(spec):
         row_of_channels(axis, y, spec, blocks)
         axis.text(spec.head_dim + 0.3, y + 0.43, name, va="center", fontsize=11)
     for channel in range(spec.head_dim):
-        axis.text(channel + 0.46, rows[0][1] + 1.3, channel, ha="center", color=GREY, fontsize=8)
+        axis.text(
+            channel + 0.46,
+            rows[0][1] + 1.3,
+            channel,
+            ha="center",
+            color=GREY,
+            fontsize=8,
+        )
     return figure
 
 
 def periods(spec, seq_len=None):
     """Tokens for a full turn of each pair; a pair that does not turn is left out."""
     inv_freq = inverse_frequencies(spec, seq_len).inv_freq
-    return np.where(inv_freq > 0, 2 * np.pi / np.where(inv_freq > 0, inv_freq, 1), np.nan)
+    return np.where(
+        inv_freq > 0, 2 * np.pi / np.where(inv_freq > 0, inv_freq, 1), np.nan
+    )
 
 
 def rule(spec):
     """Tokens for a full turn, by pair: without the rule, with it, and beyond the context."""
     figure = Figure(figsize=(6.4, 2.8), layout="constrained", facecolor="white")
     axis = figure.add_subplot()
-    axis.plot(periods(replace(spec, rule=None)), ":", color="black", lw=2, label="no rule")
-    label = f"up to {spec.original_length} tokens" if spec.depends_on_length else "with the rule"
+    axis.plot(
+        periods(replace(spec, rule=None)), ":", color="black", lw=2, label="no rule"
+    )
+    label = (
+        f"up to {spec.original_length} tokens"
+        if spec.depends_on_length
+        else "with the rule"
+    )
     axis.plot(periods(spec), color=BLUE, label=label)
     if spec.depends_on_length:
-        axis.plot(periods(spec, 4 * spec.original_length), color=RED, label="at 8192 tokens")
-    axis.set(xlabel="pair", ylabel="tokens for a full turn", yscale="log", ylim=(4, 1e6))
+        axis.plot(
+            periods(spec, 4 * spec.original_length), color=RED, label="at 8192 tokens"
+        )
+    axis.set(
+        xlabel="pair", ylabel="tokens for a full turn", yscale="log", ylim=(4, 1e6)
+    )
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False)
     return figure
@@ -178,5 +204,7 @@ def pictures():
 def on_files(files, config):
     """MkDocs calls this: the pictures become files of the site."""
     for name, figure in pictures().items():
-        files.append(File.generated(config, f"pictures/{name}.svg", content=svg(figure)))
+        files.append(
+            File.generated(config, f"pictures/{name}.svg", content=svg(figure))
+        )
     return files
