@@ -26,7 +26,7 @@ LAYOUTS = {
 DEEPSEEK = RopeSpec(
     head_dim=64, theta=1e4, pairs=Pairs.single(rotary_dim=64), read="interleaved", write="half"
 )
-M_ROPE = RopeSpec(head_dim=128, theta=1e6, pairs=Pairs.sections((16, 24, 24)))
+M_ROPE = RopeSpec(head_dim=128, theta=1e6, pairs=Pairs.sections(mrope_section=(16, 24, 24)))
 
 
 @dataclass(frozen=True)

@@ -258,7 +258,7 @@ def test_published_models_by_hand():
         and spec("gpt-oss-20b").theta == 150000.0
     )
     assert spec("command-r").read == "interleaved" and spec("command-r").theta == 8e6
-    assert spec("qwen2-vl-7b").pairs == Pairs.sections((16, 24, 24)) and spec(
+    assert spec("qwen2-vl-7b").pairs == Pairs.sections(mrope_section=(16, 24, 24)) and spec(
         "qwen3-vl-8b"
     ).pairs == Pairs.strided((24, 20, 20))
     long = spec("phi-3.5-mini").rule

@@ -65,8 +65,10 @@ MUTATIONS = {
     "explicit: factor dropped": rule("explicit", attention_factor=1.0),
     "theta": changed("half", theta=10000.1),
     "denominator": changed("odd", pairs=Pairs((0,) * 13, tuple(range(13)), 26)),
-    "sections mistaken for strided": changed("strided", pairs=Pairs.sections((12, 10, 10))),
-    "axes swapped": changed("sections", pairs=Pairs.sections((12, 12, 8))),
+    "sections mistaken for strided": changed(
+        "strided", pairs=Pairs.sections(mrope_section=(12, 10, 10))
+    ),
+    "axes swapped": changed("sections", pairs=Pairs.sections(mrope_section=(12, 12, 8))),
     "axial ladder": changed("axial", pairs=replace(Pairs.axial(rotary_dim=72), ladder_dim=72)),
     "shared ladder": changed("axial, shared ladder", pairs=Pairs.axial(rotary_dim=64)),
     "interleaved read as half": changed("interleaved", read="half"),

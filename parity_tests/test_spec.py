@@ -15,6 +15,7 @@ from rope_spec import (
     Llama3,
     LongRope,
     Pairs,
+    PerAxis,
     Proportional,
     RopeSpec,
     Yarn,
@@ -55,8 +56,23 @@ BAD = {
     ),
     "strided": (
         lambda: Pairs.strided((2, 4, 2)),
-        r"strided: got sections \(2, 4, 2\), expected the first of 3 to be the longest",
+        r"strided: got sections \(2, 4, 2\), expected the first of 3 to be the longest. "
+        r"In turns they have \(3, 3, 2\) pairs, which you get where you pass the number of pairs",
     ),
+    "an odd width": (
+        lambda: Pairs.widths((16, 55, 57)),
+        r"widths: got \(16, 55, 57\), expected an even number of channels for each axis",
+    ),
+    "no widths": (lambda: Pairs.widths(()), r"widths: got \(\), expected an even number"),
+    "a base for each axis": (
+        lambda: spec(pairs=Pairs.widths((4, 4)), rule=PerAxis((1e4, 1e3, 1e2))),
+        r"PerAxis: got 3 bases and 3 factors, expected one for each of the 2 axes. Give that many",
+    ),
+    "a divisor for each axis": (
+        lambda: spec(pairs=Pairs.widths((4, 4)), rule=PerAxis((1e4, 1e3), (1.0,))),
+        r"PerAxis: got 2 bases and 1 factors, expected one for each of the 2 axes",
+    ),
+    "a base below 0": (lambda: PerAxis((1e4, -1.0)), r"PerAxis.theta: got -1.0, expected a finite"),
     "spatial first": (
         lambda: Pairs.spatial_first((3, 2, 4)),
         r"expected as many for height as for width",
@@ -133,6 +149,11 @@ WRONG_KIND = {
         r"pairs: got 16, expected Pairs, for instance Pairs.single\(rotary_dim=64\)",
     ),
     "pairs that are text": (lambda: spec(pairs="single"), r"pairs: got 'single', expected Pairs"),
+    "sections of M-RoPE for the widths of axes": (
+        lambda: Pairs.sections((8, 28, 28)),
+        r"takes 1 positional argument",
+    ),
+    "a width": (lambda: Pairs.widths((16.0, 56)), r"widths: got 16.0, expected a whole number"),
     "a number of pairs": (lambda: Pairs.single(4), r"takes 1 positional argument"),
     "an axis": (lambda: Pairs((0.0,), (0,), 2), r"Pairs.axis: got 0.0, expected a whole number"),
     "start": (lambda: spec(start=0.0), r"start: got 0.0, expected a whole number"),
@@ -187,7 +208,7 @@ def test_frequencies_that_depend_on_the_length_ask_for_it(rule):
 
 def test_pairs_of_every_family():
     """Axis and rung of each pair, spelt out."""
-    assert Pairs.sections((1, 2, 1)) == Pairs((0, 1, 1, 2), (0, 1, 2, 3), 8)
+    assert Pairs.sections(mrope_section=(1, 2, 1)) == Pairs((0, 1, 1, 2), (0, 1, 2, 3), 8)
     assert Pairs.strided((4, 2, 2)) == Pairs((0, 1, 2, 0, 1, 2, 0, 0), tuple(range(8)), 16)
     assert Pairs.spatial_first((2, 2, 1)) == Pairs((1, 2, 1, 2, 0), tuple(range(5)), 10)
     assert Pairs.alternating(rotary_dim=8) == Pairs((0, 1, 0, 1), (0, 1, 2, 3), 8)
@@ -198,3 +219,27 @@ def test_pairs_of_every_family():
 
 def test_an_odd_dim_rounds_the_pairs_up_and_keeps_the_denominator():
     assert Pairs.single(rotary_dim=5) == Pairs((0, 0, 0), (0, 1, 2), 5)
+
+
+def test_axes_of_several_widths_have_ladders_of_their_own():
+    """Wan's 44 + 42 + 42: each block has the frequencies of a spec of that width alone."""
+    assert Pairs.widths((4, 8)) == Pairs((0, 0, 1, 1, 1, 1), (0, 2, 0, 1, 2, 3), 8)
+    assert Pairs.widths((8, 8)) == Pairs.axial(rotary_dim=16)
+    widths, thetas = (44, 42, 42), (10000.0, 10000.0, 300.0)
+    together = RopeSpec(head_dim=128, pairs=Pairs.widths(widths), rule=PerAxis(thetas))
+    alone = [RopeSpec(head_dim=d, theta=t) for d, t in zip(widths, thetas, strict=True)]
+    ours, theirs = inverse_frequencies(together), [inverse_frequencies(one) for one in alone]
+    for name in ("inv_freq", "inv_freq_float32", "turns"):
+        joined = np.concatenate([getattr(one, name) for one in theirs])
+        assert np.array_equal(getattr(ours, name), joined)
+
+
+def test_a_divisor_for_each_axis():
+    """Kandinsky 5 divides by 1, 2, 2: half the frequencies, for a divisor is a power of two."""
+    pairs = Pairs.widths((16, 24, 24))
+    plain = inverse_frequencies(RopeSpec(head_dim=64, pairs=pairs))
+    rule = PerAxis((10000.0,) * 3, (1.0, 2.0, 2.0))
+    divided = inverse_frequencies(RopeSpec(head_dim=64, pairs=pairs, rule=rule))
+    factor = np.repeat([1.0, 2.0, 2.0], [8, 12, 12])
+    assert np.array_equal(divided.inv_freq, plain.inv_freq / factor)
+    assert np.array_equal(divided.inv_freq_float32, plain.inv_freq_float32 / factor)

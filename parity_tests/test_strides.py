@@ -147,7 +147,7 @@ def test_sizes_and_threads(pairs, order, threads, set_threads, rng):
 
 def test_tables_as_rope_spec_makes_them(rng):
     """M-RoPE in NumPy gathers a coordinate for each pair: strides of 1, 1 and S numbers."""
-    pairs = Pairs.sections((8, 12, 12))
+    pairs = Pairs.sections(mrope_section=(8, 12, 12))
     spec = RopeSpec(head_dim=64, theta=1e6, pairs=pairs, read="interleaved")
     cos, sin = map(torch.from_numpy, rope_spec.cos_sin(spec, rng.integers(0, 1000, (1, 31, 3))))
     assert cos.stride() == (1, 1, 31)

@@ -164,9 +164,8 @@ def rotates(config: Any) -> bool:
     for axes in (1, 3):
         try:
             width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-            pairs = Pairs.sections(
-                (width // 2 - (axes - 1) * (width // 6), *[width // 6] * (axes - 1))
-            )
+            others = (width // 6,) * (axes - 1)
+            pairs = Pairs.sections(mrope_section=(width // 2 - sum(others), *others))
             turned(config.to_dict(), "text", RopeSpec(head_dim=width, theta=1e4, pairs=pairs))
             return True
         except Exception:

@@ -130,5 +130,6 @@ def test_bad_input():
         channel_order(HALF, "halves")
     with pytest.raises(ValueError, match="expected one block of equal length for each axis"):
         channel_order(
-            RopeSpec(head_dim=64, theta=1e4, pairs=Pairs.sections((8, 12, 12))), "half_per_axis"
+            RopeSpec(head_dim=64, theta=1e4, pairs=Pairs.sections(mrope_section=(8, 12, 12))),
+            "half_per_axis",
         )

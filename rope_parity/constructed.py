@@ -9,6 +9,7 @@ from rope_spec import (
     Llama3,
     LongRope,
     Pairs,
+    PerAxis,
     Proportional,
     RopeSpec,
     Yarn,
@@ -51,7 +52,7 @@ LAYOUTS = {
     "half per axis": RopeSpec(
         head_dim=64, theta=100.0, pairs=Pairs.axial(rotary_dim=64), read="half_per_axis"
     ),
-    "sections": RopeSpec(head_dim=64, theta=1e6, pairs=Pairs.sections((8, 12, 12))),
+    "sections": RopeSpec(head_dim=64, theta=1e6, pairs=Pairs.sections(mrope_section=(8, 12, 12))),
     "strided": RopeSpec(head_dim=64, theta=5e6, pairs=Pairs.strided((12, 10, 10))),
     "spatial first": RopeSpec(
         head_dim=64, theta=5e5, pairs=Pairs.spatial_first((11, 11, 10)), read="interleaved"
@@ -65,6 +66,14 @@ LAYOUTS = {
         head_dim=64, theta=10000.0, pairs=Pairs.axial_alternating(rotary_dim=64), read="interleaved"
     ),
     "video": RopeSpec(head_dim=80, theta=10000.0, pairs=Pairs.axial(rotary_dim=78, axes=3)),
+    "axes of several widths": RopeSpec(
+        head_dim=128, theta=10000.0, pairs=Pairs.widths((16, 56, 56)), read="interleaved"
+    ),
+    "a base for each axis": RopeSpec(
+        head_dim=128,
+        pairs=Pairs.widths((44, 42, 42)),
+        rule=PerAxis((26710.3, 10000.0, 5000.0), (1.0, 2.0, 3.0)),
+    ),
     "one pair": RopeSpec(head_dim=2, theta=10000.0, pairs=Pairs.single(rotary_dim=2)),
 }
 

@@ -20,8 +20,16 @@ Real = Any  # an mpf
 
 def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> list[Real]:
     """Radians per position of every pair, to 50 digits."""
-    ladder = [_rung(spec, k, seq_len) for k in range(spec.pairs.rungs)]
-    return [ladder[k] for k in spec.pairs.rung]
+    return [
+        _of_axis(spec, axis, k) if _rule(spec)[1] == "PerAxis" else _rung(spec, k, seq_len)
+        for axis, k in zip(spec.pairs.axis, spec.pairs.rung, strict=True)
+    ]
+
+
+def _of_axis(spec: RopeSpec, axis: int, k: int) -> Real:
+    """Base and divisor of an axis: Cosmos and Kandinsky 5 in diffusers."""
+    theta, factor = (mpf(numbers[axis]) for numbers in (spec.rule.theta, spec.rule.factor))
+    return 1 / (factor * theta ** (mpf(2 * k) / spec.pairs.ladder_dim))
 
 
 def cos_sin(

@@ -59,7 +59,11 @@ VECTORS = (
     Vector(
         "dynamic", _plain(rule=DynamicNTK(4.0, 2048)), "theta does not grow with the length", 8192
     ),
-    Vector("sections", _plain(pairs=Pairs.sections((8, 12, 12))), "coordinates are exchanged"),
+    Vector(
+        "sections",
+        _plain(pairs=Pairs.sections(mrope_section=(8, 12, 12))),
+        "coordinates are exchanged",
+    ),
 )
 
 

@@ -29,6 +29,7 @@ from .rules import (
     Linear as Linear,
     Llama3 as Llama3,
     LongRope as LongRope,
+    PerAxis as PerAxis,
     Proportional as Proportional,
     Rule as Rule,
     Yarn as Yarn,

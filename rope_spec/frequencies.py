@@ -1,13 +1,13 @@
 """From a spec to the inverse frequency of each pair: correctly rounded, and as transformers has it.
 
-The ladder of a spec is `w_k = theta ** (2 k / ladder_dim)`, and its frequencies without a rule are
-`1 / w_k`. Each rule is one function of w, for two kinds of number: `Decimal` with 50 digits, which
-gives the same result on every machine, and float32 in the order of operations of transformers'
-`modeling_rope_utils.py`.
+A pair on rung k of the ladder has `w = theta ** (2 k / ladder_dim)`, and its frequency without a
+rule is `1 / w`. Each rule is one function of w, for two kinds of number: `Decimal` with 50 digits,
+which gives the same result on every machine, and float32 in the order of operations of
+transformers' `modeling_rope_utils.py`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal, localcontext
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, Shaped
 
-from .rules import DynamicNTK, Explicit, Linear, Llama3, LongRope, Proportional, Yarn
+from .pairs import Pairs
+from .rules import DynamicNTK, Explicit, Linear, Llama3, LongRope, PerAxis, Proportional, Yarn
 from .spec import RopeSpec
 
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494")
 DIGITS = 50
 Number = Callable[[Any], Any]  # the kind of number: Decimal, or float for float32
-Ladder = Shaped[np.ndarray, " K"]  # one number for each frequency index, Decimals or float32
+OfPairs = Shaped[np.ndarray, " P"]  # one number for each pair, Decimals or float32
 
 
 class Frequencies(NamedTuple):
@@ -53,9 +54,8 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> Frequenci
         raise ValueError(
             f"inverse_frequencies: got seq_len={seq_len}, expected at least 1, or None."
         )
-    rungs = list(spec.pairs.rung)
     with localcontext(prec=DIGITS):
-        exact = _scaled_ladder(spec, seq_len, Decimal)[rungs]
+        exact = _frequencies(spec, seq_len, Decimal)
         turns = [int((value / (2 * PI) * 2**64).to_integral_value()) % 2**64 for value in exact]
         factors = float(_attention_factor(spec.rule)), float(_softmax_scale_factor(spec.rule))
     if not all(0 < factor < math.inf for factor in factors):
@@ -64,10 +64,9 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> Frequenci
             f"factor of {factors[1]}, expected finite numbers above 0. They follow from factor, "
             "mscale and mscale_all_dim, or attention_factor."
         )
-    rounded = _scaled_ladder(spec, seq_len, float)[rungs]
     arrays = (
         exact.astype(np.float64),
-        rounded.astype(np.float32),
+        _frequencies(spec, seq_len, float).astype(np.float32),
         np.array(turns, np.uint64).view(np.int64),
     )
     for array in arrays:
@@ -75,35 +74,42 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> Frequenci
     return Frequencies(*arrays, *factors)
 
 
-def _scaled_ladder(spec: RopeSpec, seq_len: int | None, number: Number) -> Ladder:
-    """The inverse frequency of every rung, under the rule of the spec."""
-    rule, dim = spec.rule, spec.pairs.ladder_dim
-    theta = number(spec.theta)
+def _frequencies(spec: RopeSpec, seq_len: int | None, number: Number) -> OfPairs:
+    """The inverse frequency of every pair, under the rule of the spec."""
+    rule, pairs, theta = spec.rule, spec.pairs, number(spec.theta)
     if isinstance(rule, DynamicNTK):
-        theta = _ntk_theta(theta, rule, seq_len, dim, number)
-    w = _ladder(theta, dim, number)
+        theta = _ntk_theta(theta, rule, seq_len, pairs.ladder_dim, number)
+    base = _select(rule.theta, pairs.axis, number) if isinstance(rule, PerAxis) else theta
+    w = _powers(base, pairs, number)
     match rule:
         case None | DynamicNTK():
             return 1 / w
         case Linear(factor=factor):
             return 1 / w / number(factor)
+        case PerAxis(factor=factor):
+            return 1 / w / _select(factor, pairs.axis, number)
         case Yarn():
-            return _yarn(w, rule, theta, dim, number)
+            return _yarn(w, rule, theta, pairs, number)
         case LongRope():
-            return _longrope(w, rule, seq_len, number)
+            return 1 / (_select(_divisors(rule, seq_len), pairs.rung, number) * w)
         case Llama3():
             return _llama3(w, rule, number)
         case Proportional(rotated=rotated, factor=factor):
-            return np.where(np.arange(len(w)) < rotated, 1 / w, 0 * w) / number(factor)
+            return np.where(np.array(pairs.rung) < rotated, 1 / w, 0 * w) / number(factor)
         case Explicit(inv_freq=inv_freq):
-            return np.array([number(value) for value in inv_freq], dtype=w.dtype)
+            return _select(inv_freq, pairs.rung, number)
 
 
-def _ladder(theta: Any, dim: int, number: Number) -> Ladder:
-    """`theta ** (2 k / dim)`, as Decimals or in float32 steps."""
-    if number is Decimal:
-        return np.array([theta ** (Decimal(i) / dim) for i in range(0, dim, 2)], dtype=object)
-    return _float32_power(theta, np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim))
+def _select(values: Sequence[float], index: Sequence[int], number: Number) -> OfPairs:
+    """`values[index]` as Decimals or in float32, for an index of each pair."""
+    dtype = object if number is Decimal else np.float32
+    return np.array([number(values[i]) for i in index], dtype=dtype)
+
+
+def _powers(base: Any, pairs: Pairs, number: Number) -> OfPairs:
+    """`base ** (2 k / ladder_dim)`, as Decimals or in float32 steps, for one base or one a pair."""
+    exponent = _select(range(0, pairs.ladder_dim, 2), pairs.rung, number) / pairs.ladder_dim
+    return base**exponent if number is Decimal else _float32_power(base, exponent)
 
 
 def _float32_power(base: Any, exponent: Any) -> Any:
@@ -122,14 +128,13 @@ def _ntk_theta(theta: Any, rule: DynamicNTK, seq_len: int | None, dim: int, numb
     return np.float32(theta) * _float32_power(stretch - np.float32(factor - 1), power)
 
 
-def _longrope(w: Ladder, rule: LongRope, seq_len: int | None, number: Number) -> Ladder:
-    """`1 / (factor_k w_k)`, long factors for a length beyond the original context."""
+def _divisors(rule: LongRope, seq_len: int | None) -> tuple[float, ...]:
+    """One for each rung: long factors for a length beyond the original context."""
     beyond = (seq_len or 0) > rule.original_max_position_embeddings
-    factors = [number(factor) for factor in (rule.long_factor if beyond else rule.short_factor)]
-    return 1 / (np.array(factors, dtype=w.dtype) * w)
+    return rule.long_factor if beyond else rule.short_factor
 
 
-def _llama3(w: Ladder, rule: Llama3, number: Number) -> Ladder:
+def _llama3(w: OfPairs, rule: Llama3, number: Number) -> OfPairs:
     """Wavelengths above L0 / low are stretched, and those below L0 / high are kept.
 
     Between them the frequencies are blended, linearly in L0 / wavelength.
@@ -147,10 +152,10 @@ def _llama3(w: Ladder, rule: Llama3, number: Number) -> Ladder:
     )
 
 
-def _yarn(w: Ladder, rule: Yarn, theta: Any, dim: int, number: Number) -> Ladder:
+def _yarn(w: OfPairs, rule: Yarn, theta: Any, pairs: Pairs, number: Number) -> OfPairs:
     """`(1 - keep_k) / (factor w_k) + keep_k / w_k`: keep falls from 1 to 0 over `_yarn_range`."""
-    low, high = _yarn_range(rule, theta, dim, number)
-    ramp = (np.arange(len(w)).astype(w.dtype) - low) / (high - low)
+    low, high = _yarn_range(rule, theta, pairs.ladder_dim, number)
+    ramp = (np.array(pairs.rung).astype(w.dtype) - low) / (high - low)
     keep = 1 - np.clip(ramp, 0, 1).astype(w.dtype)
     return 1 / (number(rule.factor) * w) * (1 - keep) + 1 / w * keep
 

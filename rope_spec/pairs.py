@@ -21,7 +21,8 @@ class Pairs:
     """For each pair of channels: the coordinate that moves it, and its rung on the ladder.
 
     The ladder is the list of frequencies `theta ** (-2 k / ladder_dim)`, and a rung is an index k,
-    from 0 to `ceil(ladder_dim / 2) - 1`.
+    from 0 to `ceil(ladder_dim / 2) - 1`. Every exponent is a fraction, so that ladders of several
+    widths are rungs of one: see `widths`.
 
     Attributes:
         axis: for each of the P pairs, which of the A coordinates of a position moves it.
@@ -95,22 +96,55 @@ class Pairs:
         return cls._shared([0] * math.ceil(rotary_dim / 2), rotary_dim)
 
     @classmethod
-    def sections(cls, sections: tuple[int, ...]) -> Pairs:
-        """One ladder in consecutive sections of pairs, one for each axis.
+    def sections(cls, *, mrope_section: tuple[int, ...]) -> Pairs:
+        """M-RoPE: one ladder for all axes, cut into consecutive sections of pairs.
 
-        Source: M-RoPE of Qwen2-VL, arXiv:2409.12191.
+        The first axis has the highest frequencies. Where each axis has a ladder of its own, as in
+        Flux, the constructor is `widths`.
+
+        Source: Qwen2-VL, arXiv:2409.12191.
+
+        Args:
+            mrope_section: how many pairs each axis has.
         """
-        return cls._shared([axis for axis, length in enumerate(sections) for _ in range(length)])
+        return cls._shared([a for a, length in enumerate(mrope_section) for _ in range(length)])
+
+    @classmethod
+    def widths(cls, widths: tuple[int, ...]) -> Pairs:
+        """A ladder of its own for each axis, one block of channels after the other.
+
+        `widths((16, 56, 56))` has the frequencies `theta ** (-2 k / 16)` for the first axis and
+        `theta ** (-2 k / 56)` for the others. On the ladder of 112, the least common multiple,
+        these are every seventh rung and every second one. A rule that counts rungs (`Yarn`,
+        `LongRope`, ...) counts those of that ladder.
+
+        Source: `axes_dims_rope` of Flux and of most image and video models in diffusers.
+
+        Args:
+            widths: how many channels each axis has, an even number: twice its pairs.
+        """
+        if not widths or any(whole("Pairs.widths", width) < 2 or width % 2 for width in widths):
+            raise ValueError(
+                f"Pairs.widths: got {widths}, expected an even number of channels for each axis, "
+                "2 or more. Channels are twice the pairs."
+            )
+        ladder_dim = math.lcm(*widths)
+        return cls(
+            tuple(axis for axis, width in enumerate(widths) for _ in range(width // 2)),
+            tuple(k * (ladder_dim // width) for width in widths for k in range(width // 2)),
+            ladder_dim,
+        )
 
     @classmethod
     def strided(cls, sections: tuple[int, ...], pairs: int | None = None) -> Pairs:
         """Axes take turns: pair j has axis `a = j mod A` where `j < A * sections[a]`, else axis 0.
 
-        Source: Qwen3-VL in transformers.
+        Source: Qwen3-VL in transformers; timm's `RotaryEmbeddingMRope`.
 
         Args:
             sections: how many pairs each axis has.
-            pairs: P, where it is not the sum of the sections: the other pairs have axis 0.
+            pairs: P. Said explicitly, the sections are only where each axis stops taking turns, as
+                for timm's (8, 12, 12): the other pairs have axis 0.
         """
         axes = len(sections)
         turns = [
@@ -120,7 +154,8 @@ class Pairs:
         if pairs is None and tuple(turns.count(axis) for axis in range(axes)) != tuple(sections):
             raise ValueError(
                 f"Pairs.strided: got sections {sections}, expected the first of {axes} to be the "
-                "longest. Build Pairs itself."
+                f"longest. In turns they have {tuple(turns.count(axis) for axis in range(axes))} "
+                "pairs, which you get where you pass the number of pairs, as timm does."
             )
         return cls._shared(turns)
 

@@ -36,6 +36,25 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class PerAxis:
+    """Every axis has a base and a divisor of its own: `theta_a ** (-2 k / ladder_dim) / factor_a`.
+
+    The theta of the spec is unused. Source: Cosmos (bases) and Kandinsky 5 (divisors) in diffusers.
+
+    Attributes:
+        theta: a base for each axis.
+        factor: what the frequencies of each axis are divided by; left out: 1 for each.
+    """
+
+    theta: tuple[float, ...]
+    factor: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factor", self.factor or (1.0,) * len(self.theta))
+        _convert(self, positive, "theta", "factor")
+
+
+@dataclass(frozen=True)
 class DynamicNTK:
     """theta grows with the current length where this is beyond `max_position_embeddings`.
 
@@ -165,4 +184,4 @@ class Explicit:
         _convert(self, number, "inv_freq")
 
 
-Rule = Linear | DynamicNTK | Yarn | LongRope | Llama3 | Proportional | Explicit
+Rule = Linear | PerAxis | DynamicNTK | Yarn | LongRope | Llama3 | Proportional | Explicit

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from .channels import Channels
 from .pairs import Pairs
-from .rules import DynamicNTK, Explicit, LongRope, Rule, Yarn
+from .rules import DynamicNTK, Explicit, LongRope, PerAxis, Rule, Yarn
 from .values import check_choice, positive, whole
 
 Layout = Literal["half", "interleaved", "half_per_axis"]
@@ -174,14 +174,22 @@ class RopeSpec:
             )
 
     def _check_rule(self) -> None:
-        rungs = self.pairs.rungs
+        count, each = self.pairs.rungs, "rungs"
         match self.rule:
             case LongRope(short_factor=short, long_factor=long) if (
-                not len(short) == len(long) == rungs
+                not len(short) == len(long) == count
             ):
                 got = f"{len(short)} short and {len(long)} long factors"
-            case Explicit(inv_freq=inv_freq) if len(inv_freq) != rungs:
+            case Explicit(inv_freq=inv_freq) if len(inv_freq) != count:
                 got = f"{len(inv_freq)} inverse frequencies"
+            case PerAxis(theta=theta, factor=factor) if (
+                not len(theta) == len(factor) == self.pairs.axes
+            ):
+                got, count, each = (
+                    f"{len(theta)} bases and {len(factor)} factors",
+                    self.pairs.axes,
+                    "axes",
+                )
             case Yarn() if self.theta == 1:
                 raise ValueError(
                     "Yarn: got theta=1.0, expected another: the ramp divides by its logarithm. "
@@ -195,7 +203,7 @@ class RopeSpec:
             case _:
                 return
         raise ValueError(
-            f"{type(self.rule).__name__}: got {got}, expected one for each of the {rungs} rungs. "
+            f"{type(self.rule).__name__}: got {got}, expected one for each of the {count} {each}. "
             "Give that many."
         )
 

@@ -53,4 +53,6 @@ def _sectioned(facts: Facts, label: str) -> Pairs:
             f"type has them, expected 3 whole lengths that sum to the {facts.rotary_dim // 2} "
             "pairs. Give the mrope_section of this head width."
         )
+    if facts.axes == "sections":
+        return Pairs.sections(mrope_section=facts.sections)
     return getattr(Pairs, facts.axes)(facts.sections)
