@@ -21,6 +21,7 @@ from rope_spec.checks import (
 )
 
 from .autodiff import bind
+from .coordinates import cos_sin_at
 from .phase import frequencies_at, phase_cos_sin, phase_of
 
 EXACT = Arithmetic()
@@ -39,7 +40,8 @@ def cos_sin(
 
     Args:
         spec: the rotary embedding; static under `jit`.
-        positions: any int32, negative ones too: `(..., S)`, or `(..., S, A)` for A > 1 axes.
+        positions: any int32, negative ones too: `(..., S)`, or `(..., S, A)` for A > 1 axes. For a
+            spec with `real` float32 coordinates as well, for which there is a derivative.
         seq_len: the current length, which `DynamicNTK` and `LongRope` need: a Python int, or an
             array, traced or not, that holds one length or one for each row of the batch
             (`rope_jax.phase` says what that costs).
@@ -49,7 +51,7 @@ def cos_sin(
         cos and sin, float32 `(..., S, P)`.
 
     Raises:
-        TypeError: positions are no integers, or `seq_len` is missing.
+        TypeError: positions of a dtype that is not taken, or `seq_len` is missing.
         ValueError: positions lack the last dimension of A coordinates.
 
     Example:
@@ -73,7 +75,8 @@ def check(spec: RopeSpec, positions: Positions) -> None:
     check_spec("cos_sin", spec)
     check_arrays("cos_sin", (jax.Array, np.ndarray), positions=positions)
     dtype = jnp.result_type(positions)
-    check_positions(spec, np.shape(positions), dtype.name, jnp.issubdtype(dtype, jnp.integer))
+    name, is_integer = positions.dtype.name, jnp.issubdtype(dtype, jnp.integer)
+    check_positions(spec, np.shape(positions), name, is_integer)
     if (
         isinstance(positions, np.ndarray)
         and positions.size
@@ -88,10 +91,12 @@ def _table(
     seq_len: int | Integer[Array, "..."] | None,
     angles: Angles,
 ) -> Table:
+    coordinates = spec.pairs.coordinates(positions)
+    if angles == "exact" and jnp.issubdtype(positions.dtype, jnp.floating):
+        return cos_sin_at(spec, coordinates)
     turns, inv_freq = frequencies_at(spec, seq_len)
     factor = inverse_frequencies(spec).attention_factor
-    coordinates = spec.pairs.coordinates(positions)
-    if angles == "exact" and not spec.real:
+    if angles == "exact":
         return phase_cos_sin(phase_of(coordinates, turns), factor)
     angle = coordinates.astype(jnp.float32) * inv_freq
     return jnp.cos(angle) * np.float32(factor), jnp.sin(angle) * np.float32(factor)

@@ -20,16 +20,9 @@ Real = Any  # an mpf
 
 def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> list[Real]:
     """Radians per position of every pair, to 50 digits."""
-    return [
-        _of_axis(spec, axis, k) if _rule(spec)[1] == "PerAxis" else _rung(spec, k, seq_len)
-        for axis, k in zip(spec.pairs.axis, spec.pairs.rung, strict=True)
-    ]
-
-
-def _of_axis(spec: RopeSpec, axis: int, k: int) -> Real:
-    """Base and divisor of an axis: Cosmos and Kandinsky 5 in diffusers."""
-    theta, factor = (mpf(numbers[axis]) for numbers in (spec.rule.theta, spec.rule.factor))
-    return 1 / (factor * theta ** (mpf(2 * k) / spec.pairs.ladder_dim))
+    unit = 2 * mp.pi if spec.unit == "turn" else 1
+    pairs = zip(spec.pairs.axis, spec.pairs.rung, strict=True)
+    return [unit * _inv_freq(spec, axis, k, seq_len) for axis, k in pairs]
 
 
 def cos_sin(
@@ -114,7 +107,7 @@ def _rule(spec: RopeSpec) -> tuple[Any, str]:
     return spec.rule, type(spec.rule).__name__
 
 
-def _rung(spec: RopeSpec, k: int, seq_len: int | None) -> Real:
+def _inv_freq(spec: RopeSpec, axis: int, k: int, seq_len: int | None) -> Real:
     (rule, kind), dim = _rule(spec), spec.pairs.ladder_dim
     plain = mpf(spec.theta) ** (-mpf(2 * k) / dim)
     match kind:
@@ -122,6 +115,8 @@ def _rung(spec: RopeSpec, k: int, seq_len: int | None) -> Real:
             return plain
         case "Linear":
             return plain / mpf(rule.factor)
+        case "PerAxis":
+            return mpf(rule.theta[axis]) ** (-mpf(2 * k) / dim) / mpf(rule.factor[axis])
         case "DynamicNTK":
             length = (
                 mpf(max(seq_len or 0, rule.max_position_embeddings)) / rule.max_position_embeddings

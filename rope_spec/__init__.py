@@ -40,6 +40,7 @@ from .spec import (
     Layout as Layout,
     RopeSpec as RopeSpec,
     RotateIn as RotateIn,
+    Unit as Unit,
 )
 from .strategies import OutOfRange as OutOfRange, Strategy as Strategy
 from .weights import (

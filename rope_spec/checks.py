@@ -30,12 +30,21 @@ def check_arrays(function: str, kinds: type | tuple[type, ...], **arguments: obj
             )
 
 
-def check_positions(spec: RopeSpec, shape: Shape, dtype: str, is_integer: bool) -> None:
-    """Raise TypeError for positions that are no integers, ValueError for another shape.
+def check_positions(
+    spec: RopeSpec, shape: Shape, dtype: str, is_integer: bool, real: tuple[str, ...] = ("float32",)
+) -> None:
+    """Raise TypeError for positions of another dtype, ValueError for another shape.
 
-    The shape is `(..., S)`, and `(..., S, A)` for a spec with A > 1 axes.
+    The shape is `(..., S)`, and `(..., S, A)` for a spec with A > 1 axes. The dtype is an integer
+    one, or one of `real` where the spec has real coordinates.
     """
-    if not is_integer and not (spec.real and dtype.startswith("float")):
+    if not is_integer and spec.real and dtype not in real:
+        raise TypeError(
+            f"positions: got {dtype}, expected integers or {' or '.join(real)}. A coordinate of 16 "
+            "bits is rounded by 1 / 2048 of itself or more, which turns fast pairs at random: "
+            "compute it in float32. At float64 ones only rope_spec.cos_sin, in NumPy, is exact."
+        )
+    if not is_integer and not spec.real:
         raise TypeError(
             f"positions: got {dtype}, expected integers. Cast them to int32 where they are whole "
             "numbers."

@@ -31,8 +31,15 @@ class Frequencies(NamedTuple):
     inv_freq: Float64[np.ndarray, " P"]  # radians per position, correctly rounded
     inv_freq_float32: Float32[np.ndarray, " P"]  # in transformers' steps, powers correctly rounded
     turns: Int64[np.ndarray, " P"]  # turns per position in units of 2 ** -64, modulo one turn
+    whole_turns: Int64[np.ndarray, " P"]  # per position, those that `turns` leaves out
     attention_factor: float  # multiplies cos and sin
     softmax_scale_factor: float  # multiplies the scale of the attention
+
+    @property
+    def all_turns(self) -> Shaped[np.ndarray, " P"]:
+        """Turns per position in units of 2 ** -64, whole ones included: Python's integers."""
+        fraction = self.turns.view(np.uint64).astype(object)
+        return self.whole_turns.astype(object) * 2**64 + fraction
 
 
 @lru_cache(maxsize=1024)
@@ -56,7 +63,7 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> Frequenci
         )
     with localcontext(prec=DIGITS):
         exact = _frequencies(spec, seq_len, Decimal)
-        turns = [int((value / (2 * PI) * 2**64).to_integral_value()) % 2**64 for value in exact]
+        turns: list[int] = [int(round(value / (2 * PI) * 2**64)) for value in exact]
         factors = float(_attention_factor(spec.rule)), float(_softmax_scale_factor(spec.rule))
     if not all(0 < factor < math.inf for factor in factors):
         raise ValueError(
@@ -64,17 +71,34 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> Frequenci
             f"factor of {factors[1]}, expected finite numbers above 0. They follow from factor, "
             "mscale and mscale_all_dim, or attention_factor."
         )
+    if spec.real and (most := max(map(abs, turns))) >= 2**95:
+        raise ValueError(
+            f"inverse_frequencies: got {most / 2**64:.3g} turns for a coordinate of 1, expected "
+            "fewer than 2 ** 31. Correct the frequencies, or their unit."
+        )
     arrays = (
         exact.astype(np.float64),
         _frequencies(spec, seq_len, float).astype(np.float32),
-        np.array(turns, np.uint64).view(np.int64),
+        _int64(turns),
+        _int64([turn >> 64 for turn in turns]),
     )
     for array in arrays:
         array.setflags(write=False)
     return Frequencies(*arrays, *factors)
 
 
+def _int64(numbers: list[int]) -> Int64[np.ndarray, " P"]:
+    """The numbers modulo 2 ** 64."""
+    return np.array([number % 2**64 for number in numbers], np.uint64).view(np.int64)
+
+
 def _frequencies(spec: RopeSpec, seq_len: int | None, number: Number) -> OfPairs:
+    """The inverse frequency of every pair, in radians."""
+    unit = 2 * _pi(number) if spec.unit == "turn" else 1
+    return _of_rule(spec, seq_len, number) * unit
+
+
+def _of_rule(spec: RopeSpec, seq_len: int | None, number: Number) -> OfPairs:
     """The inverse frequency of every pair, under the rule of the spec."""
     rule, pairs, theta = spec.rule, spec.pairs, number(spec.theta)
     if isinstance(rule, DynamicNTK):

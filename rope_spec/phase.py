@@ -15,10 +15,10 @@ import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64, Real
+from jaxtyping import Float, Float32, Int64, Real
 
 from .checks import check_arrays, check_positions, check_spec
-from .frequencies import inverse_frequencies
+from .frequencies import Frequencies, inverse_frequencies
 from .spec import RopeSpec
 
 # Let u be the remainder in units of an eighth of a turn, z its square, C_k = COS[k] / 2 ** (32 + k)
@@ -36,27 +36,42 @@ def cos_sin(spec: RopeSpec, positions: Positions, seq_len: int | None = None) ->
 
     Args:
         spec: the rotary embedding.
-        positions: integers, `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
+        positions: integers, `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes; float32 or
+            float64 coordinates for a spec with `real`.
         seq_len: the current length, which `DynamicNTK` and `LongRope` need.
 
     Returns:
         cos and sin, float32 `(..., S, P)`. Their error is at most 3.2e-8 f for the attention factor
-        f, and half an ULP of the product more where f is not 1.
+        f, and half an ULP of the product more where f is not 1. Coordinates that are not finite, or
+        not below 2 ** 31, give NaN.
 
     Raises:
-        TypeError: positions are no integers, or `seq_len` is missing.
+        TypeError: positions of a dtype that is not taken, or `seq_len` is missing.
         ValueError: positions lack the last dimension of A coordinates.
     """
     check_spec("cos_sin", spec)
     check_arrays("cos_sin", np.ndarray, positions=positions)
     frequencies = inverse_frequencies(spec, spec.effective_length(seq_len))
     per_pair = pair_positions(spec, positions)
-    if spec.real:
-        angle = per_pair.astype(np.float32) * frequencies.inv_freq_float32
-        factor = np.float32(frequencies.attention_factor)
-        return np.cos(angle) * factor, np.sin(angle) * factor
+    if np.issubdtype(per_pair.dtype, np.floating):
+        return _at_coordinates(frequencies, per_pair)
     phase = (per_pair.astype(np.int64) * frequencies.turns + 2**31) >> 32
     return phase_cos_sin(phase, frequencies.attention_factor)
+
+
+def _at_coordinates(frequencies: Frequencies, coordinates: Float[np.ndarray, "*rows #P"]) -> Table:
+    """cos and sin at real coordinates; NaN where these are not finite, or not below 2 ** 31.
+
+    A float is a whole number times a power of two, `x = m 2 ** (e - 53)`. Its phase is that of an
+    integer position, `floor(x turns / 2 ** 32 + 1 / 2)`, in Python's integers, which have any size.
+    """
+    inside = np.abs(coordinates) < 2**31
+    fraction, exponent = np.frexp(np.where(inside, coordinates, 0).astype(np.float64))
+    m, shift = ((n.astype(np.int64).astype(object)) for n in (fraction * 2**53, 84 - exponent))
+    phase = (((m * frequencies.all_turns >> shift) + 1) >> 1) % 2**32
+    table = phase_cos_sin(phase.astype(np.int64), frequencies.attention_factor)
+    cos, sin = (np.where(inside, part, np.float32(np.nan)) for part in table)
+    return cos, sin
 
 
 def table_rows(spec: RopeSpec, positions: range, with_factor: bool = True) -> Table:
@@ -68,9 +83,9 @@ def table_rows(spec: RopeSpec, positions: range, with_factor: bool = True) -> Ta
 
 def pair_positions(spec: RopeSpec, positions: Positions) -> Real[np.ndarray, "*rows #P"]:
     """The coordinate of each pair: `(..., S) -> (..., S, 1)`, `(..., S, A) -> (..., S, P)`."""
-    check_positions(
-        spec, positions.shape, positions.dtype.name, np.issubdtype(positions.dtype, np.integer)
-    )
+    dtype = positions.dtype
+    is_integer = np.issubdtype(dtype, np.integer)
+    check_positions(spec, positions.shape, dtype.name, is_integer, ("float32", "float64"))
     return spec.pairs.coordinates(positions)
 
 

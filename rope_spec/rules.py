@@ -174,7 +174,7 @@ class Proportional:
 
 @dataclass(frozen=True)
 class Explicit:
-    """The inverse frequencies themselves, in radians per position; theta is unused."""
+    """The inverse frequencies themselves, in the unit of the spec; theta is unused."""
 
     inv_freq: tuple[float, ...]
     attention_factor: float = 1.0

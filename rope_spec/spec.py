@@ -9,12 +9,13 @@ from typing import Any, Literal, cast
 
 from .channels import Channels
 from .pairs import Pairs
-from .rules import DynamicNTK, Explicit, LongRope, PerAxis, Rule, Yarn
+from .rules import DynamicNTK, Explicit, Llama3, LongRope, PerAxis, Rule, Yarn
 from .values import check_choice, positive, whole
 
 Layout = Literal["half", "interleaved", "half_per_axis"]
 Angles = Literal["exact", "float32"]
 RotateIn = Literal["float32", "input"]
+Unit = Literal["radian", "turn"]
 
 EXPECTED = {  # by the name of a field, for errors
     "pairs": "Pairs, for instance Pairs.single(rotary_dim=64)",
@@ -40,8 +41,9 @@ class RopeSpec:
             channels and writes halves.
         start: the first of the 2 P channels that are rotated; the others stay.
         sign: -1 rotates by the negative angle (NanoChat).
-        real: whether positions are real-valued coordinates (DINOv3). Their angles are float32
-            products in every arithmetic.
+        real: whether positions may be real-valued coordinates, float32 (DINOv3).
+        unit: what a frequency of 1 turns a pair by from one position to the next: one `radian`, or
+            one `turn` (DINOv3, and images whose coordinates are pixels).
 
     Example:
         >>> RopeSpec(head_dim=128).rotary_dim
@@ -60,6 +62,7 @@ class RopeSpec:
     start: int = 0
     sign: int = 1
     real: bool = False
+    unit: Unit = "radian"
 
     def __post_init__(self) -> None:
         self._set("head_dim", whole("RopeSpec.head_dim", self.head_dim, least=1))
@@ -71,10 +74,12 @@ class RopeSpec:
         self._check_kinds()
         check_choice("RopeSpec.read", self.read, Layout)
         check_choice("RopeSpec.write", self.written, Layout)
+        check_choice("RopeSpec.unit", self.unit, Unit)
         self._set("write", None if self.write == self.read else self.write)
         self._check_channels()
         self._check_blocks()
         self._check_rule()
+        self._check_rule_of_coordinates()
 
     @property
     def rotary_dim(self) -> int:
@@ -206,6 +211,17 @@ class RopeSpec:
             f"{type(self.rule).__name__}: got {got}, expected one for each of the {count} {each}. "
             "Give that many."
         )
+
+    def _check_rule_of_coordinates(self) -> None:
+        """Rules that speak of a context in tokens know neither turns nor real coordinates."""
+        if isinstance(self.rule, DynamicNTK | LongRope | Llama3 | Yarn) and (
+            self.real or self.unit == "turn"
+        ):
+            raise ValueError(
+                f"RopeSpec: got {type(self.rule).__name__} with real={self.real} and unit="
+                f"{self.unit!r}, expected a spec for tokens that are counted: the rule compares "
+                "wavelengths with a context. Give the frequencies as Explicit."
+            )
 
 
 @dataclass(frozen=True)

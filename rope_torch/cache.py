@@ -151,7 +151,7 @@ def _tables(
     """The rows of positions from `start` to `stop`, from the same integers as without a table."""
     if strategy == "table_free":
         return ()
-    turns, _, factor = constants(spec, None)
+    turns, _, factor, _ = constants(spec, None)
     turns = turns_tensor(turns, device)
     rows = lambda positions, f: phase_cos_sin(phase_of(positions[:, None], turns), f)
     if strategy == "split_table":

@@ -18,6 +18,7 @@ from rope_spec.checks import (
 )
 
 from .autodiff import apply
+from .coordinates import cos_sin_at
 from .phase import constants, frequencies_at, phase_cos_sin, phase_of
 
 EXACT = Arithmetic()
@@ -36,7 +37,8 @@ def cos_sin(
 
     Args:
         spec: the rotary embedding.
-        positions: any int32, negative ones too: `(..., S)`, or `(..., S, A)` for A > 1 axes.
+        positions: any int32, negative ones too: `(..., S)`, or `(..., S, A)` for A > 1 axes. For a
+            spec with `real` float32 coordinates as well, for which there is a derivative.
         seq_len: the current length, which `DynamicNTK` and `LongRope` need: a Python int, or a
             tensor that holds one length or one for each row of the batch (`rope_torch.phase` says
             what that costs).
@@ -46,7 +48,7 @@ def cos_sin(
         cos and sin, float32 `(..., S, P)`, on the device of the positions.
 
     Raises:
-        TypeError: positions are no integers, or `seq_len` is missing.
+        TypeError: positions of a dtype that is not taken, or `seq_len` is missing.
         ValueError: positions lack the last dimension of A coordinates.
 
     Example:
@@ -68,10 +70,12 @@ def _table(
     seq_len: int | Int64[Tensor, "..."] | None,
     angles: Angles,
 ) -> Table:
+    coordinates = spec.pairs.coordinates(positions)
+    if angles == "exact" and positions.is_floating_point():
+        return cos_sin_at(spec, coordinates)
     turns, inv_freq = frequencies_at(spec, seq_len, positions.device)
     factor = constants(spec, None)[2]
-    coordinates = spec.pairs.coordinates(positions)
-    if angles == "exact" and not spec.real:
+    if angles == "exact":
         return phase_cos_sin(phase_of(coordinates, turns), factor)
     angle = coordinates.float() * inv_freq
     return angle.cos() * factor, angle.sin() * factor

@@ -27,13 +27,16 @@ class AtLength(NamedTuple):
 
 
 @torch.compiler.assume_constant_result  # Decimal arithmetic, which torch.compile cannot trace
-def constants(spec: RopeSpec, seq_len: int | None) -> tuple[list[int], list[float], float]:
-    """Turns, float32 inverse frequencies, and the attention factor, at a length."""
+def constants(
+    spec: RopeSpec, seq_len: int | None
+) -> tuple[list[int], list[float], float, list[int]]:
+    """Turns, float32 inverse frequencies, attention factor, and whole turns, at a length."""
     frequencies = inverse_frequencies(spec, seq_len)
     return (
         frequencies.turns.tolist(),
         frequencies.inv_freq_float32.tolist(),
         frequencies.attention_factor,
+        frequencies.whole_turns.tolist(),
     )
 
 
@@ -81,7 +84,7 @@ def frequencies_at(
 
 
 def _parts(spec: RopeSpec, seq_len: int | None, device: torch.device) -> AtLength:
-    turns, inv_freq, _ = constants(spec, seq_len)
+    turns, inv_freq, *_ = constants(spec, seq_len)
     return AtLength(
         turns_tensor(turns, device), torch.tensor(inv_freq, dtype=torch.float32, device=device)
     )

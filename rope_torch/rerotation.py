@@ -88,7 +88,7 @@ def unrotate(
 
 def _phase(spec: RopeSpec, positions: Positions, seq_len: int | None) -> Int64[Tensor, "*rows P"]:
     positions = checked(spec, positions)
-    turns, _, _ = constants(spec, spec.effective_length(seq_len))
+    turns, *_ = constants(spec, spec.effective_length(seq_len))
     coordinates = spec.pairs.coordinates(positions)
     return spec.sign * phase_of(coordinates, torch.tensor(turns, device=positions.device))
 
