@@ -10,6 +10,14 @@ from .config import (
     specs_from_config as specs_from_config,
 )
 from .frequencies import Frequencies as Frequencies, inverse_frequencies as inverse_frequencies
+from .grids import (
+    centred_coordinates as centred_coordinates,
+    flux2_positions as flux2_positions,
+    flux_positions as flux_positions,
+    grid_coordinates as grid_coordinates,
+    lumina2_positions as lumina2_positions,
+    qwen_image_positions as qwen_image_positions,
+)
 from .pairs import Pairs as Pairs
 from .phase import cos_sin as cos_sin
 from .positions import (

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rope_spec import RopeSpec
 
-from .phase import constants, phase_cos_sin
+from .phase import constants, phase_cos_sin, turns_tensor
 
 Coordinates = Float32[Tensor, "*rows #P"]
 Table = tuple[Float32[Tensor, "*rows P"], Float32[Tensor, "*rows P"]]  # cos and sin
@@ -28,7 +28,7 @@ def cos_sin_at(spec: RopeSpec, coordinates: Coordinates) -> Table:
     """
     turns, inv_freq, factor, whole = constants(spec, None)
     device = coordinates.device
-    integers = (torch.tensor(numbers, device=device) for numbers in (turns, whole))
+    integers = (turns_tensor(numbers, device) for numbers in (turns, whole))
     w = torch.tensor(inv_freq, dtype=torch.float32, device=device)
     function = CosSin if torch.compiler.is_compiling() else CosSinInBothModes
     rows = coordinates.expand(*coordinates.shape[:-1], len(turns))

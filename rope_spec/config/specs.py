@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from ..spec import Arithmetic, RopeSpec
-from . import scaling
+from . import diffusers, scaling
 from .build import spec_of
 from .facts import Facts, facts_of
 from .layers import labels_of
@@ -13,6 +13,7 @@ from .unread import check_unread
 from .widths import missing_width
 
 ANY_WIDTH = 64
+TRANSFORMER = "transformer"  # the label of a transformer of diffusers
 OTHERS = ("vision", "audio", "indexer")  # never the default label
 
 
@@ -34,7 +35,8 @@ def specs_from_config(
     type as in `rope_parameters` (`full_attention`, ...) or, for models that name only exceptions,
     `rope` and `nope`. Other towers are `vision` and `audio`, an indexer beside attention is
     `indexer`; those that cannot be described are left out here, and `spec_from_config` says why. A
-    model without a rotary embedding is `{"text": None}`.
+    model without a rotary embedding is `{"text": None}`. A transformer of diffusers has the label
+    `transformer`.
 
     Args:
         config: the path of a config.json or of its folder, what it holds, or a configuration of
@@ -49,6 +51,8 @@ def specs_from_config(
         TypeError: a value of the wrong kind.
         FileNotFoundError: there is no such file.
     """
+    if model_type is None and diffusers.is_of_diffusers(config):
+        return {TRANSFORMER: diffusers.spec_of(config, ignore)}
     facts = _read(config, model_type, ignore).facts
     return {
         label: None if found is None else spec_of(found, label) for label, found in facts.items()
@@ -77,6 +81,8 @@ def spec_from_config(
         TypeError: a value of the wrong kind.
         FileNotFoundError: there is no such file.
     """
+    if model_type is None and diffusers.is_of_diffusers(config) and label in (None, TRANSFORMER):
+        return diffusers.spec_of(config, ignore)
     reading = _read(config, model_type, ignore)
     if label in reading.refusals:
         raise ValueError(reading.refusals[label])

@@ -1,0 +1,118 @@
+"""Configurations of diffusers: each mutation is read or refused; what is not described says why.
+`test_diffusers.py` compares with the classes, where diffusers is installed.
+"""
+
+import json
+
+import pytest
+
+from rope_spec import Pairs, RopeSpec, spec_from_config, specs_from_config
+
+# as published on the Hugging Face hub; keys that say nothing of the rotation are left out
+FLUX = {
+    "_class_name": "FluxTransformer2DModel",
+    "_diffusers_version": "0.30.0",
+    "attention_head_dim": 128,
+    "axes_dims_rope": [16, 56, 56],
+    "num_attention_heads": 24,
+}
+WAN = {"_class_name": "WanTransformer3DModel", "attention_head_dim": 128, "rope_max_seq_len": 1024}
+COGVIDEOX = {
+    "_class_name": "CogVideoXTransformer3DModel",
+    "attention_head_dim": 64,
+    "use_rotary_positional_embeddings": True,
+}
+LUMINA2 = {
+    "_class_name": "Lumina2Transformer2DModel",
+    "axes_dim_rope": [32, 32, 32],
+    "axes_lens": [300, 512, 512],
+    "hidden_size": 2304,
+    "num_attention_heads": 24,
+}
+
+
+def test_published_configurations(tmp_path):
+    interleaved = {"head_dim": 128, "read": "interleaved"}
+    flux = RopeSpec(pairs=Pairs.widths((16, 56, 56)), **interleaved)
+    assert spec_from_config(FLUX) == spec_from_config(FLUX, "transformer") == flux
+    assert specs_from_config(FLUX) == {"transformer": flux}
+    assert spec_from_config(WAN) == RopeSpec(pairs=Pairs.widths((44, 42, 42)), **interleaved)
+    assert spec_from_config(LUMINA2).head_dim == 96
+    assert spec_from_config(COGVIDEOX).real
+    assert not spec_from_config(COGVIDEOX | {"patch_size_t": 2}).real
+    (tmp_path / "config.json").write_text(json.dumps(FLUX))
+    assert spec_from_config(tmp_path) == flux
+
+
+REFUSED = {
+    "widths that do not sum": (
+        FLUX | {"axes_dims_rope": [16, 56, 54]},
+        "for heads of 128 channels",
+    ),
+    "a head of another width": (FLUX | {"attention_head_dim": 64}, "expected as many channels"),
+    "a width that is not whole": (
+        FLUX | {"axes_dims_rope": [16.5, 55.5, 56]},
+        r"got axes_dims_rope",
+    ),
+    "an odd width": (
+        FLUX | {"axes_dims_rope": [15, 57, 56]},
+        "expected an even number of channels",
+    ),
+    "a key that nothing reads": (
+        FLUX | {"rope_theta": 5e5},
+        "got 'rope_theta', which nothing here",
+    ),
+    "a scaling": (
+        WAN | {"rope_scaling": {"factor": 2.0}},
+        "got 'rope_scaling', which nothing here",
+    ),
+    "widths of another class": (
+        WAN | {"axes_dims_rope": [44, 42, 42]},
+        "got 'axes_dims_rope', which",
+    ),
+    "another rotation of layers": (
+        FLUX | {"_class_name": "QwenImageTransformer2DModel", "use_layer3d_rope": True},
+        "got 'use_layer3d_rope', which nothing here reads",
+    ),
+    "added positions": (
+        COGVIDEOX | {"use_rotary_positional_embeddings": False},
+        "use_rotary_positional_embeddings=False, expected true: this model adds its positions",
+    ),
+    "sums over axes": (
+        {"_class_name": "MochiTransformer3DModel"},
+        "expected a rotation by one coordinate for each pair.*sums over axes, with learned freq",
+    ),
+    "frequencies for each head": (
+        {"_class_name": "LTX2VideoTransformer3DModel"},
+        "each of its heads has frequencies of its own",
+    ),
+    "an unknown class": (
+        {"_class_name": "UNet2DConditionModel"},
+        "got 'UNet2DConditionModel', expected one of CogVideoXTransformer3DModel, .*Pairs.widths",
+    ),
+}
+
+
+@pytest.mark.parametrize("config, message", REFUSED.values(), ids=REFUSED)
+def test_what_is_not_described_is_refused(config, message):
+    for read in (spec_from_config, specs_from_config):
+        with pytest.raises(ValueError, match=message):
+            read(config)
+
+
+@pytest.mark.parametrize(
+    "key, value", [("axes_dims_rope", "16"), ("axes_dims_rope", ["16", 56, 56]), ("_class_name", 3)]
+)
+def test_values_of_the_wrong_kind_are_refused(key, value):
+    with pytest.raises(TypeError, match=f"got {key}="):
+        spec_from_config(FLUX | {key: value})
+
+
+def test_a_key_that_is_known_to_change_nothing_can_be_ignored():
+    config = FLUX | {"rope_note": "trained with care"}
+    assert spec_from_config(config, ignore=("rope_note",)) == spec_from_config(FLUX)
+
+
+def test_another_label_is_refused():
+    with pytest.raises(ValueError, match="model_type"):
+        spec_from_config(FLUX, "vision")
