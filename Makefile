@@ -8,7 +8,7 @@ QUICK := $(addprefix parity_tests/test_,$(addsuffix .py,spec phase axes argument
 OLDEST := $(addprefix parity_tests/test_,$(addsuffix .py,axes arguments strides))
 TORCH_OLDEST ?= 2.6.0 --index-url https://download.pytorch.org/whl/cpu
 
-.PHONY: parity quick test lint format test-oldest test-newest test-accelerators docs
+.PHONY: parity quick test lint format test-oldest test-newest test-accelerators docs test-vision
 
 parity: .venv/installed
 	$(BIN)/rope-parity
@@ -50,6 +50,11 @@ test-accelerators:
 	@if $(MAKE) .venv-accelerators/installed; then .venv-accelerators/bin/pytest parity_tests/accelerators; \
 	else echo "skipped: the wheels of accelerators.txt cannot be had here"; fi
 
+# The ropes of diffusers and timm against their own classes; elsewhere these tests are skipped
+test-vision:
+	@if $(MAKE) .venv-vision/installed; then .venv-vision/bin/pytest parity_tests/test_diffusers.py parity_tests/test_vision.py; \
+	else echo "skipped: the wheels of vision.txt cannot be had here"; fi
+
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
@@ -68,6 +73,12 @@ test-accelerators:
 .venv-oldest/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/pip install --quiet --editable ".[jax]" jax==0.9.2 flax==0.12.4 beartype hypothesis ml-dtypes mpmath pytest
+	touch $@
+
+.venv-vision/installed: pyproject.toml constraints.txt vision.txt
+	$(PYTHON) -m venv .venv-vision
+	.venv-vision/bin/pip install --quiet --constraint constraints.txt --editable ".[jax,torch]" beartype hypothesis ml-dtypes mpmath pillow pytest requests transformers
+	.venv-vision/bin/pip install --quiet --no-deps --requirement vision.txt
 	touch $@
 
 .venv-accelerators/installed: pyproject.toml constraints.txt accelerators.txt

@@ -56,6 +56,7 @@ ALONE = {  # nowhere else in their room
     "parity_tests/accelerators/xla_gpu.py": {"nvidia"},
     "examples/others/tunix.py": {"tunix"},
     "examples/others/keras_llama.py": {"keras", "keras_hub"},
+    "parity_tests/test_diffusers.py": {"diffusers"},
 }
 LAZILY = {"rope_parity/reference.py": {"transformers"}}  # and inside a function alone
 

@@ -13,28 +13,23 @@ import pytest
 import torch
 
 import rope_torch
+from parity_tests.float32_angles import EXACT, HALF_ULP, U, allowed
 from rope_spec import (
     Pairs,
     PerAxis,
-    RopeSpec,
     cos_sin,
     flux2_positions,
     flux_positions,
     grid_coordinates,
-    inverse_frequencies,
     lumina2_positions,
     qwen_image_positions,
     spec_from_config,
     specs_from_config,
 )
 
-diffusers = pytest.importorskip(
-    "diffusers", reason="diffusers is not installed: the extra `vision`"
-)
+diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed: make test-vision")
 embeddings = pytest.importorskip("diffusers.models.embeddings")
 
-U = 2.0**-24
-EXACT, HALF_ULP = 3.2e-8, 2.0**-25  # rope_spec/phase.py; of a float32 below 1
 SMALL = {"num_layers": 0, "num_attention_heads": 1}
 count = np.arange
 
@@ -219,20 +214,6 @@ CASES: dict[str, Callable[[], Theirs]] = {
     "LTX-Video": ltx,
     "Kandinsky 5": kandinsky,
 }
-
-
-def allowed(spec: RopeSpec, positions: np.ndarray) -> np.ndarray:
-    """What a table of float32 angles may be off by, `(S, P)`.
-
-    Of a frequency theta ** e: u e for the base, ln(theta) times 2 u for an exponent that is rounded
-    twice, an ULP for the power, u for the reciprocal, and u each for three more factors. Of the
-    angle: that, and u for each of its products, of which there are at most three. An ULP for cos,
-    and ours.
-    """
-    of_axis = spec.rule.theta if isinstance(spec.rule, PerAxis) else (spec.theta,)
-    relative = (2 * math.log(max(of_axis)) + 7 + 3) * U
-    angle = spec.pairs.coordinates(positions) * inverse_frequencies(spec).inv_freq
-    return np.abs(angle) * relative + 2 * U + EXACT
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

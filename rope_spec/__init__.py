@@ -7,6 +7,7 @@ from .config import (
     read_config as read_config,
     reference_arithmetic as reference_arithmetic,
     spec_from_config as spec_from_config,
+    spec_from_timm as spec_from_timm,
     specs_from_config as specs_from_config,
 )
 from .frequencies import Frequencies as Frequencies, inverse_frequencies as inverse_frequencies

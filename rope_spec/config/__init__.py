@@ -12,4 +12,5 @@ from .specs import (
     spec_from_config as spec_from_config,
     specs_from_config as specs_from_config,
 )
+from .timm import spec_from_timm as spec_from_timm
 from .towers import Config as Config, read_config as read_config
