@@ -3,11 +3,13 @@
 """
 
 import json
+from pathlib import Path
 
 import pytest
 
-from rope_spec import Pairs, RopeSpec, spec_from_config, specs_from_config
+from rope_spec import Pairs, RopeSpec, inverse_frequencies, spec_from_config, specs_from_config
 
+ROOT = Path(__file__).parent.parent
 # as published on the Hugging Face hub; keys that say nothing of the rotation are left out
 FLUX = {
     "_class_name": "FluxTransformer2DModel",
@@ -116,3 +118,15 @@ def test_a_key_that_is_known_to_change_nothing_can_be_ignored():
 def test_another_label_is_refused():
     with pytest.raises(ValueError, match="model_type"):
         spec_from_config(FLUX, "vision")
+
+
+def test_the_page_on_which_rope_is_which():
+    """Its code runs, and its numbers of the two that are taken for each other hold."""
+    page = (Path(__file__).parent.parent / "docs" / "which_rope_is_which.md").read_text(
+        encoding="utf-8"
+    )
+    exec(page.split("```python")[1].split("```")[0], {})
+    shared = RopeSpec(head_dim=128, pairs=Pairs.sections(mrope_section=(8, 28, 28)))
+    own = spec_from_config(FLUX)
+    numbers = [inverse_frequencies(spec).inv_freq[7] for spec in (shared, own)]
+    assert [f"{number:.3g}" for number in numbers] == ["0.365", "0.000316"]
