@@ -66,11 +66,11 @@ BAD = {
     "no widths": (lambda: Pairs.widths(()), r"widths: got \(\), expected an even number"),
     "a base for each axis": (
         lambda: spec(pairs=Pairs.widths((4, 4)), rule=PerAxis((1e4, 1e3, 1e2))),
-        r"PerAxis: got 3 bases and 3 factors, expected one for each of the 2 axes. Give that many",
+        r"PerAxis: got 3 bases and 3 divisors, expected one for each of the 2 axes. Give that many",
     ),
     "a divisor for each axis": (
         lambda: spec(pairs=Pairs.widths((4, 4)), rule=PerAxis((1e4, 1e3), (1.0,))),
-        r"PerAxis: got 2 bases and 1 factors, expected one for each of the 2 axes",
+        r"PerAxis: got 2 bases and 1 divisors, expected one for each of the 2 axes",
     ),
     "a base below 0": (lambda: PerAxis((1e4, -1.0)), r"PerAxis.theta: got -1.0, expected a finite"),
     "spatial first": (

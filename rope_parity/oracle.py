@@ -116,7 +116,7 @@ def _inv_freq(spec: RopeSpec, axis: int, k: int, seq_len: int | None) -> Real:
         case "Linear":
             return plain / mpf(rule.factor)
         case "PerAxis":
-            return mpf(rule.theta[axis]) ** (-mpf(2 * k) / dim) / mpf(rule.factor[axis])
+            return mpf(rule.theta[axis]) ** (-mpf(2 * k) / dim) / mpf(rule.divisor[axis])
         case "DynamicNTK":
             length = (
                 mpf(max(seq_len or 0, rule.max_position_embeddings)) / rule.max_position_embeddings

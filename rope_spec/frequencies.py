@@ -110,8 +110,8 @@ def _of_rule(spec: RopeSpec, seq_len: int | None, number: Number) -> OfPairs:
             return 1 / w
         case Linear(factor=factor):
             return 1 / w / number(factor)
-        case PerAxis(factor=factor):
-            return 1 / w / _select(factor, pairs.axis, number)
+        case PerAxis(divisor=divisor):
+            return 1 / w / _select(divisor, pairs.axis, number)
         case Yarn():
             return _yarn(w, rule, theta, pairs, number)
         case LongRope():

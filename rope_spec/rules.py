@@ -37,21 +37,21 @@ class Linear:
 
 @dataclass(frozen=True)
 class PerAxis:
-    """Every axis has a base and a divisor of its own: `theta_a ** (-2 k / ladder_dim) / factor_a`.
+    """Every axis has a base and a divisor of its own: `theta_a ** (-2 k / ladder_dim) / divisor_a`.
 
     The theta of the spec is unused. Source: Cosmos (bases) and Kandinsky 5 (divisors) in diffusers.
 
     Attributes:
         theta: a base for each axis.
-        factor: what the frequencies of each axis are divided by; left out: 1 for each.
+        divisor: what the frequencies of each axis are divided by; left out: 1 for each.
     """
 
     theta: tuple[float, ...]
-    factor: tuple[float, ...] = ()
+    divisor: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "factor", self.factor or (1.0,) * len(self.theta))
-        _convert(self, positive, "theta", "factor")
+        object.__setattr__(self, "divisor", self.divisor or (1.0,) * len(self.theta))
+        _convert(self, positive, "theta", "divisor")
 
 
 @dataclass(frozen=True)

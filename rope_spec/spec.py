@@ -187,11 +187,11 @@ class RopeSpec:
                 got = f"{len(short)} short and {len(long)} long factors"
             case Explicit(inv_freq=inv_freq) if len(inv_freq) != count:
                 got = f"{len(inv_freq)} inverse frequencies"
-            case PerAxis(theta=theta, factor=factor) if (
-                not len(theta) == len(factor) == self.pairs.axes
+            case PerAxis(theta=theta, divisor=divisor) if (
+                not len(theta) == len(divisor) == self.pairs.axes
             ):
                 got, count, each = (
-                    f"{len(theta)} bases and {len(factor)} factors",
+                    f"{len(theta)} bases and {len(divisor)} divisors",
                     self.pairs.axes,
                     "axes",
                 )

@@ -39,7 +39,10 @@ def parameters(spec: RopeSpec, ladder: Ladder, base: np.ndarray, theta: float) -
         return None
     if isinstance(spec.rule, LongRope):
         return [Departure("rule_parameter", "factors", tuple((1 / ratio).tolist()))]
-    return _ramp(spec, ladder, base, theta) if (ladder.w > 0).all() else None
+    counts_tokens = not spec.real and spec.unit == "radian"  # else no rule speaks of a context
+    if not counts_tokens or not (ladder.w > 0).all():
+        return None
+    return _ramp(spec, ladder, base, theta)
 
 
 def _constant(spec: RopeSpec, divisor: float) -> Departure:

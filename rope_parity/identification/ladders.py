@@ -10,7 +10,17 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rope_spec import DynamicNTK, Explicit, Linear, Llama3, LongRope, Proportional, RopeSpec, Yarn
+from rope_spec import (
+    DynamicNTK,
+    Explicit,
+    Linear,
+    Llama3,
+    LongRope,
+    PerAxis,
+    Proportional,
+    RopeSpec,
+    Yarn,
+)
 from rope_spec.rules import Rule
 
 from .number import SINGLE, wrap
@@ -57,7 +67,12 @@ def exponents(spec: RopeSpec) -> dict[str, np.ndarray]:
 
 def plain(spec: RopeSpec, exponent: np.ndarray, theta: float | None = None) -> np.ndarray:
     """A ladder before any rule, `(P,)`."""
-    return (theta or spec.theta) ** -exponent
+    return (theta or spec.theta) ** -exponent * _unit(spec)
+
+
+def _unit(spec: RopeSpec) -> float:
+    """What a frequency of 1 is in radians."""
+    return 2 * np.pi if spec.unit == "turn" else 1.0
 
 
 def scaled(
@@ -83,7 +98,11 @@ def scaled(
             start, end = yarn_ramp(rule, theta, spec.pairs.ladder_dim)
             return w * _blend(1 - (k - start) / (end - start), factor)
         case Explicit(inv_freq=inv_freq):
-            return np.array(inv_freq)[k]
+            return np.array(inv_freq)[k] * _unit(spec)
+        case PerAxis(theta=bases, divisor=divisors):
+            axis = np.array(spec.pairs.axis)
+            powers = np.array(bases)[axis] ** (-2 * k / spec.pairs.ladder_dim)
+            return powers / np.array(divisors)[axis] * _unit(spec)
     return w
 
 

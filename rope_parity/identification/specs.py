@@ -84,6 +84,8 @@ def axis_maps(axis: tuple[int, ...], head_dim: int) -> Iterator[Pairs]:
     if axes > 1:
         within = [axis[:j].count(a) for j, a in enumerate(axis)]
         yield Pairs(axis, tuple(within), max(2 * count // axes, 2 * max(within) + 1))
+        if list(axis) == sorted(axis):
+            yield Pairs.widths(tuple(2 * axis.count(a) for a in range(axes)))
         dealt = [a + axes * k for a, k in zip(axis, within, strict=True)]
         yield Pairs(axis, tuple(dealt), max(2 * count, 2 * max(dealt) + 1))
     elif 2 * count < head_dim:
