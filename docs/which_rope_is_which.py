@@ -7,13 +7,23 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-
-from rope_spec import Pairs, RopeSpec, inverse_frequencies, spec_from_config, spec_from_timm
+from rope_spec import (
+    Pairs,
+    RopeSpec,
+    inverse_frequencies,
+    spec_from_config,
+    spec_from_timm,
+)
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito's, told apart by everybody
+COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+)  # Okabe and Ito's, told apart by everybody
 KINDS = {
     "single\nLlama": RopeSpec(head_dim=128, theta=500000.0),
     "sections: one ladder, cut\nM-RoPE of Qwen2-VL": RopeSpec(
@@ -31,11 +41,15 @@ KINDS = {
     "axial_alternating\nKimi's vision tower": RopeSpec(
         head_dim=64, pairs=Pairs.axial_alternating(rotary_dim=64)
     ),
-    "widths (16, 56, 56)\nFlux": spec_from_config({"_class_name": "FluxTransformer2DModel"}),
+    "widths (16, 56, 56)\nFlux": spec_from_config(
+        {"_class_name": "FluxTransformer2DModel"}
+    ),
     "widths (44, 42, 42), PerAxis\nCosmos": spec_from_config(
         {"_class_name": "CosmosTransformer3DModel"}
     ),
-    "unit turn, coordinates from -1 to 1\nDINOv3": spec_from_timm("dinov3", dim=64, num_heads=1),
+    "unit turn, coordinates from -1 to 1\nDINOv3": spec_from_timm(
+        "dinov3", dim=64, num_heads=1
+    ),
     "Explicit, rising\ntimm, pixels": spec_from_timm("cat", dim=64, num_heads=1),
 }
 
