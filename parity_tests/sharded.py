@@ -26,7 +26,10 @@ AXIS_TYPES = {"auto": (AUTO, AUTO), "explicit": (EXPLICIT, EXPLICIT), "mixed": (
 STRATEGIES: tuple[Strategy, ...] = ("lazy", "doubling", "fixed", "split_table", "table_free")
 BATCH, SEQUENCE, HEADS, BOTH = P("x"), P(None, "x"), P(None, None, "x"), P("x", "y")
 COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective", "reduce-scatter")
-SPEC, MROPE = RopeSpec(head_dim=64), RopeSpec(head_dim=64, pairs=Pairs.sections((8, 12, 12)))
+SPEC, MROPE = (
+    RopeSpec(head_dim=64),
+    RopeSpec(head_dim=64, pairs=Pairs.sections(mrope_section=(8, 12, 12))),
+)
 POSITIONS = np.arange(128, dtype=np.int32).reshape(8, 16)
 TOKENS = np.arange(16, dtype=np.int32)[None]
 MROPE_POSITIONS = np.stack([POSITIONS, POSITIONS[::-1], POSITIONS[:, ::-1]], axis=-1)
