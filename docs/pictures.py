@@ -53,7 +53,8 @@ RULES = {
 }
 MAPS = {
     "single": Pairs.single(rotary_dim=48),
-    "sections": Pairs.sections((8, 8, 8)),
+    "sections": Pairs.sections(mrope_section=(8, 8, 8)),
+    "widths": Pairs.widths((16, 16, 16)),
     "strided": Pairs.strided((10, 7, 7)),
     "spatial_first": Pairs.spatial_first((8, 8, 8)),
     "alternating": Pairs.alternating(rotary_dim=48),
