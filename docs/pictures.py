@@ -54,6 +54,7 @@ RULES = {
 MAPS = {
     "single": Pairs.single(rotary_dim=48),
     "sections": Pairs.sections(mrope_section=(8, 8, 8)),
+    "widths": Pairs.widths((16, 16, 16)),
     "strided": Pairs.strided((10, 7, 7)),
     "spatial_first": Pairs.spatial_first((8, 8, 8)),
     "alternating": Pairs.alternating(rotary_dim=48),
@@ -142,13 +143,11 @@ def rule(spec):
     axis.plot(
         periods(replace(spec, rule=None)), ":", color="black", lw=2, label="no rule"
     )
-    label = (
-        f"up to {spec.original_length} tokens"
-        if spec.depends_on_length
-        else "with the rule"
-    )
-    axis.plot(periods(spec), color=BLUE, label=label)
-    if spec.depends_on_length:
+    beyond = spec.depends_on_length
+    label = f"up to {spec.original_length} tokens" if beyond else "with the rule"
+    if spec.rule is not None:
+        axis.plot(periods(spec), color=BLUE, label=label)
+    if beyond:
         axis.plot(
             periods(spec, 4 * spec.original_length), color=RED, label="at 8192 tokens"
         )
