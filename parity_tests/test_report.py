@@ -194,7 +194,7 @@ def test_no_transformers_is_said(monkeypatch):
         environment, "_version", lambda name: None if name == "transformers" else "0"
     )
     result = run("report", SMOL)
-    assert result.exit_code == 0 and f"package transformers: {INSTALL}" in result.output
+    assert result.exit_code == 0 and f"package transformers: {INSTALL}" in plain(result)
 
 
 @pytest.mark.unchecked
