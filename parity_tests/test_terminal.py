@@ -28,10 +28,14 @@ def interleaved(x, positions):
     angles = positions[..., None, None] * 1e5 ** (-np.arange(0, 64, 2) / 64)
     a, b, cos, sin = x[..., ::2], x[..., 1::2], np.cos(angles), np.sin(angles)
     return np.stack([a * cos - b * sin, b * cos + a * sin], -1).reshape(x.shape).astype(x.dtype)
+
+def heads_first(x, positions):
+    return np.swapaxes(interleaved(np.swapaxes(x, 1, 2), positions), 1, 2)
 """
 CALLS = {
     "check": (f"check {SMOL} --ours shown_module:interleaved", 1),
     "identify": ("identify shown_module:interleaved --head-dim 64", 0),
+    "check, another order": (f"check {SMOL} --ours shown_module:heads_first", 3),
     "probe": (f"probe {SMOL} --out probe.npz", 0),
     "vectors": ("vectors vectors", 0),
     "types": ("types", 0),

@@ -26,7 +26,8 @@ RULER = (
     "error and bound: |d| / (eps |pair|), at the element that is nearest its bound. A rotation "
     "keeps the length of a pair, so that is what an error is compared with. A bound is no "
     "tolerance: it is the most that the roundings can add up to, derived before anything is "
-    "measured. An error near its bound is no near miss; it says that the bound is tight."
+    "measured. An error near its bound is no near miss; it says that the bound is tight. "
+    "'given': computed from what transformers has for it, so that nothing else can differ."
 )
 
 
@@ -139,7 +140,7 @@ def missing() -> Iterator[str]:
 def explanation(verbose: bool) -> str:
     """What the figures mean, and where there are more."""
     more = "" if verbose else "\nEvery comparison: rope-parity report --verbose"
-    return f"[dim]{RULER}{more}[/]"
+    return f"\n[dim]{RULER}{more}[/]"
 
 
 def write_json(path: Path, outcome: Outcome) -> None:

@@ -38,7 +38,8 @@ def report(
         build(read_all(configs), model_type, ignore or ()) if configs else (published(), [])
     )
     on = [device] if device else devices()
-    width = max((len(case.name) for case in cases), default=0) + len(" on gpu") * ("gpu" in on)
+    width = max(map(len, ["configuration", *(case.name for case in cases)]))
+    width += len(" on gpu") * ("gpu" in on)
     outcome = show(console, measured(cases, console, on), without, width, verbose)
     if json:
         reporting.write_json(json, outcome)
