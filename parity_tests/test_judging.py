@@ -179,6 +179,12 @@ def test_a_wrong_argument(name):
         identify(rope, 64, **options)
 
 
+def test_another_order_of_the_axes_is_not_measured():
+    """The message says in which order x was handed over, and how to name another one."""
+    with pytest.raises(NotMeasured, match="(?s)in the order BSNH, .*layout='BNSH'"):
+        check_rope(lambda x, positions: np.swapaxes(rope(x.swapaxes(1, 2), positions), 1, 2), SPEC)
+
+
 def test_another_shape_is_not_measured():
     with pytest.raises(NotMeasured, match="returned"):
         check_rope(lambda x, positions: x[..., :3], SPEC)

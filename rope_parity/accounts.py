@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 
@@ -45,7 +46,9 @@ Accounts = Mapping[str, Mapping[str, Account]]  # by trace, then by strategy
 def summary(found: Accounts) -> Iterator[Table]:
     """A table for each trace, a column for each strategy."""
     for name, accounts in found.items():
-        table = Table("", title=f"[bold]{name}", title_justify="left")
+        table = Table(
+            "", title=f"[bold]{name}", title_justify="left", box=SIMPLE_HEAD, show_edge=False
+        )
         for strategy in accounts:
             table.add_column(strategy, justify="right")
         for label, text in ROWS.items():
@@ -67,6 +70,20 @@ ROWS: dict[str, Callable[[Account], str]] = {
     "torch: tables built": lambda a: str(a.torch_rebuilds),
     "torch.compile: recompiles": lambda a: str(a.torch_recompiles),
 }
+
+
+def meaning(found: Accounts) -> str:
+    """What the tables say, in three sentences with the figures of the trace that grows most."""
+    name, most = max(found.items(), key=lambda item: item[1]["lazy"].growths)
+    lazy, doubling, split = most["lazy"], most["doubling"], most["split_table"]
+    return (
+        "A longer table is another shape, and XLA compiles anew for every shape: in the trace "
+        f"{name!r}, lazy grew {lazy.growths} times and cost {lazy.cache_compilations} compilations "
+        f"of the cache, doubling {doubling.growths} and {doubling.cache_compilations}. While a "
+        "table grows, the old one is still held, which is the peak. table_free has no table, so "
+        "nothing grows, is compiled anew or can be left; where a gather is cheaper than making cos "
+        f"and sin, split_table never grows either and holds {split.final_bytes / 2**20:.2f} MiB."
+    )
 
 
 def write_json(path: Path, environment: Mapping[str, Any], found: Accounts) -> None:

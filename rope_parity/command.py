@@ -19,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Measure whether RoPE implementations are the same.",
+    rich_markup_mode="markdown",
 )
 for command in (report, check, probe, vectors, identify, types, growth, atlas):
     app.command()(command)

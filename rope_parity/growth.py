@@ -25,6 +25,7 @@ from . import oracle
 from .accounts import (
     ROWS as ROWS,
     Account,
+    meaning as meaning,
     plot as plot,
     summary as summary,
     write_json as write_json,

@@ -124,4 +124,4 @@ def text_of(outcome: Outcome) -> str:
     """The outcome in words."""
     if isinstance(outcome.result, Verdict):
         return outcome.result.text
-    return words.description(outcome.result) if outcome.result is not None else outcome.why
+    return words.description(outcome.result) if outcome.result else words.filled([outcome.why])

@@ -1,130 +1,146 @@
-"""What a run found, as tables for a terminal and as JSON."""
+"""What a run found: a line for each configuration, the verdict, and JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Group
 from rich.markup import escape
-from rich.table import Table
 
 from .bounds import DERIVATIONS
 from .environment import environment
 from .referee import Record
 from .run import NotMeasured, Outcome
 
-
-def summary(records: Sequence[Record]) -> Group:
-    """A table for each case, with a row for each quantity and pair of implementations.
-
-    A row shows the element that uses most of its bound.
-    """
-    by_case = groupby(sorted(records, key=_order), key=lambda record: record.case)
-    return Group(
-        "The element that is closest to its bound, over eager and jit, float32, bfloat16 and "
-        "float16\n",
-        *(_table(*group) for group in by_case),
-    )
-
-
-def _table(case: str, records: Iterable[Record]) -> Table:
-    table = Table(title=f"[bold]{case}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
-    for name, width in (("quantity", 22), ("left : right", 25)):
-        table.add_column(name, no_wrap=True, width=width)
-    for name, width in (
-        ("|d|/(eps |pair|)", 16),
-        ("max abs", 7),
-        ("equal bytes", 11),
-        ("its bound", 9),
-        ("used", 4),
-    ):
-        table.add_column(name, justify="right", no_wrap=True, width=width)
-    table.add_column("verdict", no_wrap=True)
-    for _, group in groupby(records, _order):
-        table.add_row(*_row(list(group)))
-    return table
-
-
-def legend(records: Iterable[Record]) -> str:
-    """The derivation of each bound that the summary names."""
-    names = {record.why for record in records}
-    return "\n".join(
-        f"[bold]{_letter(name)}[/bold]  {name}: {why}"
-        for name, why in DERIVATIONS.items()
-        if name in names
-    )
-
-
-def _letter(why: str) -> str:
-    return "abcdefg"[list(DERIVATIONS).index(why)]
-
-
-def _order(record: Record) -> tuple:
-    opponents = ("rope_torch", "oracle", "transformers")
-    return record.case, record.device, opponents.index(record.right), record.quantity, record.left
-
-
-def _row(group: list[Record]) -> list[str]:
-    worst = max(group, key=lambda record: (not record.ok, record.bound_used, record.max_eps))
-    equal = min(record.bit_equal for record in group)
-    figures = (
-        f"{worst.at_worst:.3g}",
-        f"{worst.max_abs:.1e}",
-        f"{equal:.2%}" if equal < 1 else "all",
-    )
-    verdict = (
-        "[green]ok"
-        if all(record.ok for record in group)
-        else f"[bold red]BROKEN[/] {worst.dtype} {worst.worst}"
-    )
-    names = (
-        worst.quantity,
-        f"{worst.left} : {worst.right}" + (" on gpu" if worst.device == "gpu" else ""),
-    )
-    return [
-        *names,
-        *figures,
-        f"{worst.bound:.3g} {_letter(worst.why)}",
-        f"{worst.bound_used:.0%}",
-        verdict,
-    ]
-
-
-def absences(not_measured: Iterable[NotMeasured]) -> list[str]:
-    """A line for each comparison that was not measured, and why."""
-    missing = environment()["missing"]
-    lines = [f"[yellow]not measured, as this machine lacks it: {escape(what)}" for what in missing]
-    for absent in not_measured:
-        kind = "[bold red]could not be measured" if absent.failed else "[yellow]not measured"
-        lines.append(f"{kind}: {escape(absent.case)}: {escape(absent.why)}")
-    return lines
+NAMES = {
+    "rope_jax": "jax",
+    "rope_torch": "torch",
+    "oracle": "exact",
+    "transformers": "transformers",
+}
+RULER = (
+    "error and bound: |d| / (eps |pair|), at the element that is nearest its bound. A rotation "
+    "keeps the length of a pair, so that is what an error is compared with. A bound is no "
+    "tolerance: it is the most that the roundings can add up to, derived before anything is "
+    "measured. An error near its bound is no near miss; it says that the bound is tight. "
+    "'given': computed from what transformers has for it, so that nothing else can differ."
+)
 
 
 def verdict(outcome: Outcome) -> str:
     """One sentence on the whole."""
     records, failed = outcome.records, sum(absent.failed for absent in outcome.not_measured)
     broken, cases = sum(not r.ok for r in records), len({r.case for r in records})
+    over = f"{len(records)} comparisons over {cases} configuration{'s' * (cases != 1)}"
     if broken:
-        return (
-            f"[bold red]{broken} of {len(records)} comparisons over {cases} configurations break "
-            "their bound."
-        )
+        return f"[bold red]{broken} of {over} break their bound."
     if not records:
         return f"[bold {'red' if failed else 'yellow'}]Nothing was measured."
     branches = [r for r in records if {r.left, r.right} == {"rope_jax", "rope_torch"}]
     kept = (
-        f"All {len(records)} comparisons over {cases} configurations keep their bound; rope_jax "
-        "and rope_torch "
-        f"are equal to the last byte in all {len(branches)} of theirs."
+        f"All {over} keep their bound; rope_jax and rope_torch are equal to the last byte in all "
+        f"{len(branches)} of theirs."
     )
     return (
         f"[bold red]{failed} could not be measured. [/]{kept}" if failed else f"[bold green]{kept}"
     )
+
+
+def head(width: int) -> str:
+    """The names of the columns of `lines`."""
+    return f"[bold]{'configuration':{width}} {'nearest its bound':22} {'error':>6}    bound"
+
+
+def lines(part: Outcome, width: int) -> Iterator[str]:
+    """A line for one configuration on one device; below it what broke or was not measured.
+
+    Args:
+        part: its outcome.
+        width: of the column of names.
+    """
+    if part.records:
+        yield _line(part.records, width)
+        yield from broken(part.records)
+    yield from absences(part.not_measured)
+
+
+def _line(records: Sequence[Record], width: int) -> str:
+    name = f"{escape(title(records[0])):{width}}"
+    if count := sum(not record.ok for record in records):
+        return f"{name} [bold red]BROKEN[/]: {count} of {len(records)} comparisons"
+    worst = nearest(records)
+    error, bound = figure(worst.at_worst), figure(worst.bound)
+    return f"{name} {what(worst):22} {error:>6} <= {bound:6} [green]ok"
+
+
+def broken(records: Iterable[Record]) -> Iterator[str]:
+    """For each quantity that breaks its bound: the figures, where, and what the bound rests on."""
+    failed = sorted((record for record in records if not record.ok), key=comparison)
+    for _, group in groupby(failed, comparison):
+        worst = nearest(group)
+        text = (
+            f"BROKEN {worst.quantity}, {worst.left} : {worst.right}, {worst.dtype}, {worst.mode}: "
+            f"{figure(worst.at_worst)} eps |pair| at {worst.worst}, bound {figure(worst.bound)}; "
+            f"max abs {worst.max_abs:.1e}, {worst.bit_equal:.2%} equal bytes. "
+            f"The bound, {worst.why}: {DERIVATIONS[worst.why]}."
+        )
+        filled = textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="    ")
+        yield f"[red]{escape(filled)}"
+
+
+def name_of(side: str) -> str:
+    """A short name of what is compared."""
+    return NAMES.get(side, side)
+
+
+def title(record: Record) -> str:
+    """The configuration of a record, and its device where that is no CPU."""
+    return record.case + (f" on {record.device}" if record.device != "cpu" else "")
+
+
+def comparison(record: Record) -> tuple:
+    """What the records of one row have in common; rows are in the order of these."""
+    opponents = ("rope_torch", "oracle", "transformers")
+    return record.case, record.device, opponents.index(record.right), record.quantity, record.left
+
+
+def nearest(records: Iterable[Record]) -> Record:
+    """The record furthest beyond its bound; where all keep theirs, the one nearest to it."""
+    return max(records, key=lambda record: (not record.ok, record.bound_used, record.max_eps))
+
+
+def what(record: Record) -> str:
+    """A quantity and the other side; frequencies are compared with transformers alone."""
+    named = record.right == "transformers" and record.quantity not in ("cos_sin", "rotate")
+    return record.quantity if named else f"{record.quantity} : {name_of(record.right)}"
+
+
+def figure(value: float) -> str:
+    """Three digits, in six columns up to a million."""
+    return f"{value:.0f}" if 1000 <= value < 1e6 else f"{value:.3g}"
+
+
+def absences(not_measured: Iterable[NotMeasured]) -> Iterator[str]:
+    """A line for each comparison that was not measured, and why."""
+    for absent in not_measured:
+        kind = "[bold red]could not be measured" if absent.failed else "[yellow]not measured"
+        yield f"{kind}[/]: {escape(absent.case)}: {escape(absent.why)}"
+
+
+def missing() -> Iterator[str]:
+    """A line for each thing that this machine lacks."""
+    for thing in environment()["missing"]:
+        yield f"[yellow]not measured, as this machine lacks it[/]: {escape(thing)}"
+
+
+def explanation(verbose: bool) -> str:
+    """What the figures mean, and where there are more."""
+    more = "" if verbose else "\nEvery comparison: rope-parity report --verbose"
+    return f"\n[dim]{RULER}{more}[/]"
 
 
 def write_json(path: Path, outcome: Outcome) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.progress import track
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from rope_spec.config import Config
 
@@ -19,6 +20,8 @@ from .cases import Case, cases_of
 from .environment import environment
 from .referee import Record, Referee
 from .reference import NoReference
+
+COMPARISONS = 43  # of most cases on a CPU: how far each of them moves the bar
 
 
 @dataclass(frozen=True)
@@ -67,21 +70,60 @@ def build(
 
 def run(cases: Sequence[Case], console: Console, on: Sequence[str] | None = None) -> Outcome:
     """Every comparison of every case, on the devices named or on every one there is."""
-    has_transformers = environment()["packages"]["transformers"] is not None
+    return merged(measured(cases, console, on))
+
+
+def merged(parts: Iterable[Outcome]) -> Outcome:
+    """The outcome of several."""
+    whole = Outcome([], [])
+    for part in parts:
+        whole.records.extend(part.records)
+        whole.not_measured.extend(part.not_measured)
+    return whole
+
+
+def measured(
+    cases: Sequence[Case], console: Console, on: Sequence[str] | None = None
+) -> Iterator[Outcome]:
+    """The outcome of each case on each device, as soon as it is there.
+
+    On a terminal a bar moves with every comparison.
+    """
     jobs = [(case, device) for device in on or devices() for case in cases]
-    outcome = Outcome([], [])
-    for case, device in track(jobs, description="measuring", console=console, transient=True):
-        referee = Referee(case, device)
-        _measure(outcome, case, referee.records())
-        if has_transformers:
-            _measure(outcome, case, against_transformers(referee))
+    columns = TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn()
+    with Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=len(jobs))
+        for done, (case, device) in enumerate(jobs):
+
+            def moved(count: int, name: str = case.name, done: int = done) -> None:
+                share = min(count / COMPARISONS, 1.0)
+                bar.update(task, description=escape(name), completed=done + share, refresh=True)
+
+            yield _of_case(case, device, moved)
+
+
+def _of_case(case: Case, device: str, moved: Callable[[int], None]) -> Outcome:
+    outcome, referee = Outcome([], []), Referee(case, device)
+    _measure(outcome, case, referee.records(), moved)
+    if environment()["packages"]["transformers"] is not None:
+        _measure(outcome, case, against_transformers(referee), moved)
     return outcome
 
 
-def _measure(outcome: Outcome, case: Case, comparisons: Iterable[Record]) -> None:
+def _measure(
+    outcome: Outcome, case: Case, comparisons: Iterable[Record], moved: Callable[[int], None]
+) -> None:
     """Add the records of some comparisons, up to where an implementation raises."""
     try:
-        outcome.records.extend(comparisons)
+        for record in comparisons:
+            outcome.records.append(record)
+            moved(len(outcome.records))
     except NoReference as error:
         why = f"{error}; the other comparisons stand"
         outcome.not_measured.append(NotMeasured(case.name, why, failed=False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,10 +14,17 @@ Configs = Annotated[
     list[str] | None, typer.Argument(help="config.json files, or model types of transformers.")
 ]
 Config = Annotated[str, typer.Argument(help="A config.json, or a model type of transformers.")]
+OrLlama = Annotated[
+    str,
+    typer.Argument(
+        help="A config.json, or a model type of transformers.", show_default="that of Llama-3.1-8B"
+    ),
+]
 ModelType = Annotated[str | None, typer.Option(help="Read the configurations as this model type.")]
 Ignore = Annotated[
     list[str] | None, typer.Option(help="A key that nothing reads and that changes nothing.")
 ]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every comparison.")]
 Json = Annotated[Path | None, typer.Option(help="Write every figure to this file.")]
 Device = Annotated[str | None, typer.Option(help="cpu or gpu; without it every one that is found.")]
 Html = Annotated[Path | None, typer.Option(help="Write the report as one page to this file.")]
@@ -43,7 +49,8 @@ LLAMA = str(Path(__file__).parents[1] / "configs" / "llama-3.1-8b.json")
 
 
 def terminal() -> Console:
-    return Console() if sys.stdout.isatty() else Console(width=132)
+    """As wide as the terminal; 80 columns where there is none."""
+    return Console(highlight=False)
 
 
 def need(module: str, asked_for: object) -> None:

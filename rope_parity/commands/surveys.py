@@ -10,6 +10,7 @@ from .options import need, read_all, terminal
 
 def report(
     configs: o.Configs = None,
+    verbose: o.Verbose = False,
     json: o.Json = None,
     html: o.Html = None,
     device: o.Device = None,
@@ -25,7 +26,8 @@ def report(
     from ..backends import devices
     from ..cases import published
     from ..environment import environment
-    from ..run import build, run
+    from ..run import build, measured
+    from ..showing import show
 
     need("jinja2", asked_for=html)
     if device and device not in devices():
@@ -35,12 +37,10 @@ def report(
     cases, without = (
         build(read_all(configs), model_type, ignore or ()) if configs else (published(), [])
     )
-    outcome = run(cases, console, [device] if device else None)
-    outcome.not_measured.extend(without)
-    console.print(reporting.summary(outcome.records), reporting.legend(outcome.records), sep="\n")
-    for line in reporting.absences(outcome.not_measured):
-        console.print(line)
-    console.print(reporting.verdict(outcome))
+    on = [device] if device else devices()
+    width = max(map(len, ["configuration", *(case.name for case in cases)]))
+    width += len(" on gpu") * ("gpu" in on)
+    outcome = show(console, measured(cases, console, on), without, width, verbose)
     if json:
         reporting.write_json(json, outcome)
     if html:
@@ -63,7 +63,7 @@ def types() -> None:
 
 
 def growth(
-    config: o.Config = o.LLAMA,
+    config: o.OrLlama = o.LLAMA,
     json: o.Json = None,
     plot: o.Plot = None,
     model_type: o.ModelType = None,
@@ -88,7 +88,8 @@ def growth(
         )
     found = ledger.ledger(case.spec, console=console)
     for table in ledger.summary(found):
-        console.print(table)
+        console.print(table, "")
+    console.print(ledger.meaning(found))
     if json:
         ledger.write_json(json, environment(), found)
     if plot:

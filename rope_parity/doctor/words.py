@@ -26,7 +26,7 @@ def verdict(given: Verdict) -> str:
     parts += [f"{number}. {finding.text}" for number, finding in enumerate(given.findings, 1)]
     if given.findings and given.hidden:
         parts.append(f"Beside that, this cannot be seen: {', '.join(given.hidden)}.")
-    return _filled([*parts, *_not_tested(evidence)])
+    return filled([*parts, *_not_tested(evidence)])
 
 
 def normal(given: Verdict) -> list[str]:
@@ -43,7 +43,7 @@ def description(found: Identification) -> str:
     """What a function is."""
     spec, how, evidence = found.spec, found.arithmetic, found.evidence
     shown = spec or RopeSpec(head_dim=2)
-    return _filled(
+    return filled(
         [
             _spec(spec, evidence.attention_factor) if spec else "No RopeSpec describes it.",
             f"x in {how.dtype}; angles {how.angles}, off by up to {how.angle_error:.2g} at "
@@ -64,7 +64,7 @@ def _not_tested(evidence: Evidence) -> list[str]:
     return [f"Not tested: {line}." for line in evidence.not_tested]
 
 
-def _filled(parts: Iterable[str]) -> str:
+def filled(parts: Iterable[str]) -> str:
     """The parts below each other; lines that are too long are broken."""
     lines = (line for part in parts for line in part.split("\n"))
     return "\n".join(x if len(x) <= WIDTH else textwrap.fill(x, WIDTH) for x in lines)

@@ -67,9 +67,12 @@ class Subject:
                 return framework
             except Exception as error:
                 errors.append(f"{framework} arrays: {type(error).__name__}: {error}")
+        order, other = self.layout.letters, "BSNH" if self.layout.letters == "BNSH" else "BNSH"
         raise NotMeasured(
-            f"The function could not be called with x {self.layout.shape(x.shape)} and positions "
-            f"{self._positions(positions).shape}:\n" + "\n".join(errors)
+            f"The function could not be called with x {self.layout.shape(x.shape)}, in the order "
+            f"{order}, and positions {self._positions(positions).shape}:\n"
+            + "\n".join(errors)
+            + f"\nIf it takes x in another order, name that, such as layout={other!r}."
         )
 
     def _positions(self, positions: np.ndarray) -> np.ndarray:
