@@ -8,7 +8,6 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
-
 from rope_parity.atlas import error_over_position
 from rope_parity.cases import CONFIGS, cases_of
 
@@ -22,7 +21,9 @@ LINES = {  # method: its name in the picture, colour, where the name stands
 
 def draw(path: Path) -> dict[str, list[float]]:
     """Write the picture; return the curves that it shows."""
-    curves = error_over_position(cases_of(MODEL, CONFIGS / f"{MODEL}.json")[0], count=65)
+    curves = error_over_position(
+        cases_of(MODEL, CONFIGS / f"{MODEL}.json")[0], count=65
+    )
     figure = Figure(figsize=(7.2, 3.0), layout="constrained")
     axis = figure.subplots()
     for method, (name, colour, place) in LINES.items():
@@ -30,7 +31,9 @@ def draw(path: Path) -> dict[str, list[float]]:
         axis.text(*place, name, color=colour, weight="bold")
     axis.axvline(CONTEXT, color="#8a8a8a", lw=1, ls=":")
     axis.text(CONTEXT * 1.15, 1.5e-6, "its context", color="#6a6a6a")
-    axis.set(xscale="log", yscale="log", xlim=(1, 1e8), ylim=(1e-8, 5), xlabel="position")
+    axis.set(
+        xscale="log", yscale="log", xlim=(1, 1e8), ylim=(1e-8, 5), xlabel="position"
+    )
     axis.set_title(f"Largest error of cos, {MODEL}", loc="left", fontsize=11)
     axis.spines[["top", "right"]].set_visible(False)
     with matplotlib.rc_context({"svg.hashsalt": "rope-parity"}):
