@@ -125,20 +125,17 @@ def test_a_file_gets_lines_as_they_come(parts):
     assert last.startswith("All 86 comparisons over 2 configurations keep their bound")
 
 
-def test_what_broke_keeps_figures_index_and_cause(parts):
-    """The first record of a quantity, told to be off by 1.5 at an index of its own."""
-    first = parts[0].records[0]
-    off = replace(first, ok=False, max_eps=368.0, bound_used=float("inf"), worst=(1, 0, 3, 7))
-    text = printed([Outcome([off, *parts[0].records[1:]], [NotMeasured("one", "no [x]")])], False)
-    flat = " ".join(text.split())
-    assert f"one BROKEN: 1 of {len(parts[0].records)} comparisons" in flat
-    for said in (
-        "cos_sin, rope_jax : rope_torch, float32, eager",
-        "368 eps |pair|",
-        "(1, 0, 3, 7)",
-    ):
-        assert said in flat
-    assert "both sides do the same operations" in flat and "one: no [x]" in flat and fits(text)
+@pytest.mark.parametrize("verbose", [False, True])
+def test_what_broke_keeps_figures_index_and_cause(parts, verbose):
+    """The first record of a quantity, told to be off by 2 at an index of its own."""
+    first, *others = parts[0].records
+    off = replace(first, ok=False, max_eps=1.67e7, bound_used=float("inf"), worst=(1, 0, 3, 7))
+    part = Outcome([replace(off, max_abs=2.0), *others], [NotMeasured("one", "no [x]")])
+    flat = " ".join((text := printed([part], False, verbose=verbose)).split())
+    assert f"one BROKEN: 1 of {len(part.records)} comparisons" in flat and fits(text)
+    assert "cos_sin, jax : torch, float32, eager: 2e+07 eps |pair| at (1, 0, 3, 7), bound 0" in flat
+    assert "max abs 2.0e+00" in flat and "both sides do the same operations" in flat
+    assert "could not be measured: one: no [x]" in flat
 
 
 def test_the_bar_moves_within_a_configuration():
@@ -153,3 +150,12 @@ def test_json_names_every_comparison(tmp_path):
     path = tmp_path / "report.json"
     CliRunner().invoke(app, ["report", SMOL, "--json", str(path)])
     assert len(json.loads(path.read_text())["records"]) == 43
+
+
+FIGURES = (0.0, 7.5e-9, 1e-3, 0.0123, 0.1, 0.2684, 1.27, 99.96, 999.6, 7329.4, 99999.9, 1.67e7)
+
+
+@pytest.mark.parametrize("value", [*FIGURES, float("inf")])
+def test_a_figure_has_five_columns(value):
+    text = report.figure(value)
+    assert len(text) <= 5 and float(text) == pytest.approx(value, rel=0.5)

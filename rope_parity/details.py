@@ -37,7 +37,7 @@ def _table(name: str, records: Iterable[Record]) -> Table:
         table.add_column(column, no_wrap=True)
     for column in ("error", "bound", "max abs", "equal"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for _, group in groupby(records, comparison):
         table.add_row(*_row(list(group)))
     return table
@@ -51,7 +51,7 @@ def _row(group: list[Record]) -> list[str]:
         figure(worst.at_worst),
         f"{figure(worst.bound)} {_letter(worst.why)}",
         f"{worst.max_abs:.1e}",
-        f"{equal:.2%}" if equal < 1 else "all",
+        f"{min(equal, 0.9999):.2%}" if equal < 1 else "all",
         "[green]ok" if worst.ok else "[bold red]BROKEN",
     ]
 

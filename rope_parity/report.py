@@ -52,7 +52,7 @@ def verdict(outcome: Outcome) -> str:
 
 def head(width: int) -> str:
     """The names of the columns of `lines`."""
-    return f"[bold]{'configuration':{width}} {'nearest its bound':22} {'error':>6}    bound"
+    return f"[bold]{'configuration':{width}} {'nearest its bound':22} {'error':>5}    bound"
 
 
 def lines(part: Outcome, width: int) -> Iterator[str]:
@@ -74,7 +74,7 @@ def _line(records: Sequence[Record], width: int) -> str:
         return f"{name} [bold red]BROKEN[/]: {count} of {len(records)} comparisons"
     worst = nearest(records)
     error, bound = figure(worst.at_worst), figure(worst.bound)
-    return f"{name} {what(worst):22} {error:>6} <= {bound:6} [green]ok"
+    return f"{name} {what(worst):22} {error:>5} <= {bound:5} [green]ok"
 
 
 def broken(records: Iterable[Record]) -> Iterator[str]:
@@ -83,7 +83,8 @@ def broken(records: Iterable[Record]) -> Iterator[str]:
     for _, group in groupby(failed, comparison):
         worst = nearest(group)
         text = (
-            f"BROKEN {worst.quantity}, {worst.left} : {worst.right}, {worst.dtype}, {worst.mode}: "
+            f"BROKEN {worst.quantity}, {name_of(worst.left)} : {name_of(worst.right)}, "
+            f"{worst.dtype}, {worst.mode}: "
             f"{figure(worst.at_worst)} eps |pair| at {worst.worst}, bound {figure(worst.bound)}; "
             f"max abs {worst.max_abs:.1e}, {worst.bit_equal:.2%} equal bytes. "
             f"The bound, {worst.why}: {DERIVATIONS[worst.why]}."
@@ -120,8 +121,10 @@ def what(record: Record) -> str:
 
 
 def figure(value: float) -> str:
-    """Three digits, in six columns up to a million."""
-    return f"{value:.0f}" if 1000 <= value < 1e6 else f"{value:.3g}"
+    """A number that is not negative, in five columns."""
+    if value == 0 or 0.1 <= value < 999.5:
+        return f"{value:.3g}"
+    return f"{value:.0f}" if 999.5 <= value < 99999.5 else f"{value:.0e}"
 
 
 def absences(not_measured: Iterable[NotMeasured]) -> Iterator[str]:
