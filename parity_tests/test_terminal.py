@@ -74,6 +74,7 @@ def test_the_ledger_fits_80_columns_and_says_what_it_means():
     for table in accounts.summary({"long trace": of_each}):
         console.print(table)
     console.print(said := accounts.meaning({"short": of_each, "long trace": of_each}))
+    assert all(f"\n{label} " in console.file.getvalue() for label in accounts.ROWS)
     assert fits(console.file.getvalue()) and "lazy grew 59 times and cost 59 compilations" in said
 
 

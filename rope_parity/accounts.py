@@ -47,7 +47,12 @@ def summary(found: Accounts) -> Iterator[Table]:
     """A table for each trace, a column for each strategy."""
     for name, accounts in found.items():
         table = Table(
-            "", title=f"[bold]{name}", title_justify="left", box=SIMPLE_HEAD, show_edge=False
+            "",
+            title=f"[bold]{name}",
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            show_edge=False,
+            padding=0,
         )
         for strategy in accounts:
             table.add_column(strategy, justify="right")
