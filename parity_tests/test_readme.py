@@ -167,3 +167,8 @@ def test_a_command_is_understood(command):
     else:
         assert (program, arguments[0]) == ("python", "-m")
         typer.main.get_command(MODULES[arguments[1]]).make_context(arguments[1], arguments[2:])
+
+
+def test_every_link_leads_to_a_file():
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    assert links and [link for link in links if not (ROOT / link).exists()] == []
