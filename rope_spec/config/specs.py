@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from ..spec import Arithmetic, RopeSpec
+from ..values import of_kind
 from . import scaling
 from .build import spec_of
 from .facts import Facts, facts_of
@@ -77,6 +78,7 @@ def spec_from_config(
         TypeError: a value of the wrong kind.
         FileNotFoundError: there is no such file.
     """
+    of_kind("label", label, str | None, "a label of specs_from_config, or None")
     reading = _read(config, model_type, ignore)
     if label in reading.refusals:
         raise ValueError(reading.refusals[label])
@@ -113,6 +115,7 @@ def reference_arithmetic(
     ignore: Collection[str] = (),
 ) -> Arithmetic:
     """How transformers computes this rotation: float32 angles, and often all in the dtype of x."""
+    of_kind("label", label, str | None, "a label of specs_from_config, or None")
     facts = _read(config, model_type, ignore).facts
     found = facts.get(label) if label else next(filter(None, facts.values()), None)
     return Arithmetic(angles="float32", rotate_in=found.rotate_in if found else "input")
