@@ -65,7 +65,9 @@ def are_equal(a, b):
     """Whether results have the same arrays; a cache and a module are looked up elsewhere."""
     if isinstance(a, tuple):
         return all(map(are_equal, a, b))
-    return not isinstance(a, jax.Array) or same_bytes(a, b)
+    if not isinstance(a, jax.Array):
+        return True
+    return a.shape == tuple(b.shape) and (a.size == 0 or same_bytes(a, b))
 
 
 def test_right_arguments_are_right():
