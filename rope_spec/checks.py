@@ -40,16 +40,16 @@ def check_cache(function: str, cache: object, kind: type) -> None:
         )
 
 
-def check_arrays(function: str, kinds: type | tuple[type, ...], **arguments: object) -> None:
+def check_arrays(function: str, kinds: type | tuple[type, ...], **arguments: Any) -> None:
     """Raise TypeError for an argument that is no array of numbers of one of `kinds`."""
     for name, value in arguments.items():
-        if isinstance(value, np.ndarray) and value.dtype.kind in "OSUMm":
-            raise TypeError(f"{function}: got {name} of {value.dtype}, expected numbers. Cast it.")
         if not isinstance(value, kinds):
             raise TypeError(
                 f"{function}: got {_kind(value)} as {name}, expected an array. Make one of it, "
                 "with the shape that the documentation gives."
             )
+        if isinstance(value, np.ndarray) and value.dtype.kind in "OSUMm":
+            raise TypeError(f"{function}: got {name} of {value.dtype}, expected numbers. Cast it.")
 
 
 def check_positions(spec: RopeSpec, shape: Shape, dtype: str, is_integer: bool) -> None:

@@ -294,12 +294,14 @@ def _grid_tokens(
     return axes
 
 
-def _checked(grid: Grid, merge: int) -> Grid:
-    is_grid = isinstance(grid, tuple | list) and len(grid) == 3
-    sides = tuple(whole("grid", side) for side in grid) if is_grid else (0, 0, 0)
-    if merge < 1 or min(sides) < 1 or sides[1] % merge or sides[2] % merge:
+def _checked(grid: object, merge: int) -> Grid:
+    given = grid.tolist() if isinstance(grid, np.ndarray) else grid
+    sides = of_kind("grid", given, tuple | list, "(frames, rows, columns)")
+    numbers = [whole("grid", side) for side in sides]
+    if len(numbers) != 3 or min(merge, *numbers) < 1 or numbers[1] % merge or numbers[2] % merge:
         raise ValueError(
             f"grid: got {grid}, expected (frames, rows, columns), rows and columns multiples of "
             f"merge={merge}."
         )
-    return sides
+    frames, rows, columns = numbers
+    return frames, rows, columns

@@ -34,12 +34,12 @@ def number(name: str, value: object) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name}: got {value!r}, expected a number. Call float() where it is one.")
-    value = value.item() if isinstance(value, np.generic) else value  # float16 holds no 1e30
-    if not -MOST <= cast(float, value) <= MOST:
+    plain = cast(Any, value).item() if isinstance(value, np.generic) else cast(float, value)
+    if not -MOST <= plain <= MOST:  # plain, since NumPy's float16 holds no 1e30
         raise ValueError(
             f"{name}: got {value!r}, expected a finite number, from {-MOST} to {MOST}. Correct it."
         )
-    return float(value)
+    return float(plain)
 
 
 def positive(name: str, value: object) -> float:
@@ -61,7 +61,7 @@ def flag(name: str, value: object) -> bool:
     """`value`, which may be NumPy's, as a bool; TypeError where it is neither True nor False."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name}: got {value!r}, expected True or False. Call bool() on it.")
-    return bool(value)
+    return bool(cast(Any, value))
 
 
 def of_kind(name: str, value: object, kind: Any, what: str) -> Any:

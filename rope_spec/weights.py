@@ -7,7 +7,7 @@ of q and k, and the scales of their norms, are permuted in the same way.
 """
 
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from jaxtyping import Int64
@@ -105,18 +105,19 @@ def convert_fused_projection(
     return _taken(weight, index.ravel(), axis)
 
 
-def _axis(function: str, weight: object, axis: object) -> int:
+def _axis(function: str, weight: Any, axis: object) -> int:
     """The axis as an int; TypeError for a weight that is no array, ValueError for no axis of it."""
-    shape = getattr(weight, "shape", None)
-    if shape is None or isinstance(weight, np.generic | type):
+    shape: Any = getattr(weight, "shape", None)
+    if not isinstance(shape, tuple) or shape == ():
         raise TypeError(
             f"{function}: got {type(weight).__name__} as the weight, expected an array of NumPy, "
-            "PyTorch or JAX. Make one of it."
+            "PyTorch or JAX, with one or more axes. Make one of it."
         )
-    if not -len(shape) <= (found := whole(f"{function}: axis", axis, least=-(2**31))) < len(shape):
+    rank = len(cast(tuple[int, ...], shape))
+    if not -rank <= (found := whole(f"{function}: axis", axis, least=-(2**31))) < rank:
         raise ValueError(
-            f"{function}: got axis {found} for a weight of shape {tuple(shape)}, expected one of "
-            "its axes. Name that of the channels."
+            f"{function}: got axis {found} for a weight of shape {weight.shape}, expected one of its "
+            "axes. Name that of the channels."
         )
     return found
 

@@ -63,8 +63,8 @@ def cos_sin(
     if spec.depends_on_length and isinstance(seq_len, (Tensor, np.ndarray)):
         check_arrays("cos_sin", (Tensor, np.ndarray), seq_len=seq_len)
         length = torch.as_tensor(seq_len, device=positions.device)
-        dtype, shapes = name_of(length.dtype), (tuple(t.shape) for t in (length, positions))
-        check_length(spec, *shapes, dtype, "int" in dtype)
+        dtype, rows = name_of(length.dtype), tuple(positions.shape)
+        check_length(spec, tuple(length.shape), rows, dtype, "int" in dtype)
         return _table(spec, positions, length.long(), arithmetic.angles)
     return _table(spec, positions, spec.effective_length(seq_len), arithmetic.angles)
 
@@ -173,9 +173,9 @@ def apply_rotary_pos_emb(
     arrays, name = {"q": q, "k": k, "cos": cos, "sin": sin}, "apply_rotary_pos_emb"
     check_arrays(name, Tensor, **arrays)
     check_floating(name, **{key: name_of(t.dtype) for key, t in arrays.items()})
+    tables, gathers = (tuple(cos.shape), tuple(sin.shape)), position_ids is not None
     for x in (q, k):
-        shapes = (tuple(t.shape) for t in (x, cos, sin))
-        check_full_tables(*shapes, position_ids is not None, unsqueeze_dim)
+        check_full_tables(tuple(x.shape), *tables, gathers, unsqueeze_dim)
     if position_ids is not None:
         check_ids(position_ids, Tensor, name_of(getattr(position_ids, "dtype", "")))
         position_ids = position_ids.long()  # torch.embedding takes no narrower integers
