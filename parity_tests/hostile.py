@@ -35,7 +35,7 @@ SHAPES = [(), (0,), (1,), (4,), (1, 0), (2, 4), (2, 3, 4), (2, 3, 1, 4), (0, 3, 
 ARRAYS = [
     *(np.zeros(shape, dtype) for shape in SHAPES for dtype in DTYPES),
     *(np.array("8"), np.array([None]), np.array(["a", "b"]), np.zeros(3, "M8[s]")),
-    *(np.full((2, 4), math.nan, np.float32), np.full((2, 3), -1), np.full(3, 2**40)),
+    *(np.full((2, 4), math.nan, np.float32), np.full((2, 3), -1), np.full(3, 2**31 - 1)),
 ]
 HOSTILE = [*NUMBERS, *OTHERS, *ARRAYS]
 

@@ -277,6 +277,13 @@ def test_mrope_is_what_qwen3_vl_counts(rng):
         )
 
 
+def test_a_text_without_tokens_moves_nothing():
+    """Between other parts, before all of them, and next to an image."""
+    for parts in ([2, 3], [4], [1, (1, 4, 4), 2]):
+        with_empty = [part for pair in zip([0] * len(parts), parts, strict=True) for part in pair]
+        assert (mrope_positions(with_empty) == mrope_positions(parts)).all()
+
+
 def test_mrope_delta_continues_a_prompt():
     prompt, answer = [4, (1, 8, 12), 3], 5
     positions = mrope_positions(prompt)

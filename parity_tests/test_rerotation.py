@@ -91,6 +91,14 @@ def test_to_the_frequencies_of_another_length(name, rng):
     assert is_near(moved, fresh(x, new, spec, 9000), spec, max(factors), "float32", roundings=3)
 
 
+@pytest.mark.parametrize("branch", [rope_jax, rope_torch])
+def test_a_length_of_0_is_none(branch):
+    x, at = np.ones((1, 1, 1, 64), np.float32), np.zeros((1, 1), np.int32)
+    put = jnp.asarray if branch is rope_jax else tensor
+    with pytest.raises(ValueError, match="seq_len: got 0, expected 1 to"):
+        branch.rerotate(SPECS["dynamic"], *map(put, (x, at, at)), seq_len=9, to_seq_len=0)
+
+
 def test_to_another_base(rng):
     spec, wider = SPECS["half"], replace(SPECS["half"], theta=80_000.0)
     x, old, _ = case(spec, "float32", rng)

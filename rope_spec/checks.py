@@ -3,7 +3,7 @@
 Each error says what was got, what is expected, and the next step.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -43,13 +43,15 @@ def check_cache(function: str, cache: object, kind: type) -> None:
 def check_arrays(function: str, kinds: type | tuple[type, ...], **arguments: Any) -> None:
     """Raise TypeError for an argument that is no array of numbers of one of `kinds`."""
     for name, value in arguments.items():
+        got: str = _kind(value)
+        dtype = np.dtype(cast(Any, value).dtype if isinstance(value, np.ndarray) else np.float32)
+        if dtype.kind in "OSUMm":
+            raise TypeError(f"{function}: got {name} of {dtype}, expected numbers. Cast it.")
         if not isinstance(value, kinds):
             raise TypeError(
-                f"{function}: got {_kind(value)} as {name}, expected an array. Make one of it, "
+                f"{function}: got {got} as {name}, expected an array. Make one of it, "
                 "with the shape that the documentation gives."
             )
-        if isinstance(value, np.ndarray) and value.dtype.kind in "OSUMm":
-            raise TypeError(f"{function}: got {name} of {value.dtype}, expected numbers. Cast it.")
 
 
 def check_positions(spec: RopeSpec, shape: Shape, dtype: str, is_integer: bool) -> None:

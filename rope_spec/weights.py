@@ -116,8 +116,8 @@ def _axis(function: str, weight: Any, axis: object) -> int:
     rank = len(cast(tuple[int, ...], shape))
     if not -rank <= (found := whole(f"{function}: axis", axis, least=-(2**31))) < rank:
         raise ValueError(
-            f"{function}: got axis {found} for a weight of shape {weight.shape}, expected one of its "
-            "axes. Name that of the channels."
+            f"{function}: got axis {found} for a weight of shape {weight.shape}, expected one of "
+            "its axes. Name that of the channels."
         )
     return found
 
