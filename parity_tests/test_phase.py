@@ -32,7 +32,7 @@ def test_frequencies_are_the_rounded_exact_ones(spec, seq_len):
 
 
 ENDS = {  # of YaRN's ramp: frequency indices that are cut off at the ladder's, or are the same
-    "beyond the ladder": RopeSpec(head_dim=64, theta=10.0, rule=Yarn(4.0, 4096)),
+    "beyond the ladder": RopeSpec(head_dim=64, theta=10.0, rule=Yarn(4.0, 4096, 512.0)),
     "below the ladder": RopeSpec(head_dim=64, rule=Yarn(4.0, 6)),
     "one index": RopeSpec(head_dim=64, rule=Yarn(4.0, 4096, 8.0, 8.0, truncate=False)),
 }
