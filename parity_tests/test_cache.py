@@ -131,6 +131,28 @@ def test_all_strategies_agree(name, lengths, dtypes):
         assert same_bytes(rope_torch.rotate(spec, tensor(x), *table, heads_axis=-2), expected)
 
 
+@pytest.mark.parametrize(
+    "branch, put", [(rope_jax, np.array), (rope_torch, torch.tensor)], ids=["jax", "torch"]
+)
+def test_the_ends_of_a_table(branch, put):
+    """The last row is served, and positions on either side raise, each by itself."""
+    cache = branch.init_cache(SPEC, "fixed", 100)
+    assert branch.grow_cache(cache, 100) is cache
+    branch.lookup(cache, put([0, 99]))
+    for outside in (-1, 100):
+        with pytest.raises(ValueError, match=f"from {outside} to {outside}, expected 0 to 99"):
+            branch.lookup(cache, put([outside]))
+    split = branch.init_cache(SPEC, "split_table", 1025)
+    assert split.capacity == 2048 and branch.init_cache(SPEC, "split_table", 1024).capacity == 1024
+    cos, exact = branch.lookup(split, put([1024]))[0], branch.cos_sin(SPEC, put([1024]))[0]
+    factor = inverse_frequencies(SPEC).attention_factor
+    assert np.abs(np.asarray(cos) - np.asarray(exact)).max() <= 2 * 1.6e-7 * factor
+    with pytest.raises(
+        ValueError, match="or positions that are no integers, expected 'table_free'"
+    ):
+        branch.init_cache(RopeSpec(head_dim=8, real=True), "fixed", 8)
+
+
 OUTSIDE = np.array([[-1, 0, 99, 100, 2**31 - 1]], np.int32)
 
 
@@ -232,9 +254,9 @@ def test_narrow_positions_in_a_table_of_torch(dtype):
 @pytest.mark.parametrize("dtype", [np.int8, np.int16])
 @pytest.mark.parametrize("branch, array_of", [(rope_jax, jnp.asarray), (rope_torch, torch.tensor)])
 def test_a_narrow_length_is_a_length(dtype, branch, array_of):
-    """Beside a context that its own dtype does not hold."""
+    """Beside a context that its own dtype does not hold, and would wrap to 64."""
     spec = RopeSpec(
-        head_dim=8, theta=1e4, pairs=Pairs.single(rotary_dim=8), rule=DynamicNTK(4.0, 70_000)
+        head_dim=8, theta=1e4, pairs=Pairs.single(rotary_dim=8), rule=DynamicNTK(4.0, 65_600)
     )
     cos = branch.cos_sin(spec, array_of(np.arange(9)), seq_len=array_of(np.array(100, dtype)))[0]
     expected = branch.cos_sin(spec, array_of(np.arange(9)), seq_len=100)[0]

@@ -123,6 +123,21 @@ BAD = {
     ),
     "factor": (changed({"factor": "8"}), TypeError, "got factor='8', expected a number"),
     "bool factor": (changed({"factor": True}), TypeError, "got factor=True, expected a number"),
+    "null for true or false": (
+        LLAMA | {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "truncate": None}},
+        TypeError,
+        "got truncate=None, expected true or false",
+    ),
+    "an original length of 0": (
+        changed({"original_max_position_embeddings": 0}),
+        ValueError,
+        "got original_max_position_embeddings=0, expected 1 or more",
+    ),
+    "a share of more than the head": (
+        LLAMA | {"rope_scaling": {"rope_type": "proportional", "partial_rotary_factor": 1.5}},
+        ValueError,
+        "got partial_rotary_factor=1.5, expected 0 to 1",
+    ),
     "zero factor": (
         changed({"factor": 0}),
         ValueError,

@@ -196,6 +196,11 @@ def test_attention_rotates_in_training_and_in_decode(offset, rng):
     assert np.abs(steps - whole).max() <= few_roundings * np.abs(whole).max()
 
 
+def test_attention_refuses_frequencies_of_a_length():
+    with pytest.raises(ValueError, match="RotaryAttention: got frequencies that change with the l"):
+        RotaryAttention(NnxRotary(SPECS["longrope"]))
+
+
 def test_attention_with_a_mask_it_cannot_read():
     rotary = RotaryAttention(NnxRotary(SPEC))
     q, k = jnp.zeros((1, 2, 2, 64)), jnp.zeros((1, 4, 2, 64))

@@ -92,6 +92,19 @@ def test_options_that_do_not_go_together_are_refused(module, x):
         use(strategy="fixed", length=8, arithmetic=Arithmetic(angles="float32"))
 
 
+@pytest.mark.parametrize("module", [NnxRotary, LinenRotary, rope_torch.RotaryEmbedding])
+def test_angles_of_float32_need_no_table(module, x):
+    """They are those of the function."""
+    arithmetic = Arithmetic(angles="float32")
+    rope = module(SPEC, heads_axis=-2, arithmetic=arithmetic)
+    branch = rope_torch if module is rope_torch.RotaryEmbedding else rope_jax
+    call, put = (rope, tensor) if branch is rope_torch else (rope, jnp.asarray)
+    call = (lambda *at: rope.apply({}, *at)) if module is LinenRotary else call
+    table = branch.cos_sin(SPEC, put(POSITIONS), arithmetic=arithmetic)
+    expected = branch.rotate(SPEC, put(x), *table, heads_axis=-2)
+    assert same_bytes(call(put(x), put(POSITIONS)), expected)
+
+
 MOVES = {
     "half": lambda m: m.half(),
     "bfloat16": lambda m: m.to(torch.bfloat16),
@@ -133,7 +146,8 @@ def test_an_old_checkpoint_loads_strictly():
     model = torch.nn.ModuleDict(
         {"rope": rope_torch.RotaryEmbedding(SPEC), "linear": torch.nn.Linear(2, 2)}
     )
-    old = model.state_dict() | {"rope.inv_freq": torch.ones(32)}
+    names = "rope.inv_freq", "rope.original_inv_freq"  # the second is of dynamic NTK and LongRoPE
+    old = model.state_dict() | dict.fromkeys(names, torch.ones(32))
     file = io.BytesIO()
     torch.save(old, file)
     file.seek(0)

@@ -100,12 +100,11 @@ def test_torch_derivatives_of_every_order(rng):
 
 
 @pytest.mark.parametrize("length", [8, 2048])  # by the formula, and in chunks
-def test_forward_mode_is_that_of_jax(length, rng):
+@pytest.mark.parametrize("name", ["first quarter", "last half, interleaved"])
+def test_forward_mode_is_that_of_jax(name, length, rng):
     """In x the rotation itself, bit for bit; in cos and sin that of x by their tangents."""
-    spec, (x, dx) = (
-        SPECS["first quarter"],
-        rng.standard_normal((2, 1, 3, length, 80)).astype(np.float32),
-    )
+    spec = SPECS[name]
+    x, dx = rng.standard_normal((2, 1, 3, length, spec.head_dim)).astype(np.float32)
     cos, sin = map(array, rope_torch.cos_sin(spec, torch.arange(length)[None]))
     ours = lambda x, cos, sin: rope_torch.rotate(spec, x, cos, sin)
     theirs = lambda x, cos, sin: rope_jax.rotate(spec, x, cos, sin, heads_axis=-3)

@@ -2,13 +2,17 @@
 functions.
 """
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
+from transformers import LlamaConfig
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 import rope_spec
 from rope_parity import oracle
 from rope_parity.constructed import SPECS
-from rope_spec import inverse_frequencies
+from rope_spec import RopeSpec, Yarn, inverse_frequencies
 from rope_spec.phase import fixed_point, phase_cos_sin
 
 LONG = 10**5  # a length beyond every original context of the table
@@ -25,6 +29,34 @@ def test_frequencies_are_the_rounded_exact_ones(spec, seq_len):
     assert ours.turns.view(np.uint64).tolist() == turns
     assert ours.attention_factor == float(oracle.attention_factor(spec))
     assert ours.softmax_scale_factor == float(oracle.softmax_scale_factor(spec))
+
+
+ENDS = {  # of YaRN's ramp: frequency indices that are cut off at the ladder's, or are the same
+    "beyond the ladder": RopeSpec(head_dim=64, theta=10.0, rule=Yarn(4.0, 4096, 512.0)),
+    "below the ladder": RopeSpec(head_dim=64, rule=Yarn(4.0, 6)),
+    "one index": RopeSpec(head_dim=64, rule=Yarn(4.0, 4096, 8.0, 8.0, truncate=False)),
+}
+
+
+@pytest.mark.parametrize("spec", ENDS.values(), ids=ENDS)
+def test_the_ends_of_a_ramp(spec):
+    """And the float32 frequencies are those of transformers, whose powers may be an ULP off."""
+    test_frequencies_are_the_rounded_exact_ones(spec, None)
+    rope = {"rope_type": "yarn", "rope_theta": spec.theta} | asdict(spec.rule)
+    config = LlamaConfig(head_dim=64, rope_parameters=rope, max_position_embeddings=16384)
+    theirs, _ = ROPE_INIT_FUNCTIONS["yarn"](config, device="cpu")
+    ours = inverse_frequencies(spec).inv_freq_float32
+    assert np.abs(ours / theirs.numpy() - 1).max() <= 8 * 2.0**-24  # 4 operations and 2 powers
+
+
+@pytest.mark.parametrize("name", ["longrope", "dynamic"])
+def test_the_last_length_of_the_original_context(name):
+    """It has the frequencies of that context, and the next has others."""
+    spec = SPECS[name]
+    original = spec.original_length
+    inside, last, beyond = (inverse_frequencies(spec, n) for n in (1, original, original + 1))
+    test_frequencies_are_the_rounded_exact_ones(spec, original)
+    assert last.turns.tolist() == inside.turns.tolist() != beyond.turns.tolist()
 
 
 @pytest.mark.parametrize("seq_len", [1, LONG])

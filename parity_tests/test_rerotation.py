@@ -15,7 +15,7 @@ from rope_parity import bounds, oracle
 from rope_parity.backends import array, tensor
 from rope_parity.constructed import SPECS
 from rope_parity.measure import DTYPES, compare, eps_of
-from rope_spec import Arithmetic, inverse_frequencies
+from rope_spec import Arithmetic, Pairs, RopeSpec, inverse_frequencies
 
 KEYS = {name: spec for name, spec in SPECS.items() if not spec.real}
 
@@ -91,6 +91,14 @@ def test_to_the_frequencies_of_another_length(name, rng):
     assert is_near(moved, fresh(x, new, spec, 9000), spec, max(factors), "float32", roundings=3)
 
 
+@pytest.mark.parametrize("branch", [rope_jax, rope_torch])
+def test_a_length_of_0_is_none(branch):
+    x, at = np.ones((1, 1, 1, 64), np.float32), np.zeros((1, 1), np.int32)
+    put = jnp.asarray if branch is rope_jax else tensor
+    with pytest.raises(ValueError, match="seq_len: got 0, expected 1 to"):
+        branch.rerotate(SPECS["dynamic"], *map(put, (x, at, at)), seq_len=9, to_seq_len=0)
+
+
 def test_to_another_base(rng):
     spec, wider = SPECS["half"], replace(SPECS["half"], theta=80_000.0)
     x, old, _ = case(spec, "float32", rng)
@@ -98,12 +106,32 @@ def test_to_another_base(rng):
     assert is_near(moved, fresh(x, old, wider), spec, 1.0, "float32", roundings=3)
 
 
+PART = RopeSpec(head_dim=8, pairs=Pairs.single(rotary_dim=4))
+OTHERS = {
+    "another layout": (SPECS["half"], SPECS["interleaved"]),
+    "another slice": (PART, replace(PART, start=4)),
+    "other axes": (SPECS["half"], SPECS["sections"]),
+    "real coordinates after": (PART, replace(PART, real=True)),
+    "real coordinates before": (replace(PART, real=True), PART),
+}
+
+
 @pytest.mark.unchecked
 @pytest.mark.parametrize("branch", [rope_jax, rope_torch])
-def test_other_channels_are_refused(branch):
-    message = "rerotate: got RopeSpec(head_dim=64"
+@pytest.mark.parametrize("spec, to_spec", OTHERS.values(), ids=OTHERS)
+def test_other_channels_are_refused(spec, to_spec, branch):
+    message = f"rerotate: got RopeSpec(head_dim={spec.head_dim}"
     with pytest.raises(
         ValueError,
         match=re.escape(message) + ".* expected the same channels and axes, and integer positions",
     ):
-        branch.rerotate(SPECS["half"], None, None, None, to_spec=SPECS["interleaved"])
+        branch.rerotate(spec, None, None, None, to_spec=to_spec)
+
+
+def test_to_another_attention_factor(rng):
+    """The factor of a rule goes with its frequencies."""
+    spec, to_spec = SPECS["explicit"], SPECS["yarn, own attention factor"]
+    x, old, new = case(spec, "float32", rng)
+    moved = both("rerotate", spec, fresh(x, old, spec), old, new, to_spec=to_spec)
+    factor = inverse_frequencies(to_spec).attention_factor
+    assert is_near(moved, fresh(x, new, to_spec), to_spec, factor, "float32", roundings=4)

@@ -35,6 +35,10 @@ BAD = {
         r"read: got 'halves', expected one of 'half', 'interleaved', 'half_per_axis'",
     ),
     "theta": (lambda: spec(theta=0.0), r"theta: got 0.0, expected a finite number above 0"),
+    "theta that float32 does not hold": (
+        lambda: spec(theta=1e-31),
+        r"theta: got 1e-31, expected a finite number above 0, from 1e-30 to 1e\+30",
+    ),
     "infinite theta": (lambda: spec(theta=float("inf")), r"theta: got inf"),
     "sign": (lambda: spec(sign=2), r"sign: got 2, expected -1 to 1"),
     "too wide": (
@@ -113,6 +117,14 @@ BAD = {
         lambda: Explicit((float("nan"),)),
         r"Explicit.inv_freq: got nan, expected a finite number",
     ),
+    "infinite frequency": (
+        lambda: Explicit((float("inf"),)),
+        r"Explicit.inv_freq: got inf, expected a finite number",
+    ),
+    "huge frequency": (
+        lambda: Explicit((1e31,)),
+        r"got 1e\+31, expected a finite number, from -1e",
+    ),
     "proportional": (lambda: Proportional(8, 0.0), r"Proportional.factor: got 0.0"),
     "fewer than no rungs": (
         lambda: Proportional(-8),
@@ -138,6 +150,13 @@ def test_what_cannot_be_is_refused(build, message):
 
 
 WRONG_KIND = {
+    "several factors": (lambda: Linear((4.0,)), r"factor: got \(4.0,\), expected a number"),
+    "no factor": (lambda: Linear(None), r"Linear.factor: got None, expected a number"),
+    "one divisor": (
+        lambda: LongRope(1.0, (1.0,), 64, 4.0),
+        r"LongRope.short_factor: got 1.0, expected a tuple of numbers",
+    ),
+    "truncate": (lambda: Yarn(4.0, 64, truncate=1), r"truncate: got 1, expected True or False"),
     "rule": (
         lambda: spec(rule={"rope_type": "linear"}),
         r"rule: got {'rope_type': 'linear'}, expected a rule, for instance Linear\(4.0\), or None",

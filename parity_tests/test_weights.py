@@ -126,6 +126,10 @@ def test_bad_input():
         ),
     ):
         convert_fused_projection(HALF, np.ones((128, 3)), "interleaved", heads=4, kv_heads=2)
+    with pytest.raises(ValueError, match="expected .3 . 2 . 2. . head_dim=64"):
+        convert_fused_projection(
+            *(HALF, np.ones((448, 3)), "interleaved"), heads=3, kv_heads=2, grouped=True
+        )
     with pytest.raises(ValueError, match="to: got 'halves', expected one of 'half', 'interleaved'"):
         channel_order(HALF, "halves")
     with pytest.raises(ValueError, match="expected one block of equal length for each axis"):

@@ -19,6 +19,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float32, Integer
 
 from rope_spec import OutOfRange, RopeSpec, Strategy
+from rope_spec.checks import check_cache
 from rope_spec.phase import table_rows
 from rope_spec.strategies import SPLIT, Count, check_on_host, first_capacity, grown_capacity
 from rope_spec.values import check_choice
@@ -72,6 +73,7 @@ def grow_cache(cache: RopeCache, length: Count) -> RopeCache:
     Raises:
         ValueError: a `fixed` or `split_table` cache is too short.
     """
+    check_cache("grow_cache", cache, RopeCache)
     cache = materialized(cache)
     capacity = grown_capacity(cache.strategy, cache.capacity, length)
     if capacity == cache.capacity:
@@ -111,6 +113,7 @@ def lookup(
     Raises:
         ValueError: positions outside the table, with `error`.
     """
+    check_cache("lookup", cache, RopeCache)
     check_choice("out_of_range", out_of_range, OutOfRange)
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)

@@ -10,9 +10,13 @@ from jaxtyping import Array, Float, Float32, Integer, Real
 from rope_spec import Angles, Arithmetic, RopeSpec, RotateIn, inverse_frequencies
 from rope_spec.channels import HALVES
 from rope_spec.checks import (
+    check_arithmetic,
     check_arrays,
     check_dtypes,
+    check_floating,
+    check_full_tables,
     check_full_width,
+    check_ids,
     check_int32,
     check_length,
     check_positions,
@@ -60,10 +64,14 @@ def cos_sin(
         ((1, 3, 2), 0.540302)
     """
     check(spec, positions)
+    check_arithmetic("cos_sin", arithmetic)
     with jax.numpy_rank_promotion("allow"):  # the caller may have forbidden it for its own code
         if spec.depends_on_length and isinstance(seq_len, (jax.Array, np.ndarray)):
+            check_arrays("cos_sin", (jax.Array, np.ndarray), seq_len=seq_len)
+            _check_fits("seq_len", seq_len)
             length = jnp.asarray(seq_len)
-            check_length(length.dtype.name, jnp.issubdtype(length.dtype, jnp.integer))
+            is_integer = jnp.issubdtype(length.dtype, jnp.integer)
+            check_length(spec, length.shape, np.shape(positions), length.dtype.name, is_integer)
             length = length.astype(jnp.int32) if length.dtype.itemsize < 4 else length
             return _cos_sin_at(spec, jnp.asarray(positions), length, arithmetic.angles)
         length = spec.effective_length(seq_len)
@@ -77,12 +85,15 @@ def check(spec: RopeSpec, positions: Positions) -> None:
     dtype = jnp.result_type(positions)
     name, is_integer = positions.dtype.name, jnp.issubdtype(dtype, jnp.integer)
     check_positions(spec, np.shape(positions), name, is_integer)
-    if (
-        isinstance(positions, np.ndarray)
-        and positions.size
-        and dtype.itemsize < positions.dtype.itemsize
-    ):
-        check_int32(int(positions.min()), int(positions.max()))
+    _check_fits("positions", positions)
+
+
+def _check_fits(name: str, whole: Array | np.ndarray) -> None:
+    """Raise ValueError for integers of NumPy that JAX would wrap in silence."""
+    if not isinstance(whole, np.ndarray) or not whole.size or whole.dtype.kind not in "iu":
+        return
+    if jnp.result_type(whole).itemsize < whole.dtype.itemsize:
+        check_int32(int(whole.min()), int(whole.max()), name)
 
 
 def _table(
@@ -142,6 +153,7 @@ def rotate(
     """
     check_spec("rotate", spec)
     check_arrays("rotate", (jax.Array, np.ndarray), x=x, cos=cos, sin=sin)
+    check_arithmetic("rotate", arithmetic)
     check_dtypes(x.dtype.name, cos.dtype.name, sin.dtype.name)
     axis = check_rotation(spec, x.shape, cos.shape, sin.shape, heads_axis)
     return _rotate(x, cos, sin, spec, axis, arithmetic.rotate_in)
@@ -181,7 +193,13 @@ def apply_rotary_pos_emb(
     Returns:
         The rotated q and k, in the dtype that the operands promote to.
     """
+    arrays, name = {"q": q, "k": k, "cos": cos, "sin": sin}, "apply_rotary_pos_emb"
+    check_arrays(name, (jax.Array, np.ndarray), **arrays)
+    check_floating(name, **{key: t.dtype.name for key, t in arrays.items()})
+    for x in (q, k):
+        check_full_tables(x.shape, cos.shape, sin.shape, position_ids is not None, unsqueeze_dim)
     if position_ids is not None:
+        check_ids(position_ids, (jax.Array, np.ndarray), str(getattr(position_ids, "dtype", "")))
         rows = {"mode": "fill", "fill_value": jnp.nan, "wrap_negative_indices": False}
         cos, sin = (jnp.asarray(t).at[position_ids].get(**rows) for t in (cos, sin))
     cos, sin = (

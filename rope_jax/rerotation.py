@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int32
 
 from rope_spec import RopeSpec, inverse_frequencies
-from rope_spec.checks import check_rerotation
+from rope_spec.checks import check_moved, check_rerotation
 
 from .functional import Heads, Positions, check, rotate
 from .phase import phase_cos_sin, phase_of, split_words
@@ -48,12 +48,14 @@ def rerotate(
     Raises:
         ValueError: the channels of the two specs differ, or a position is not an integer.
     """
-    to_spec = to_spec or spec
+    to_spec = spec if to_spec is None else to_spec
     to_seq_len = seq_len if to_seq_len is None else to_seq_len
     check_rerotation(spec, to_spec)
-    phase = _phase(to_spec, to_positions, to_seq_len) - _phase(spec, from_positions, seq_len)
+    before = _phase(spec, from_positions, seq_len)
+    after = _phase(to_spec, to_positions, to_seq_len)
+    check_moved(before.shape, after.shape)
     factor = _factor(to_spec, to_seq_len) / _factor(spec, seq_len)
-    return rotate(spec.as_written, x, *phase_cos_sin(phase, factor), heads_axis=heads_axis)
+    return rotate(spec.as_written, x, *phase_cos_sin(after - before, factor), heads_axis=heads_axis)
 
 
 def unrotate(

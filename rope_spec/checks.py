@@ -3,9 +3,11 @@
 Each error says what was got, what is expected, and the next step.
 """
 
-from typing import Any
+from typing import Any, cast
 
-from .spec import RopeSpec
+import numpy as np
+
+from .spec import Arithmetic, RopeSpec
 from .values import whole
 
 Shape = tuple[Any, ...]  # of ints; of symbols too, under jax.export
@@ -20,12 +22,34 @@ def check_spec(function: str, spec: object) -> None:
         )
 
 
-def check_arrays(function: str, kinds: type | tuple[type, ...], **arguments: object) -> None:
-    """Raise TypeError for an argument whose type is none of `kinds`, the types of arrays."""
+def check_arithmetic(function: str, arithmetic: object) -> None:
+    """Raise TypeError where something else stands in the place of the arithmetic."""
+    if not isinstance(arithmetic, Arithmetic):
+        raise TypeError(
+            f"{function}: got {_kind(arithmetic)} as the arithmetic, expected an Arithmetic. Pass "
+            'Arithmetic(angles="float32"), or leave it out.'
+        )
+
+
+def check_cache(function: str, cache: object, kind: type) -> None:
+    """Raise TypeError where something else stands in the place of the cache."""
+    if not isinstance(cache, kind):
+        raise TypeError(
+            f"{function}: got {_kind(cache)} as the cache, expected a RopeCache of this branch. "
+            "Make one with init_cache."
+        )
+
+
+def check_arrays(function: str, kinds: type | tuple[type, ...], **arguments: Any) -> None:
+    """Raise TypeError for an argument that is no array of numbers of one of `kinds`."""
     for name, value in arguments.items():
+        got: str = _kind(value)
+        dtype = np.dtype(cast(Any, value).dtype if isinstance(value, np.ndarray) else np.float32)
+        if dtype.kind in "OSUMm":
+            raise TypeError(f"{function}: got {name} of {dtype}, expected numbers. Cast it.")
         if not isinstance(value, kinds):
             raise TypeError(
-                f"{function}: got {_kind(value)} as {name}, expected an array. Make one of it, "
+                f"{function}: got {got} as {name}, expected an array. Make one of it, "
                 "with the shape that the documentation gives."
             )
 
@@ -58,37 +82,53 @@ def check_positions(
         )
 
 
-def check_int32(smallest: int, largest: int) -> None:
+def check_int32(smallest: int, largest: int, name: str = "positions") -> None:
     """Raise ValueError for positions, known on the host, that an int32 does not hold."""
     if smallest < -(2**31) or largest >= 2**31:
         raise ValueError(
-            f"positions: got {smallest} to {largest}, expected int32. JAX has no wider integers "
+            f"{name}: got {smallest} to {largest}, expected int32. JAX has no wider integers "
             "unless jax_enable_x64 is set, and would wrap them silently."
         )
 
 
-def check_length(dtype: str, is_integer: bool) -> None:
-    """Raise TypeError for a current length in an array that is not of integers."""
+def check_length(
+    spec: RopeSpec, length: Shape, positions: Shape, dtype: str, is_integer: bool
+) -> None:
+    """Raise TypeError for a current length in an array that is not of integers.
+
+    ValueError where it is neither one length nor one for each row of the positions.
+    """
     if not is_integer:
         raise TypeError(
             f"seq_len: got {dtype}, expected integers: one length, or one for each row of the "
             "batch. Cast it to int32."
         )
+    rows = positions[: -1 if spec.pairs.axes == 1 else -2]
+    if not _broadcast(length, rows):
+        raise ValueError(
+            f"seq_len: got shape {length} for positions of shape {positions}, expected () or "
+            f"{rows}: one length, or one for each row of the batch. Drop the other axes."
+        )
 
 
 def check_dtypes(x: str, cos: str, sin: str) -> None:
     """Raise TypeError for dtypes, given by name, that a rotation is not computed in."""
-    for name, dtype in (("x", x), ("cos", cos), ("sin", sin)):
-        if not dtype.startswith(("float", "bfloat")):
-            raise TypeError(
-                f"rotate: got {name} of dtype {dtype}, expected a floating dtype. Cast it."
-            )
+    check_floating("rotate", x=x, cos=cos, sin=sin)
     if x == "float64" and (cos, sin) != ("float64", "float64"):
         raise TypeError(
             f"rotate: got x of dtype float64 with cos and sin of dtype {cos}, whose accuracy the "
             "result would have. Expected float32, or 16 bits: cast x, or give cos and sin in "
             "float64."
         )
+
+
+def check_floating(function: str, **dtypes: str) -> None:
+    """Raise TypeError for an argument whose dtype, given by name, is no floating one."""
+    for name, dtype in dtypes.items():
+        if not dtype.startswith(("float", "bfloat")):
+            raise TypeError(
+                f"{function}: got {name} of dtype {dtype}, expected a floating dtype. Cast it."
+            )
 
 
 def check_rotation(
@@ -146,6 +186,32 @@ def _check_rows(x: Shape, cos: Shape, heads_axis: int | None) -> None:
         )
 
 
+def check_full_tables(x: Shape, cos: Shape, sin: Shape, ids: bool, heads_axis: object) -> None:
+    """Raise for queries, keys and tables of `apply_rotary_pos_emb` that have too few axes."""
+    axis = whole("apply_rotary_pos_emb: unsqueeze_dim", heads_axis, least=-(2**31))
+    if cos != sin or len(cos) < 2 or ids and len(cos) != 2 or len(x) < 2:
+        raise ValueError(
+            f"apply_rotary_pos_emb: got x of shape {x}, cos of shape {cos} and sin of shape {sin}, "
+            "expected (B, N, S, H) and twice (B, S, H) or (S, H), with position_ids a table "
+            "(L, H). Take both from one call."
+        )
+    if not -len(x) <= axis < len(x) - 1 or axis == -1:
+        raise ValueError(
+            f"apply_rotary_pos_emb: got unsqueeze_dim={axis} for x of shape {x}, expected the axis "
+            "of its heads: 1 for (B, N, S, H), 2 for (B, S, N, H). Correct it."
+        )
+
+
+def check_ids(ids: object, kinds: type | tuple[type, ...], dtype: str) -> None:
+    """Raise TypeError for `position_ids` that are no array of integers."""
+    check_arrays("apply_rotary_pos_emb", kinds, position_ids=ids)
+    if "int" not in dtype:
+        raise TypeError(
+            f"apply_rotary_pos_emb: got position_ids of dtype {dtype}, expected integers. Cast "
+            "them to int32."
+        )
+
+
 def check_full_width(x: Shape, cos: Shape) -> None:
     """Raise ValueError for a table that is not as wide as x, or does not broadcast to it."""
     if cos[-1] != x[-1]:
@@ -162,8 +228,24 @@ def check_full_width(x: Shape, cos: Shape) -> None:
         )
 
 
+def _broadcast(a: Shape, b: Shape) -> bool:
+    """Whether two shapes broadcast to each other."""
+    return all(1 in (m, n) or m == n for m, n in zip(a[::-1], b[::-1], strict=False))
+
+
+def check_moved(before: Shape, after: Shape) -> None:
+    """Raise ValueError for positions that are not as many before as after."""
+    if not _broadcast(before, after):
+        raise ValueError(
+            f"rerotate: got from_positions of shape {before} and to_positions of shape {after}, "
+            "expected the same, or shapes that broadcast. Give each key one of both."
+        )
+
+
 def check_rerotation(spec: RopeSpec, to_spec: RopeSpec) -> None:
     """Raise ValueError where one rotation does not turn keys of `spec` into keys of `to_spec`."""
+    check_spec("rerotate", spec)
+    check_spec("rerotate", to_spec)
     same = [(s.head_dim, s.pairs.axis, s.start, s.written) for s in (spec, to_spec)]
     if same[0] != same[1] or spec.real or to_spec.real:
         raise ValueError(

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, Integer
+from jaxtyping import Bool, Int32, Int64, Integer, Shaped
 
 from .checks import check_int32
+from .values import MOST_POSITIONS, number, of_kind, whole
 
 Grid = tuple[int, int, int]
 TEXT = (int, np.integer)  # the type of a part that is text: its number of tokens
@@ -22,7 +23,7 @@ def positions_from_mask(
     Returns:
         int32 `(..., S)`.
     """
-    real = np.asarray(mask) != 0
+    real = _integers("mask", mask, "iub") != 0
     return np.where(real, np.cumsum(real, axis=-1) - 1, 0).astype(np.int32)
 
 
@@ -38,7 +39,8 @@ def positions_from_segments(
     Returns:
         int32 `(..., S)`.
     """
-    segment_ids = np.asarray(segment_ids)
+    segment_ids = _integers("segment_ids", segment_ids)
+    padding = whole("padding", padding, least=-MOST_POSITIONS)
     length: int = segment_ids.shape[-1]
     index = np.arange(length)
     starts = np.concatenate(
@@ -87,7 +89,7 @@ def zigzag_order(
     Source:
         arXiv:2407.21783, section 3.3.2 (Llama 3's context parallelism).
     """
-    starts = _starts(cu_seqlens)
+    starts, ranks = _starts(cu_seqlens), whole("ranks", ranks)
     _check_divides(np.diff(starts).tolist(), ranks, 2 * ranks)
     parts = [np.zeros((ranks, 0), np.int64)]
     index: Int64[np.ndarray, " S"] = np.arange(int(starts[-1]))
@@ -108,13 +110,20 @@ def striped_order(length: int, ranks: int) -> Int32[np.ndarray, " S"]:
     Source:
         arXiv:2311.09431 (Striped Attention).
     """
+    length, ranks = whole("length", length), whole("ranks", ranks)
     _check_divides([length], ranks, ranks)
     return np.arange(length, dtype=np.int32).reshape(-1, ranks).T.reshape(-1)
 
 
 def inverse_order(order: Integer[np.ndarray, " S"]) -> Int32[np.ndarray, " S"]:
     """The order that undoes another: `x[order][inverse_order(order)]` is x."""
-    return np.argsort(order).astype(np.int32)
+    indices = _integers("order", order)
+    if not np.array_equal(np.sort(indices), np.arange(indices.size)):
+        raise ValueError(
+            f"order: got {order}, expected each index from 0 to {indices.size - 1} once. Take it "
+            "from zigzag_order or striped_order."
+        )
+    return np.argsort(indices).astype(np.int32)
 
 
 def grid_positions(grid: Grid, merge: int = 1) -> Int32[np.ndarray, "S 2"]:
@@ -131,6 +140,7 @@ def grid_positions(grid: Grid, merge: int = 1) -> Int32[np.ndarray, "S 2"]:
     Raises:
         ValueError: rows or columns are no multiple of `merge`.
     """
+    merge = whole("merge", merge)
     frames, rows, columns = _checked(grid, merge)
     row, column = np.divmod(np.arange(rows * columns), columns)
     squares = np.stack([row, column], axis=-1).reshape(
@@ -175,13 +185,15 @@ def mrope_positions(
     Source:
         arXiv:2409.12191 (Qwen2-VL), arXiv:2502.13923 (Qwen2.5-VL), arXiv:2503.20215 (Qwen2.5-Omni).
     """
+    of_kind("mrope_positions: parts", parts, list | tuple, "a list of texts and grids")
+    merge, rate = whole("merge", merge), number("tokens_per_second", tokens_per_second)
     intervals = iter(_one_per_grid(second_per_grid, parts))
     start, tokens = 0, [np.zeros((0, 3), np.int64)]
     for part in parts:
         if isinstance(part, TEXT):
-            axes = _text_tokens(int(part))
+            axes = _text_tokens(whole("mrope_positions: tokens of a text", part))
         else:
-            axes = _grid_tokens(_checked(part, merge), merge, next(intervals), tokens_per_second)
+            axes = _grid_tokens(_checked(part, merge), merge, next(intervals), rate)
         tokens.append(start + axes)
         start = int(tokens[-1].max(initial=start - 1)) + 1
     check_int32(0, start - 1)
@@ -197,20 +209,38 @@ def mrope_delta(positions: Integer[np.ndarray, "S 3"]) -> int:
     Args:
         positions: of the whole prompt `(S, 3)`, from `mrope_positions`.
     """
-    return int(np.max(positions, initial=-1)) + 1 - len(positions)
+    positions = _integers("positions", positions)
+    if positions.shape[1:] != (3,):
+        raise ValueError(
+            f"mrope_delta: got positions of shape {positions.shape}, expected (S, 3), those of "
+            "one prompt. Call it for each row of a batch."
+        )
+    return (int(positions.max()) + 1 if positions.size else 0) - len(positions)
 
 
 def _starts(cu_seqlens: int | Integer[np.ndarray, " _starts"]) -> Int64[np.ndarray, " _starts"]:
-    given = [0, int(cu_seqlens)] if isinstance(cu_seqlens, TEXT) else cu_seqlens
-    starts = np.asarray(given)
-    is_meant = starts.ndim == 1 and starts.size and np.issubdtype(starts.dtype, np.integer)
-    if not is_meant or starts[0] != 0 or (starts[1:] < starts[:-1]).any():
+    is_one = isinstance(cu_seqlens, TEXT)
+    starts = _integers("cu_seqlens", [0, whole("cu_seqlens", cu_seqlens)] if is_one else cu_seqlens)
+    if starts.ndim != 1 or not starts.size or starts[0] != 0 or (starts[1:] < starts[:-1]).any():
         raise ValueError(
             f"cu_seqlens: got {cu_seqlens}, expected integers from 0 on that never fall: where "
             "each sequence starts, and the end of the last. Of lengths take np.cumsum, after a 0."
         )
     check_int32(0, int(starts[-1]))
     return starts.astype(np.int64)
+
+
+def _integers(name: str, value: object, kinds: str = "iu") -> Shaped[np.ndarray, "..."]:
+    """The value as an array; TypeError unless it holds integers, ValueError without an axis."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):  # a list of rows that are not equally long
+        array = np.array(None)
+    if array.dtype.kind not in kinds:
+        raise TypeError(f"{name}: got {value!r}, expected an array of integers. Cast it.")
+    if array.ndim == 0:
+        raise ValueError(f"{name}: got {value!r}, expected one or more axes. Add one.")
+    return array
 
 
 def _check_divides(lengths: list[int], ranks: int, parts: int) -> None:
@@ -222,8 +252,6 @@ def _check_divides(lengths: list[int], ranks: int, parts: int) -> None:
 
 
 def _text_tokens(count: int) -> Int64[np.ndarray, "S 3"]:
-    if count < 0:
-        raise ValueError(f"mrope_positions: got a text of {count} tokens, expected 0 or more.")
     return np.repeat(np.arange(count)[:, None], 3, axis=1)
 
 
@@ -232,8 +260,9 @@ def _one_per_grid(
 ) -> list[float]:
     grids = sum(not isinstance(part, TEXT) for part in parts)
     if isinstance(second_per_grid, (int, float, np.number)):
-        return [float(second_per_grid)] * grids
-    intervals = list(second_per_grid)
+        return [number("second_per_grid", second_per_grid)] * grids
+    of_kind("second_per_grid", second_per_grid, list | tuple | np.ndarray, "one number or several")
+    intervals = [number("second_per_grid", interval) for interval in np.ravel(second_per_grid)]
     if len(intervals) != grids:
         raise ValueError(
             f"second_per_grid: got {len(intervals)} intervals for {grids} grids, expected one "
@@ -265,10 +294,14 @@ def _grid_tokens(
     return axes
 
 
-def _checked(grid: Grid, merge: int) -> Grid:
-    if merge < 1 or len(grid) != 3 or min(grid) < 1 or grid[1] % merge or grid[2] % merge:
+def _checked(grid: object, merge: int) -> Grid:
+    given = grid.tolist() if isinstance(grid, np.ndarray) else grid
+    sides = of_kind("grid", given, tuple | list, "(frames, rows, columns)")
+    numbers = [whole("grid", side) for side in sides]
+    if len(numbers) != 3 or min(merge, *numbers) < 1 or numbers[1] % merge or numbers[2] % merge:
         raise ValueError(
             f"grid: got {grid}, expected (frames, rows, columns), rows and columns multiples of "
             f"merge={merge}."
         )
-    return grid
+    frames, rows, columns = numbers
+    return frames, rows, columns

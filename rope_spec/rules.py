@@ -4,25 +4,26 @@ Their formulas are in `frequencies.py`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, fields
+from typing import Any
 
-from .values import number, positive, whole
+from .values import flag, number, of_kind, positive, whole
 
 
 def _convert(rule: object, convert: Callable[..., Any], *names: str, **options: int) -> None:
     """Check the named fields of `rule`, and set each to the number that `convert` makes of it.
 
-    A tuple is converted number by number. None stays: the rule derives that number itself.
+    A field of many is converted number by number. None stays where the field may be None: the rule
+    derives that number itself.
     """
+    kinds = {field.name: field.type for field in fields(rule)}  # pyright: ignore[reportArgumentType]
     for name in names:
         label, value = f"{type(rule).__name__}.{name}", getattr(rule, name)
-        if isinstance(value, tuple):
-            numbers = cast(tuple[object, ...], value)
-            converted: object = tuple(convert(label, each, **options) for each in numbers)
-        else:
-            converted = None if value is None else convert(label, value, **options)
-        object.__setattr__(rule, name, converted)
+        if kinds[name] == tuple[float, ...]:
+            numbers = of_kind(label, value, tuple, "a tuple of numbers")
+            object.__setattr__(rule, name, tuple(convert(label, n, **options) for n in numbers))
+        elif value is not None or kinds[name] != float | None:
+            object.__setattr__(rule, name, convert(label, value, **options))
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class Yarn:
         _convert(self, positive, "factor", "beta_fast", "beta_slow", "attention_factor")
         _convert(self, whole, "original_max_position_embeddings", least=1)
         _convert(self, number, "mscale", "mscale_all_dim")
+        _convert(self, flag, "truncate", "scales_softmax")
         if self.beta_fast < self.beta_slow:
             raise ValueError(
                 f"Yarn: got beta_fast={self.beta_fast} below beta_slow={self.beta_slow}, expected "

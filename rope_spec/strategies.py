@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from .checks import check_arithmetic, check_spec
 from .spec import Arithmetic, RopeSpec
 from .values import check_choice, whole
 
@@ -19,6 +20,8 @@ SPLIT = 1024  # split_table: position = SPLIT * high + low
 def check_options(strategy: Strategy, arithmetic: Arithmetic, out_of_range: OutOfRange) -> None:
     """Raise ValueError for options of a module that are unknown, or do not go together."""
     check_choice("out_of_range", out_of_range, OutOfRange)
+    check_choice("strategy", strategy, Strategy)
+    check_arithmetic("RotaryEmbedding", arithmetic)
     if strategy != "table_free" and arithmetic.angles != "exact":
         raise ValueError(
             f"RotaryEmbedding: got angles={arithmetic.angles!r} with strategy {strategy!r}, "
@@ -28,6 +31,7 @@ def check_options(strategy: Strategy, arithmetic: Arithmetic, out_of_range: OutO
 
 def first_capacity(spec: RopeSpec, strategy: Strategy, length: Count) -> int:
     """The rows of a new table that serves `length` positions; 0 where there is none."""
+    check_spec("init_cache", spec)
     check_choice("strategy", strategy, Strategy)
     length = whole("length", length)
     if strategy == "table_free":

@@ -1,7 +1,9 @@
 """Checks of the numbers and names in a spec; numbers of NumPy become Python's."""
 
 from numbers import Integral, Real
-from typing import cast, get_args
+from typing import Any, cast, get_args
+
+import numpy as np
 
 LEAST, MOST = 1e-30, 1e30  # float32 can be computed with these, and they are beyond any model
 MOST_POSITIONS = 2**31  # the number of int32 that are not negative
@@ -32,11 +34,12 @@ def number(name: str, value: object) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name}: got {value!r}, expected a number. Call float() where it is one.")
-    if not -MOST <= cast(float, value) <= MOST:
+    plain = cast(Any, value).item() if isinstance(value, np.generic) else cast(float, value)
+    if not -MOST <= plain <= MOST:  # plain, since NumPy's float16 holds no 1e30
         raise ValueError(
             f"{name}: got {value!r}, expected a finite number, from {-MOST} to {MOST}. Correct it."
         )
-    return float(value)
+    return float(plain)
 
 
 def positive(name: str, value: object) -> float:
@@ -54,9 +57,23 @@ def is_positive(value: float) -> bool:
     return LEAST <= value <= MOST
 
 
+def flag(name: str, value: object) -> bool:
+    """`value`, which may be NumPy's, as a bool; TypeError where it is neither True nor False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: got {value!r}, expected True or False. Call bool() on it.")
+    return bool(cast(Any, value))
+
+
+def of_kind(name: str, value: object, kind: Any, what: str) -> Any:
+    """`value` itself; TypeError where it is not of a kind, the types of what it has to be."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: got {value!r}, expected {what}. Make one of it.")
+    return value
+
+
 def check_choice(name: str, value: object, allowed: object) -> None:
     """Raise ValueError unless `value` is one of the choices of the Literal `allowed`."""
     choices = get_args(allowed)
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         expected = ", ".join(map(repr, choices))
         raise ValueError(f"{name}: got {value!r}, expected one of {expected}. Name one of them.")

@@ -7,19 +7,21 @@ of q and k, and the scales of their norms, are permuted in the same way.
 """
 
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from jaxtyping import Int64
 
+from .checks import check_spec
 from .spec import Layout, RopeSpec
-from .values import check_choice
+from .values import check_choice, flag, whole
 
 Weight = TypeVar("Weight", bound=Any)  # an array of NumPy, PyTorch or JAX
 
 
 def channel_order(spec: RopeSpec, to: Layout) -> Int64[np.ndarray, " H"]:
     """For each channel of the layout `to`, the channel of `spec.read` that belongs there."""
+    check_spec("channel_order", spec)
     check_choice("to", to, Layout)
     replace(spec, read=to)  # checks that these pairs can be laid out so
     order = np.arange(spec.head_dim)
@@ -47,6 +49,8 @@ def convert_projection(spec: RopeSpec, weight: Weight, to: Layout, *, axis: int 
         >>> convert_projection(spec, np.arange(6), "half").tolist()
         [0, 2, 4, 1, 3, 5]
     """
+    check_spec("convert_projection", spec)
+    axis = _axis("convert_projection", weight, axis)
     if weight.shape[axis] % spec.head_dim:
         raise ValueError(
             f"convert_projection: got {weight.shape[axis]} channels at axis {axis} of "
@@ -83,7 +87,11 @@ def convert_fused_projection(
     Raises:
         ValueError: the axis is not (N + 2 K) H long, or K does not divide N in groups.
     """
-    groups = kv_heads if grouped else 1
+    check_spec("convert_fused_projection", spec)
+    axis = _axis("convert_fused_projection", weight, axis)
+    heads = whole("convert_fused_projection: heads", heads, least=1)
+    kv_heads = whole("convert_fused_projection: kv_heads", kv_heads, least=1)
+    groups = kv_heads if flag("convert_fused_projection: grouped", grouped) else 1
     if weight.shape[axis] != (heads + 2 * kv_heads) * spec.head_dim or heads % groups:
         raise ValueError(
             f"convert_fused_projection: got {weight.shape[axis]} channels at axis {axis} of "
@@ -95,6 +103,23 @@ def convert_fused_projection(
     rotated = (heads + kv_heads) // groups
     index[:, :rotated] = index[:, :rotated, channel_order(spec, to)]
     return _taken(weight, index.ravel(), axis)
+
+
+def _axis(function: str, weight: Any, axis: object) -> int:
+    """The axis as an int; TypeError for a weight that is no array, ValueError for no axis of it."""
+    shape: Any = getattr(weight, "shape", None)
+    if not isinstance(shape, tuple) or shape == ():
+        raise TypeError(
+            f"{function}: got {type(weight).__name__} as the weight, expected an array of NumPy, "
+            "PyTorch or JAX, with one or more axes. Make one of it."
+        )
+    rank = len(cast(tuple[int, ...], shape))
+    if not -rank <= (found := whole(f"{function}: axis", axis, least=-(2**31))) < rank:
+        raise ValueError(
+            f"{function}: got axis {found} for a weight of shape {weight.shape}, expected one of "
+            "its axes. Name that of the channels."
+        )
+    return found
 
 
 def _taken(weight: Weight, index: Int64[np.ndarray, " C"], axis: int) -> Weight:

@@ -13,6 +13,7 @@ from jaxtyping import Float32, Int64, Integer
 from torch import Tensor
 
 from rope_spec import OutOfRange, RopeSpec, Strategy
+from rope_spec.checks import check_cache
 from rope_spec.strategies import SPLIT, Count, check_on_host, first_capacity, grown_capacity
 from rope_spec.values import check_choice
 
@@ -66,6 +67,7 @@ def grow_cache(cache: RopeCache, length: Count) -> RopeCache:
     Raises:
         ValueError: a `fixed` or `split_table` cache is too short.
     """
+    check_cache("grow_cache", cache, RopeCache)
     capacity = grown_capacity(cache.strategy, cache.capacity, length)
     if capacity == cache.capacity:
         return cache
@@ -102,6 +104,7 @@ def lookup(
     Raises:
         ValueError: positions outside the table, with `error`.
     """
+    check_cache("lookup", cache, RopeCache)
     check_choice("out_of_range", out_of_range, OutOfRange)
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)

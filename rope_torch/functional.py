@@ -8,9 +8,13 @@ from torch import Tensor
 from rope_spec import Angles, Arithmetic, RopeSpec
 from rope_spec.channels import HALVES
 from rope_spec.checks import (
+    check_arithmetic,
     check_arrays,
     check_dtypes,
+    check_floating,
+    check_full_tables,
     check_full_width,
+    check_ids,
     check_length,
     check_positions,
     check_rotation,
@@ -57,9 +61,12 @@ def cos_sin(
         ((1, 3, 2), 0.540302)
     """
     positions = checked(spec, positions)
+    check_arithmetic("cos_sin", arithmetic)
     if spec.depends_on_length and isinstance(seq_len, (Tensor, np.ndarray)):
+        check_arrays("cos_sin", (Tensor, np.ndarray), seq_len=seq_len)
         length = torch.as_tensor(seq_len, device=positions.device)
-        check_length(name_of(length.dtype), "int" in name_of(length.dtype))
+        dtype, rows = name_of(length.dtype), tuple(positions.shape)
+        check_length(spec, tuple(length.shape), rows, dtype, "int" in dtype)
         return _table(spec, positions, length.long(), arithmetic.angles)
     return _table(spec, positions, spec.effective_length(seq_len), arithmetic.angles)
 
@@ -94,7 +101,7 @@ def checked(spec: RopeSpec, positions: Positions) -> Real[Tensor, "..."]:
     return positions
 
 
-def name_of(dtype: torch.dtype) -> str:
+def name_of(dtype: object) -> str:
     """The name of a dtype as NumPy and JAX have it."""
     return str(dtype).removeprefix("torch.")
 
@@ -135,6 +142,7 @@ def rotate(
     """
     check_spec("rotate", spec)
     check_arrays("rotate", Tensor, x=x, cos=cos, sin=sin)
+    check_arithmetic("rotate", arithmetic)
     check_dtypes(*(name_of(t.dtype) for t in (x, cos, sin)))
     shapes = (tuple(t.shape) for t in (x, cos, sin))
     axis = check_rotation(spec, *shapes, heads_axis=heads_axis)
@@ -166,7 +174,15 @@ def apply_rotary_pos_emb(
     Returns:
         The rotated q and k, in the dtype that the operands promote to.
     """
+    arrays, name = {"q": q, "k": k, "cos": cos, "sin": sin}, "apply_rotary_pos_emb"
+    check_arrays(name, Tensor, **arrays)
+    check_floating(name, **{key: name_of(t.dtype) for key, t in arrays.items()})
+    tables, gathers = (tuple(cos.shape), tuple(sin.shape)), position_ids is not None
+    for x in (q, k):
+        check_full_tables(tuple(x.shape), *tables, gathers, unsqueeze_dim)
     if position_ids is not None:
+        check_ids(position_ids, Tensor, name_of(getattr(position_ids, "dtype", "")))
+        position_ids = position_ids.long()  # torch.embedding takes no narrower integers
         cos, sin = (torch.embedding(table, position_ids) for table in (cos, sin))
     cos, sin = (
         (t[None] if t.ndim + 1 < q.ndim else t).unsqueeze(unsqueeze_dim) for t in (cos, sin)

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from ..spec import Arithmetic, RopeSpec
+from ..values import of_kind
 from . import diffusers, scaling
 from .build import spec_of
 from .facts import Facts, facts_of
@@ -81,6 +82,7 @@ def spec_from_config(
         TypeError: a value of the wrong kind.
         FileNotFoundError: there is no such file.
     """
+    of_kind("label", label, str | None, "a label of specs_from_config, or None")
     if model_type is None and diffusers.is_of_diffusers(config) and label in (None, TRANSFORMER):
         return diffusers.spec_of(config, ignore)
     reading = _read(config, model_type, ignore)
@@ -119,6 +121,7 @@ def reference_arithmetic(
     ignore: Collection[str] = (),
 ) -> Arithmetic:
     """How transformers computes this rotation: float32 angles, and often all in the dtype of x."""
+    of_kind("label", label, str | None, "a label of specs_from_config, or None")
     facts = _read(config, model_type, ignore).facts
     found = facts.get(label) if label else next(filter(None, facts.values()), None)
     return Arithmetic(angles="float32", rotate_in=found.rotate_in if found else "input")

@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from ..values import of_kind
 from .families import data, family_of
 from .family import Family
 from .keys import OBJECT, Keys, is_object
@@ -84,6 +85,7 @@ def towers(config: Config, model_type: str | None = None) -> Towers:
         config: see `read_config`.
         model_type: read the config as this type, whatever it says itself.
     """
+    of_kind("model_type", model_type, str | None, "the name of a model type, or None")
     outer, around = Keys(read_config(config), "config"), list[Keys]()
     own = model_type or outer.need("model_type", str, "it decides how the other keys are read")
     found: list[Tower] = []

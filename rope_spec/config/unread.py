@@ -9,7 +9,8 @@ from .towers import Towers
 
 def check_unread(found: Towers, ignore: Collection[str]) -> None:
     """Raise ValueError for a rope-like key that nothing read, if it is not harmless or ignored."""
-    if isinstance(ignore, str):
+    names = ignore if isinstance(ignore, tuple | list | set | frozenset) else (None,)
+    if not all(isinstance(name, str) for name in names):
         raise TypeError(f'ignore: got {ignore!r}, expected names of keys, such as ("some_key",).')
     objects = [(keys, found.found[0].model_type) for keys in found.around]
     objects += [(tower.keys, tower.model_type) for tower in found.found if not tower.refusal]
