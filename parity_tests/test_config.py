@@ -104,6 +104,28 @@ def test_reference_arithmetic():
     assert reference_arithmetic(LLAMA) == Arithmetic(angles="float32", rotate_in="input")
 
 
+@pytest.mark.parametrize("read", [spec_from_config, reference_arithmetic])
+@pytest.mark.parametrize(
+    "config, label, expected",
+    [
+        (LLAMA, "typo", "one of 'text'. See"),
+        ({"model_type": "gemma3_text"}, None, "one of 'full_attention', 'sliding_attention'. See"),
+        ({"model_type": "bert"}, None, "a model that has a rotary embedding"),
+    ],
+)
+def test_no_label_is_guessed(read, config, label, expected):
+    message = f"{read.__name__}: got label={label!r}, expected {expected}"
+    with pytest.raises(ValueError, match=message):
+        read(config, label)
+
+
+@pytest.mark.parametrize("value", ["abc", 0, [1]])
+def test_an_object_around_a_key_that_is_none(value):
+    config = {"model_type": "dbrx", "d_model": 64, "n_heads": 2, "max_seq_len": 512}
+    with pytest.raises(TypeError, match="config: got attn_config=.*, expected an object. Correct"):
+        spec_from_config(config | {"attn_config": value})
+
+
 BAD = {
     "model type": (
         changed(model_type="lama"),

@@ -196,6 +196,13 @@ def test_attention_rotates_in_training_and_in_decode(offset, rng):
     assert np.abs(steps - whole).max() <= few_roundings * np.abs(whole).max()
 
 
+@pytest.mark.parametrize("heads_axis", [-3, None])
+def test_attention_has_its_heads_before_the_channels(heads_axis):
+    message = f"got heads_axis={heads_axis}, expected -2: the heads of nnx.MultiHeadAttention are"
+    with pytest.raises(ValueError, match=message):
+        RotaryAttention(NnxRotary(SPEC, heads_axis=heads_axis))
+
+
 def test_attention_with_a_mask_it_cannot_read():
     rotary = RotaryAttention(NnxRotary(SPEC))
     q, k = jnp.zeros((1, 2, 2, 64)), jnp.zeros((1, 4, 2, 64))

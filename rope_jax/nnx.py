@@ -100,8 +100,11 @@ class RotaryAttention(nnx.Module):
     all of them. In decode the query has the position of the last key that the mask lets it see.
 
     Args:
-        rope: the rotary embedding, for `(B, S, N, H)`.
+        rope: the rotary embedding, for `(B, S, N, H)`: its `heads_axis` is -2.
         attention_fn: the attention function that gets the rotated queries and keys.
+
+    Raises:
+        ValueError: frequencies that change with the length, or heads at another axis.
     """
 
     def __init__(
@@ -111,6 +114,11 @@ class RotaryAttention(nnx.Module):
             raise ValueError(
                 "RotaryAttention: got frequencies that change with the length, expected others. "
                 "Rotate before it."
+            )
+        if rope.heads_axis not in (-2, 2):
+            raise ValueError(
+                f"RotaryAttention: got heads_axis={rope.heads_axis}, expected -2: the heads of "
+                "nnx.MultiHeadAttention are (B, S, N, H). Build the RotaryEmbedding with -2."
             )
         self.rope, self.attention_fn = rope, attention_fn
         self.positions = RopePositions(None)

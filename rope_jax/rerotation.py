@@ -24,7 +24,7 @@ def rerotate(
     to_seq_len: int | None = None,
     heads_axis: int | None = -2,
 ) -> Heads:
-    """Rotated keys as if they had been rotated at other positions, by other frequencies, or both.
+    """Move rotated keys to other positions, frequencies, or both; it needs no unrotated keys.
 
     That is one rotation with one rounding, as the difference of the two phases is exact. With
     `to_spec` keys go from one theta or rule to another (an NTK base); with `to_seq_len` over the
@@ -46,7 +46,8 @@ def rerotate(
         The keys, in their shape and dtype.
 
     Raises:
-        ValueError: the channels of the two specs differ, or a position is not an integer.
+        TypeError: positions are not integers, or a spec is something else.
+        ValueError: the two specs rotate other channels, or a spec has real positions.
     """
     to_spec = to_spec or spec
     to_seq_len = seq_len if to_seq_len is None else to_seq_len
@@ -78,7 +79,8 @@ def unrotate(
         The keys, in their shape and dtype.
 
     Raises:
-        ValueError: a position is not an integer.
+        TypeError: positions are not integers, or the spec is something else.
+        ValueError: the spec has real positions.
     """
     check_rerotation(spec, spec)
     back = replace(spec.as_written, write=spec.read)

@@ -111,14 +111,13 @@ def _is(value: Any, kind: Any) -> bool:
     if origin is Literal:
         return value in arguments
     if origin is tuple:
-        return _is_tuple(value) and all(isinstance(item, arguments[0]) for item in value)
+        return _is_tuple(value) and all(_is(item, arguments[0]) for item in value)
     if origin is Mapping:
         return isinstance(value, Mapping)
     if arguments:  # a union
         return any(_is(value, argument) for argument in arguments)
-    return isinstance(value, (int, float) if kind is float else kind) and (
-        kind is bool or value is not True
-    )
+    is_bool = isinstance(value, bool)
+    return is_bool == (kind is bool) and isinstance(value, (int, float) if kind is float else kind)
 
 
 def _is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:

@@ -82,8 +82,8 @@ class Keys:
             return default
         if "." in key:  # b of the object a
             outer, inner = key.split(".")
-            inside = Keys(self.values.get(outer) or {}, f"{self.name}.{outer}")
-            return inside.get(inner, kind, default)
+            nested = Keys(self.get(outer, OBJECT, {}), f"{self.name}.{outer}")
+            return nested.get(inner, kind, default)
         self.read.add(key)
         value: Any = self.values.get(key)
         if value is None and not (kind is bool and key in self.values):  # null is not false
@@ -95,14 +95,17 @@ class Keys:
         return NUMBERS[kind](value) if kind in NUMBERS else value
 
     def amount(self, path: str, kind: type[Number]) -> Number | None:
-        """A key's value, or of `a/b`, `2*a/b`, `a+b`, `a-b`; None if one is missing or b is 0."""
+        """The value of a key, or of `a/b`, `2*a/b`, `a+b`, `a-b`.
+
+        None if a key is missing, or if b of a quotient is 0.
+        """
         match = AMOUNT.fullmatch(path)
         assert match is not None, path
         times, whole, sign, part = match.groups()
         a, b = self.get(whole, kind), self.get(part, kind)
-        if a is None or not sign:
-            return None if a is None else int(times or 1) * a
-        return OPERATIONS[sign](int(times or 1) * a, b) if b else None
+        if a is None or (sign and b is None) or (sign == "/" and b == 0):
+            return None
+        return OPERATIONS[sign](int(times or 1) * a, b) if sign else int(times or 1) * a
 
     def is_null(self, key: str) -> bool:
         """Whether the key is there and holds null."""

@@ -83,19 +83,7 @@ def spec_from_config(
     """
     if model_type is None and diffusers.is_of_diffusers(config) and label in (None, TRANSFORMER):
         return diffusers.spec_of(config, ignore)
-    reading = _read(config, model_type, ignore)
-    if label in reading.refusals:
-        raise ValueError(reading.refusals[label])
-    found = label or (reading.default_labels[0] if len(reading.default_labels) == 1 else None)
-    facts = reading.facts.get(found) if found else None
-    if facts is None or found is None:
-        rotating = [repr(name) for name, value in reading.facts.items() if value is not None]
-        expected = (
-            f"one of {', '.join(rotating)}" if rotating else "a model that has a rotary embedding"
-        )
-        raise ValueError(
-            f"spec_from_config: got label={label!r}, expected {expected}. See specs_from_config."
-        )
+    found, facts = _chosen("spec_from_config", _read(config, model_type, ignore), label)
     return spec_of(facts, found)
 
 
@@ -118,10 +106,12 @@ def reference_arithmetic(
     model_type: str | None = None,
     ignore: Collection[str] = (),
 ) -> Arithmetic:
-    """How transformers computes this rotation: float32 angles, and often all in the dtype of x."""
-    facts = _read(config, model_type, ignore).facts
-    found = facts.get(label) if label else next(filter(None, facts.values()), None)
-    return Arithmetic(angles="float32", rotate_in=found.rotate_in if found else "input")
+    """How transformers computes this rotation: float32 angles, and often all in the dtype of x.
+
+    The arguments and the errors are those of `spec_from_config`.
+    """
+    _, facts = _chosen("reference_arithmetic", _read(config, model_type, ignore), label)
+    return Arithmetic(angles="float32", rotate_in=facts.rotate_in)
 
 
 def context_length(config: Config, *, model_type: str | None = None) -> int:
@@ -150,6 +140,24 @@ def _read(config: Config, model_type: str | None, ignore: Collection[str]) -> Re
         facts |= own if tower.name not in refusals else {}
     check_unread(found, ignore)
     return Reading(text, facts, default_labels or [name for name in facts if facts[name]], refusals)
+
+
+def _chosen(function: str, reading: Reading, label: str | None) -> tuple[str, Facts]:
+    """The label, or the only one of the text model that rotates, and its facts."""
+    if label in reading.refusals:
+        raise ValueError(reading.refusals[label])
+    if label is None and len(reading.default_labels) == 1:
+        label = reading.default_labels[0]
+    facts = reading.facts.get(label) if label else None
+    if label and facts:
+        return label, facts
+    rotating = [repr(name) for name, value in reading.facts.items() if value is not None]
+    expected = (
+        f"one of {', '.join(rotating)}" if rotating else "a model that has a rotary embedding"
+    )
+    raise ValueError(
+        f"{function}: got label={label!r}, expected {expected}. See specs_from_config."
+    )
 
 
 def _of_other_tower(tower: Tower, is_sized: bool) -> dict[str, Facts | None]:
