@@ -195,7 +195,7 @@ BAD = {
     "factor alone": (
         changed(rope_scaling={"factor": 8.0}),
         ValueError,
-        "got a factor and no rope_type, .* what the factor does",
+        "got a factor without a rope_type, .* what the factor does",
     ),
     "no sections": (
         {"model_type": "qwen2_vl_text", "head_dim": 16, "rope_theta": 1e6},
@@ -568,6 +568,6 @@ def test_no_rotated_channels_are_an_error():
 def test_axes_that_another_model_has_are_an_error():
     rope = {"mrope_section": [24, 20, 20], "mrope_interleaved": False, "rope_theta": 5e6}
     text = {"model_type": "qwen3_vl_text", "head_dim": 128, "rope_parameters": rope}
-    message = "mrope_interleaved other than this model has it, expected True. Correct the value"
+    message = "mrope_interleaved=False, expected True: so is this model. Correct the value"
     with pytest.raises(ValueError, match=message):
         spec_from_config(text)

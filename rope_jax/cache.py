@@ -20,11 +20,11 @@ from jaxtyping import Array, Float32, Integer
 
 from rope_spec import OutOfRange, RopeSpec, Strategy
 from rope_spec.phase import table_rows
-from rope_spec.strategies import SPLIT, Count, check_on_host, first_capacity, grown_capacity
+from rope_spec.strategies import SPLIT, Count, check_in_table, first_capacity, grown_capacity
 from rope_spec.values import check_choice
 
 from .functional import Length, Positions, Table, check, cos_sin
-from .rounding import rounded
+from .rounding import keep_rounding
 
 
 @jax.tree_util.register_dataclass
@@ -114,10 +114,10 @@ def lookup(
     check_choice("out_of_range", out_of_range, OutOfRange)
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)
-    check(cache.spec, positions)
+    check("lookup", cache.spec, positions)
     cache = materialized(cache)
     if out_of_range == "error" and isinstance(positions, np.ndarray) and positions.size:
-        check_on_host(int(positions.min()), int(positions.max()), cache.capacity)
+        check_in_table(int(positions.min()), int(positions.max()), cache.capacity)
     return _lookup(cache, jnp.asarray(positions), out_of_range)
 
 
@@ -188,5 +188,5 @@ def _split_rows(tables: tuple[Array, ...], index: Integer[Array, "..."], axes: i
     """cos and sin at `position = SPLIT h + l`, by the addition of the angles of SPLIT h and l."""
     cos_high, sin_high = _rows(tables[:2], index // SPLIT, axes)
     cos_low, sin_low = _rows(tables[2:], index % SPLIT, axes)
-    cos = rounded(cos_high * cos_low) - rounded(sin_high * sin_low)
-    return cos, rounded(sin_high * cos_low) + rounded(cos_high * sin_low)
+    cos = keep_rounding(cos_high * cos_low) - keep_rounding(sin_high * sin_low)
+    return cos, keep_rounding(sin_high * cos_low) + keep_rounding(cos_high * sin_low)

@@ -52,7 +52,8 @@ def rerotate(
     to_spec = to_spec or spec
     to_seq_len = seq_len if to_seq_len is None else to_seq_len
     check_rerotation(spec, to_spec)
-    phase = _phase(to_spec, to_positions, to_seq_len) - _phase(spec, from_positions, seq_len)
+    phase = _phase("rerotate", to_spec, to_positions, to_seq_len)
+    phase = phase - _phase("rerotate", spec, from_positions, seq_len)
     factor = _factor(to_spec, to_seq_len) / _factor(spec, seq_len)
     return rotate(spec.as_written, x, *phase_cos_sin(phase, factor), heads_axis=heads_axis)
 
@@ -84,12 +85,14 @@ def unrotate(
     """
     check_rerotation(spec, spec)
     back = replace(spec.as_written, write=spec.read)
-    table = phase_cos_sin(-_phase(spec, positions, seq_len), 1 / _factor(spec, seq_len))
+    table = phase_cos_sin(-_phase("unrotate", spec, positions, seq_len), 1 / _factor(spec, seq_len))
     return rotate(back, x, *table, heads_axis=heads_axis)
 
 
-def _phase(spec: RopeSpec, positions: Positions, seq_len: int | None) -> Int32[Array, "*rows P"]:
-    check(spec, positions)
+def _phase(
+    function: str, spec: RopeSpec, positions: Positions, seq_len: int | None
+) -> Int32[Array, "*rows P"]:
+    check(function, spec, positions)
     turns = inverse_frequencies(spec, spec.effective_length(seq_len)).turns
     with jax.numpy_rank_promotion("allow"):
         coordinates = spec.pairs.coordinates(jnp.asarray(positions))

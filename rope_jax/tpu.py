@@ -15,7 +15,7 @@ from rope_spec.channels import Channels
 
 from . import rotation
 from .rotation import Half, Heads, index_along
-from .rounding import cast, inside, rounded
+from .rounding import cast_exactly, compute_dtype, keep_rounding
 
 Full = Float[Array, "*#tokens H"]  # cos or sin with a value for each channel of the head
 
@@ -29,14 +29,14 @@ def rotate_pairs(
     """
     if channels.read != channels.write:
         return rotation.rotate_pairs(x, cos, sin, channels=channels, rotate_in=rotate_in)
-    rotated, dtype = channels.rotated(cos.shape[-1]), inside(x.dtype, rotate_in)
+    rotated, dtype = channels.rotated(cos.shape[-1]), compute_dtype(x.dtype, rotate_in)
     distance = cos.shape[-1] // channels.read
     next_pair, pair_before = _shifted(x, -distance), _shifted(x, distance)
     partner = lax.select(_is_first(x, rotated.start, distance), next_pair, pair_before)
-    own, partner, cos, sin = (cast(t, dtype) for t in (x, partner, cos, sin))
+    own, partner, cos, sin = (cast_exactly(t, dtype) for t in (x, partner, cos, sin))
     cos, sin = (_to_both_channels(t, channels, x.shape[-1]) for t in (cos, sin))
     sin = lax.select(_is_first(sin, rotated.start, distance), -sin, sin)
-    y = cast(rounded(own * cos) + rounded(partner * sin), x.dtype)
+    y = cast_exactly(keep_rounding(own * cos) + keep_rounding(partner * sin), x.dtype)
     if rotated == slice(0, x.shape[-1]):
         return y
     index = index_along(-1, x)

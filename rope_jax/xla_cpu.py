@@ -24,7 +24,7 @@ from rope_spec import RotateIn
 from rope_spec.channels import Channels
 
 from .rotation import Half, Heads, index_along
-from .rounding import arithmetic_of, bits_of, narrowed, widened
+from .rounding import cpu_arithmetic, from_bits, narrow, to_bits
 
 
 def rotate_pairs(
@@ -91,7 +91,7 @@ def _loop_by_index(
     write: int,
     rotate_in: RotateIn,
 ) -> Pairs:
-    dtype, round_product = arithmetic_of(x.dtype, rotate_in)
+    dtype, round_product = cpu_arithmetic(x.dtype, rotate_in)
     width = 2 * cos.shape[-1]
     batch = x.shape[: x.ndim - len(_pair_shape(width, read))]
     out_shape = (*batch, *_pair_shape(width, write))
@@ -101,20 +101,20 @@ def _loop_by_index(
     def to_both_channels(half: Array, axes: tuple[int, ...]) -> Array:
         """Broadcast one value per pair to both of its channels."""
         shape = (*half.shape[: len(axes)], *(out_shape[axis] for axis in other_axes))
-        half = widened(half, dtype).reshape(shape)
+        half = from_bits(half, dtype).reshape(shape)
         return lax.broadcast_in_dim(half, out_shape, (*axes, *other_axes))
 
-    bits, read_axis = bits_of(x), len(batch) + (read > 1)
+    bits, read_axis = to_bits(x), len(batch) + (read > 1)
     a, b = (lax.index_in_dim(bits, i, read_axis, keepdims=False) for i in (0, 1))
     a, b = (to_both_channels(half, batch_axes) for half in (a, b))
-    cos, sin = (to_both_channels(bits_of(t), table_axes) for t in (cos, sin))
+    cos, sin = (to_both_channels(to_bits(t), table_axes) for t in (cos, sin))
     first = round_product(a * cos) - round_product(b * sin)
     second = round_product(b * cos) + round_product(a * sin)
     y = lax.select(index_along(pair_axis, first) == 0, first, second)
     if rotated_slice is None:
-        return narrowed(y, x.dtype)
+        return narrow(y, x.dtype)
     is_rotated = index_along(len(batch) - 1, y) == rotated_slice
-    y = lax.select(is_rotated, y, widened(bits, dtype).reshape(out_shape))
+    y = lax.select(is_rotated, y, from_bits(bits, dtype).reshape(out_shape))
     return y.astype(x.dtype)  # after this choice a cast is faster
 
 
@@ -143,7 +143,7 @@ def _unit(head_dim: int, start: int, pairs: int, rotate_in: RotateIn) -> tuple[i
 def _loop_by_shift(
     x: Units, cos: Units, sin: Units, *, table_axes: Axes, start: int, rotate_in: RotateIn
 ) -> Units:
-    dtype, round_product = arithmetic_of(x.dtype, rotate_in)
+    dtype, round_product = cpu_arithmetic(x.dtype, rotate_in)
     half, axis = cos.shape[len(table_axes)], x.ndim - (cos.ndim - len(table_axes))
     end, trailing = start + 2 * half, tuple(range(axis, x.ndim))
 
@@ -162,8 +162,8 @@ def _loop_by_shift(
     index, next_half = index_along(axis, x), padded(bits, axis, -half, half)
     partner = lax.select(index < start + half, next_half, padded(bits, axis, half, -half))
     partner = lax.bitcast_convert_type(partner, x.dtype)
-    wide, partner, cos, sin = (widened(bits_of(t), dtype) for t in (x, partner, cos, sin))
+    wide, partner, cos, sin = (from_bits(to_bits(t), dtype) for t in (x, partner, cos, sin))
     cos, sin = to_both_channels(cos, cos), to_both_channels(-sin, sin)
     y = round_product(wide * cos) + round_product(partner * sin)
     y = lax.select((index >= start) & (index < end), y, wide)
-    return narrowed(y, x.dtype)
+    return narrow(y, x.dtype)

@@ -13,7 +13,7 @@ from jaxtyping import Float32, Int64, Integer
 from torch import Tensor
 
 from rope_spec import OutOfRange, RopeSpec, Strategy
-from rope_spec.strategies import SPLIT, Count, check_on_host, first_capacity, grown_capacity
+from rope_spec.strategies import SPLIT, Count, check_in_table, first_capacity, grown_capacity
 from rope_spec.values import check_choice
 
 from .functional import Length, Positions, Table, checked, cos_sin
@@ -105,7 +105,7 @@ def lookup(
     check_choice("out_of_range", out_of_range, OutOfRange)
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)
-    positions = checked(cache.spec, positions)
+    positions = checked("lookup", cache.spec, positions)
     cache = materialized(cache, positions.device)
     if (
         out_of_range == "error"
@@ -115,7 +115,7 @@ def lookup(
     ):
         with suppress(RuntimeError):  # under torch.vmap no value can be read
             smallest, largest = map(int, positions.long().aminmax())
-            check_on_host(smallest, largest, cache.capacity)
+            check_in_table(smallest, largest, cache.capacity)
     return _lookup(cache, positions, out_of_range)
 
 

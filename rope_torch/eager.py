@@ -10,7 +10,7 @@ from rope_spec.channels import Channels
 
 from .chunks import as_complex, can_view_pairs, chunks, gather, outermost_first, scatter, scratch
 from .complex_product import has_bits_of_formula
-from .rotation import Half, Heads, as_pairs, inside, join, rotate_pairs
+from .rotation import Half, Heads, as_pairs, compute_dtype, join, rotate_pairs
 
 CHUNK = 2**21  # bytes in the dtype of the arithmetic: a chunk and its temporaries stay in cache
 NO_SCRATCH_CHUNK = 2**25  # bytes, where there are no temporaries: large, as each chunk has a trial
@@ -21,7 +21,7 @@ def rotate_pairs_in_chunks(
     x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
     """`rotation.rotate_pairs` in the fastest form there is; cos and sin have all axes of x."""
-    dtype, rotated = inside(x.dtype, rotate_in), channels.rotated(cos.shape[-1])
+    dtype, rotated = compute_dtype(x.dtype, rotate_in), channels.rotated(cos.shape[-1])
     x = (x if x.stride(-1) == 1 and 0 not in x.stride() else x.contiguous()).resolve_neg()
     y = torch.empty_like(x) if 2 * cos.shape[-1] == x.shape[-1] else x.clone()
     if x.numel() > 0:

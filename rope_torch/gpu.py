@@ -25,7 +25,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 TILE, WARPS = 512, 4  # of a program, which is 4 pairs of channels for each thread: see benchmarks
 
 
-def takes(x: Tensor, cos: Tensor, sin: Tensor) -> bool:
+def supports(x: Tensor, cos: Tensor, sin: Tensor) -> bool:
     """Whether the kernel computes this rotation; all else is left to the formula."""
     if not (HAS_TRITON and _is_nvidia(x)) or is_traceable_wrapper_subclass(x):  # a DTensor is one
         return False

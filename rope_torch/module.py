@@ -66,7 +66,7 @@ class RotaryEmbedding(nn.Module):
         if not self.cache.tables:
             return cos_sin(self.spec, positions, seq_len=seq_len, arithmetic=self.arithmetic)
         if self.cache.tables[0].is_meta:
-            cache = materialized(self.cache, checked(self.spec, positions).device)
+            cache = materialized(self.cache, checked("cos_sin", self.spec, positions).device)
             if torch.compiler.is_dynamo_compiling() or _has_memory(cache.tables[0]):
                 self.cache = cache
         return lookup(self.cache, positions, out_of_range=self.out_of_range)

@@ -28,7 +28,7 @@ def _rotated(
     x: Heads, cos: Half, sin: Half, read: int, rotate_in: RotateIn
 ) -> tuple[Float[Tensor, "*tokens P"], Float[Tensor, "*tokens P"]]:
     """The two channels of each pair, rotated."""
-    dtype = inside(x.dtype, rotate_in)
+    dtype = compute_dtype(x.dtype, rotate_in)
     (a, b), cos, sin = split(x.to(dtype), read), cos.to(dtype), sin.to(dtype)
     return (a * cos - b * sin).to(x.dtype), (b * cos + a * sin).to(x.dtype)
 
@@ -47,7 +47,7 @@ def _rotate_slice(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in:
     return join(a, b, channels.write).flatten(-2)
 
 
-def inside(dtype: torch.dtype, rotate_in: RotateIn) -> torch.dtype:
+def compute_dtype(dtype: torch.dtype, rotate_in: RotateIn) -> torch.dtype:
     """The dtype in which a rotation of x of `dtype` is computed."""
     return dtype if rotate_in == "input" else torch.promote_types(dtype, torch.float32)
 
