@@ -1,4 +1,4 @@
-"""The formula of the rotation, which is also what runs on GPUs."""
+"""The rotation as plain operations: the reference, and what XLA gets on GPUs."""
 
 import jax
 import jax.numpy as jnp

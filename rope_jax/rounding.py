@@ -1,4 +1,4 @@
-"""The dtype that a rotation is computed in, and forms in which XLA keeps every rounding."""
+"""The dtype that a rotation is computed in, and ways to make XLA keep every rounding."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ def compute_dtype(dtype: jnp.dtype, rotate_in: RotateIn) -> jnp.dtype:
 
 
 def keep_rounding(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """The same numbers, in a form that makes XLA keep the rounding of the operation before.
+    """x itself, in a way that makes XLA keep the rounding of the operation before.
 
     XLA's CPU compiler contracts `a * b + c * d` to a fused multiply-add, which rounds once less
     than PyTorch does and changes a quarter of the float32 results. All compilers of XLA drop a cast
@@ -35,7 +35,7 @@ def keep_rounding(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def cast_exactly(x: Float[Array, "*shape"], dtype: jnp.dtype) -> Float[Array, "*shape"]:
-    """`x.astype(dtype)`, in a form that keeps the rounding where either dtype has 16 bits."""
+    """`x.astype(dtype)`, in a way that keeps the rounding if either dtype has 16 bits."""
     if x.dtype.itemsize == 2:
         return keep_rounding(x).astype(dtype)
     return keep_rounding(x.astype(dtype)) if dtype.itemsize == 2 else x.astype(dtype)
@@ -69,7 +69,7 @@ def from_bits(
 
 
 def narrow(x: Float[Array, "*shape"], dtype: jnp.dtype) -> Float[Array, "*shape"]:
-    """`x.astype(dtype)`, in fewer operations where it goes from float32 to bfloat16."""
+    """`x.astype(dtype)`, in fewer operations from float32 to bfloat16."""
     if dtype != jnp.bfloat16:
         return x.astype(dtype)
     return lax.bitcast_convert_type((_nearest_bfloat16(x) >> 16).astype(jnp.uint16), dtype)

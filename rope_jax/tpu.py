@@ -1,9 +1,9 @@
 """The rotation as one pass over memory, for XLA's TPU compiler.
 
-A TPU keeps the last axis of an array in lanes of 128, and pads it to them: a last axis of 2, or of
-half a head, moves memory for nothing. Here every array is as wide as the head. x is shifted by the
-distance of a pair in both directions, and the index of a channel says which of the two is its
-partner. XLA makes one fusion of it.
+A TPU keeps the last axis of an array in lanes of 128. A last axis of 2, or of half a head, is
+padded to 128, and the padding is moved too. Here every array is as wide as the head. x is shifted
+by the distance of a pair in both directions, and the index of a channel says which of the two is
+its partner. XLA makes one fusion of it.
 """
 
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ def rotate_pairs(
 ) -> Heads:
     """`rotation.rotate_pairs` as `x cos + partner sin`, with the sign in the table.
 
-    Where a channel moves to another place, as in de-interleaving, it is the formula.
+    If the result has another layout, as in de-interleaving, `rotation.rotate_pairs` is called.
     """
     if channels.read != channels.write:
         return rotation.rotate_pairs(x, cos, sin, channels=channels, rotate_in=rotate_in)

@@ -1,14 +1,14 @@
-"""The rotation as one loop over memory, in two forms for XLA's CPU compiler.
+"""The rotation as one loop over memory for XLA's CPU compiler: by index, or by shift.
 
-Four things make the usual forms slow there:
+Four things make the usual code slow there:
 
 - A concatenation or a stack at the end is a loop for each operand, so that x is read twice. Here
   both results are computed for each channel, and one is chosen by index.
 - A reshape at the end takes a division for each element. Here it stands outside of the loop.
 - A slice of bfloat16 becomes a conversion, a slice and a conversion back. Here bits are sliced.
 - What comes before, such as cos and sin, is fused and computed anew for each head. Here the loop is
-  a call that XLA is told not to inline. It holds operations of `lax` alone, as a function that is
-  jitted itself, such as `jnp.where`, would be a call within.
+  a call that XLA is told not to inline. It holds only operations of `lax`: a function that is
+  jitted itself, such as `jnp.where`, would be a call inside of it.
 """
 
 import math
@@ -30,11 +30,13 @@ from .rounding import cpu_arithmetic, from_bits, narrow, to_bits
 def rotate_pairs(
     x: Heads, cos: Half, sin: Half, *, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
-    """`rotation.rotate_pairs`, by index where the rotated width divides the head, or by a shift."""
+    """`rotation.rotate_pairs`, by index if the rotated width divides the head, else by a shift."""
     if rotate_in == "input":
         cos, sin = cos.astype(x.dtype), sin.astype(x.dtype)
-    tables, width = _without_repetition(cos, sin), 2 * cos.shape[-1]
-    if x.shape[-1] % width == channels.start % width == 0:
+    width = 2 * cos.shape[-1]
+    tables = _without_repetition(cos, sin)
+    is_slice_of_head = x.shape[-1] % width == channels.start % width == 0
+    if is_slice_of_head:
         return _by_index(x, *tables, channels, rotate_in)
     if channels.read == channels.write == 1:
         return _by_shift(x, *tables, channels.start, rotate_in)
@@ -45,7 +47,7 @@ def rotate_pairs(
 
 Axes = tuple[int, ...]
 Table = Float[Array, "*rows P"]  # cos or sin without axes of length 1
-Pairs = Float[Array, "..."]  # x with its pairs as axes: (..., blocks, 2, m), see _pair_shape
+InPairs = Float[Array, "..."]  # x with its pairs as axes: (..., blocks, 2, m), see _pair_shape
 Units = Float[Array, "..."]  # x or a table with its channels as (units, channels of a unit)
 
 
@@ -81,7 +83,7 @@ def _pair_shape(width: int, blocks: int) -> list[int]:
 
 @partial(jax.jit, static_argnames=("table_axes", "rotated_slice", "read", "write", "rotate_in"))
 def _loop_by_index(
-    x: Pairs,
+    x: InPairs,
     cos: Table,
     sin: Table,
     *,
@@ -90,7 +92,8 @@ def _loop_by_index(
     read: int,
     write: int,
     rotate_in: RotateIn,
-) -> Pairs:
+) -> InPairs:
+    """Both results are computed for each channel, and its place in the pair selects one."""
     dtype, round_product = cpu_arithmetic(x.dtype, rotate_in)
     width = 2 * cos.shape[-1]
     batch = x.shape[: x.ndim - len(_pair_shape(width, read))]
@@ -143,6 +146,7 @@ def _unit(head_dim: int, start: int, pairs: int, rotate_in: RotateIn) -> tuple[i
 def _loop_by_shift(
     x: Units, cos: Units, sin: Units, *, table_axes: Axes, start: int, rotate_in: RotateIn
 ) -> Units:
+    """x is shifted by half the rotated width in both directions; the index selects the partner."""
     dtype, round_product = cpu_arithmetic(x.dtype, rotate_in)
     half, axis = cos.shape[len(table_axes)], x.ndim - (cos.ndim - len(table_axes))
     end, trailing = start + 2 * half, tuple(range(axis, x.ndim))

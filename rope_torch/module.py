@@ -83,7 +83,7 @@ class RotaryEmbedding(nn.Module):
         self.cache = grow_cache(self.cache, length)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "RotaryEmbedding":
-        """Rebuild the table where `fn`, by which torch moves and casts, has another device."""
+        """`.to()`, `.cuda()`, ...: rebuild the table if the device changes; a cast leaves it."""
         super()._apply(fn, recurse)
         if self.cache.tables:
             before = self.cache.tables[0].device

@@ -12,7 +12,7 @@ Half = Float[Tensor, "*#tokens P"]  # cos or sin, which broadcast to the tokens 
 
 
 def rotate_pairs(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
-    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for each pair; the rest stays."""
+    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for each pair; other channels stay."""
     width, rotated = 2 * cos.shape[-1], channels.rotated(cos.shape[-1])
     if x.shape[-1] == width:
         a, b = _rotated(x, cos, sin, channels.read, rotate_in)
