@@ -40,7 +40,7 @@ def _spec(facts: dict[str, Any], scaling: dict[str, Any]) -> RopeSpec:
     if "alpha" in facts:  # Hunyuan stretches theta once and for all
         theta *= facts["alpha"] ** (head_dim / (head_dim - 2))
     kinds = {"rotated": Pairs.single, "axial": Pairs.axial, "axial_shared": Pairs.axial_shared}
-    kinds |= {"sections": Pairs.sections, "strided": Pairs.strided}
+    kinds |= {"sections": lambda s: Pairs.sections(mrope_section=s), "strided": Pairs.strided}
     kind = next((name for name in kinds if name in facts), "rotated")
     arguments = facts.get(kind, head_dim)
     is_list = isinstance(arguments, list)

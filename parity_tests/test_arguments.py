@@ -16,6 +16,7 @@ from rope_spec import RopeSpec
 SPEC, POSITIONS = RopeSpec(head_dim=8), np.arange(16, dtype=np.int32)[None]
 X = np.ones((1, 16, 4, 8), np.float32)  # (B, S, N, H)
 COS = np.ones((1, 16, 4), np.float32)
+FULL = np.ones((1, 16, 8), np.float32)
 AXES = pytest.mark.parametrize("branch, put", [(rope_jax, jnp.asarray), (rope_torch, tensor)])
 
 
@@ -141,6 +142,38 @@ WRONG = {
         TypeError,
         "seq_len: got bool, expected integers",
     ),
+    "x and the spec exchanged": (
+        lambda branch, put: branch.unrotate(put(X), SPEC, put(POSITIONS)),
+        TypeError,
+        "rerotate: got .* as the spec, expected a RopeSpec",
+    ),
+    "a name for another spec": (
+        lambda branch, put: branch.rerotate(SPEC, put(X), *[put(POSITIONS)] * 2, to_spec="yarn"),
+        TypeError,
+        "rerotate: got str as the spec, expected a RopeSpec",
+    ),
+    "float positions of rotated keys": (
+        lambda branch, put: branch.unrotate(SPEC, put(X), put(np.ones((1, 16), np.float32))),
+        TypeError,
+        "positions: got float32, expected integers",
+    ),
+    "no positions of rotated keys": (
+        lambda branch, put: branch.unrotate(SPEC, put(X), None),
+        TypeError,
+        "unrotate: got None as positions, expected an array",
+    ),
+    "no positions of rows": (
+        lambda branch, put: branch.lookup(branch.init_cache(SPEC, "fixed", 4), None),
+        TypeError,
+        "lookup: got None as positions, expected an array",
+    ),
+    "another sin": (
+        lambda branch, put: branch.apply_rotary_pos_emb(
+            *map(put, (X, X, FULL, FULL[:, :1])), None, 2
+        ),
+        ValueError,
+        r"cos of shape \(1, 16, 8\) and sin of shape \(1, 1, 8\), expected .* twice",
+    ),
     "a table of 2.7 rows": (
         lambda branch, put: branch.init_cache(SPEC, "fixed", 2.7),
         TypeError,
@@ -214,7 +247,7 @@ def test_float64_is_computed_in_float64(rng):
     alone.
     """
     x, angle = rng.standard_normal((1, 16, 4, 8)), rng.standard_normal((1, 16, 4))
-    with pytest.raises(TypeError, match="x of dtype float64 with cos and sin of dtype float32"):
+    with pytest.raises(TypeError, match="x of dtype float64 with cos of float32 and sin"):
         rotate(rope_torch, tensor, x)
     y = rotate(rope_torch, tensor, x, np.cos(angle), np.sin(angle))
     a, b, angle = x[..., :4], x[..., 4:], angle[:, :, None]

@@ -54,7 +54,7 @@ INSTEAD = {
 def test_without_the_guard_bits_differ(instead, backward, monkeypatch, fresh_compilations):
     assert is_equal_under_jit(backward)
     jax.clear_caches()
-    monkeypatch.setattr("rope_jax.rounding.rounded", instead)
+    monkeypatch.setattr("rope_jax.rounding.keep_rounding", instead)
     assert not is_equal_under_jit(backward)
 
 
@@ -82,7 +82,7 @@ def test_the_guard_changes_no_number(rng):
         values = values[
             (np.abs(values) >= np.finfo(np.float32).tiny) | (values == 0) | np.isnan(values)
         ]
-    kept = np.asarray(jax.jit(rope_jax.rounding.rounded)(values))
+    kept = np.asarray(jax.jit(rope_jax.rounding.keep_rounding)(values))
     assert compare(kept, values, 1.0, 0.0).ok
 
 

@@ -189,6 +189,12 @@ def test_few_pairs_at_positions_of_the_compiled_function(pairs):
     compiled = torch.compile(lambda _: rope_torch.cos_sin(spec, torch.arange(16)), fullgraph=True)
     assert same_bytes(compiled(torch.ones(1)), rope_torch.cos_sin(spec, torch.arange(16)))
 
+    def moved(x):
+        return rope_torch.rerotate(spec, x, torch.arange(16), 5 + torch.arange(16))
+
+    x = torch.linspace(-1, 1, 16 * 2 * pairs).reshape(1, 1, 16, 2 * pairs)
+    assert torch.equal(torch.compile(moved, fullgraph=True)(x), moved(x))
+
 
 SHARDED = """
 import jax, jax.numpy as jnp, numpy as np, rope_jax

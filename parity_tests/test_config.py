@@ -104,6 +104,28 @@ def test_reference_arithmetic():
     assert reference_arithmetic(LLAMA) == Arithmetic(angles="float32", rotate_in="input")
 
 
+@pytest.mark.parametrize("read", [spec_from_config, reference_arithmetic])
+@pytest.mark.parametrize(
+    "config, label, expected",
+    [
+        (LLAMA, "typo", "one of 'text'. See"),
+        ({"model_type": "gemma3_text"}, None, "one of 'full_attention', 'sliding_attention'. See"),
+        ({"model_type": "bert"}, None, "a model that has a rotary embedding"),
+    ],
+)
+def test_no_label_is_guessed(read, config, label, expected):
+    message = f"{read.__name__}: got label={label!r}, expected {expected}"
+    with pytest.raises(ValueError, match=message):
+        read(config, label)
+
+
+@pytest.mark.parametrize("value", ["abc", 0, [1]])
+def test_an_object_around_a_key_that_is_none(value):
+    config = {"model_type": "dbrx", "d_model": 64, "n_heads": 2, "max_seq_len": 512}
+    with pytest.raises(TypeError, match="config: got attn_config=.*, expected an object. Correct"):
+        spec_from_config(config | {"attn_config": value})
+
+
 BAD = {
     "model type": (
         changed(model_type="lama"),
@@ -188,7 +210,7 @@ BAD = {
     "factor alone": (
         changed(rope_scaling={"factor": 8.0}),
         ValueError,
-        "got a factor and no rope_type, .* what the factor does",
+        "got a factor without a rope_type, .* what the factor does",
     ),
     "no sections": (
         {"model_type": "qwen2_vl_text", "head_dim": 16, "rope_theta": 1e6},
@@ -561,6 +583,6 @@ def test_no_rotated_channels_are_an_error():
 def test_axes_that_another_model_has_are_an_error():
     rope = {"mrope_section": [24, 20, 20], "mrope_interleaved": False, "rope_theta": 5e6}
     text = {"model_type": "qwen3_vl_text", "head_dim": 128, "rope_parameters": rope}
-    message = "mrope_interleaved other than this model has it, expected True. Correct the value"
+    message = "mrope_interleaved=False, expected True: so is this model. Correct the value"
     with pytest.raises(ValueError, match=message):
         spec_from_config(text)

@@ -8,6 +8,7 @@ from transformers import AutoConfig
 
 from parity_tests.agreement import disagreement
 from rope_spec import layer_labels, spec_from_config, specs_from_config
+from rope_spec.config.keys import Keys
 
 LLAMA = {"model_type": "llama", "head_dim": 64, "max_position_embeddings": 8192}
 GEMMA3 = {"model_type": "gemma3_text", "head_dim": 64, "num_hidden_layers": 12}
@@ -159,6 +160,14 @@ REFUSED = {
 def test_what_is_refused(config, message):
     with pytest.raises(ValueError, match=message):
         specs_from_config(config)
+
+
+@pytest.mark.parametrize(
+    "path, amount",
+    [("a-b", 6), ("a+b", 6), ("a/b", None), ("2*a/b", None), ("a-c", None), ("2*a/d", 4)],
+)
+def test_an_expression_of_two_keys(path, amount):
+    assert Keys({"a": 6, "b": 0, "c": None, "d": 3}, "config").amount(path, int) == amount
 
 
 @pytest.mark.parametrize("value", [8, 8.0, True, [1], "yarn"])

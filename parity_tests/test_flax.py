@@ -201,6 +201,13 @@ def test_attention_refuses_frequencies_of_a_length():
         RotaryAttention(NnxRotary(SPECS["longrope"]))
 
 
+@pytest.mark.parametrize("heads_axis", [-3, None])
+def test_attention_has_its_heads_before_the_channels(heads_axis):
+    message = f"got heads_axis={heads_axis}, expected -2: the heads of nnx.MultiHeadAttention are"
+    with pytest.raises(ValueError, match=message):
+        RotaryAttention(NnxRotary(SPEC, heads_axis=heads_axis))
+
+
 def test_attention_with_a_mask_it_cannot_read():
     rotary = RotaryAttention(NnxRotary(SPEC))
     q, k = jnp.zeros((1, 2, 2, 64)), jnp.zeros((1, 4, 2, 64))

@@ -102,7 +102,7 @@ def test_without_its_guard_the_compiled_formula_has_other_bits(monkeypatch, rng)
     rotate = partial(rotate_pairs, channels=HALVES, rotate_in="float32")
     compiled = lambda: jax.jit(lambda *operands: rotate(*operands))(*arrays)
     guarded = compiled()
-    monkeypatch.setattr("rope_jax.rotation.rounded", lambda x: x)
+    monkeypatch.setattr("rope_jax.rotation.keep_rounding", lambda x: x)
     assert not same_bytes([compiled()], [guarded])
 
 

@@ -71,6 +71,16 @@ BAD = {
         TypeError,
         "families.toml, x: got theta_default = True, expected",
     ),
+    "false": (
+        {"head_dim_default": False},
+        TypeError,
+        "families.toml, x: got head_dim_default = False, expected",
+    ),
+    "a number that is a truth": (
+        {"sections": [8, True, 8]},
+        TypeError,
+        r"families.toml, x: got sections = \[8, True, 8\], expected",
+    ),
     "nested": (
         {"layers": {"one": "a", "others": "b", "perod": 4}},
         ValueError,

@@ -50,9 +50,12 @@ BAD = {
         lambda: spec(pairs=Pairs((0, 1, 0, 1), (0, 1, 2, 3), 8), read="half_per_axis"),
         r"half_per_axis with axes \(0, 1, 0, 1\), expected one block of equal length for each axis",
     ),
-    "pairs": (lambda: Pairs((0,), (0, 1), 4), r"got 1 axes and 2 rungs, expected as many"),
+    "pairs": (lambda: Pairs((0,), (0, 1), 4), r"got 1 axes and 2 rungs, expected the same number"),
     "rungs": (lambda: Pairs((0,), (2,), 4), r"got rungs 2 to 2, expected 0 to 1 for ladder_dim=4"),
-    "axes": (lambda: Pairs((0, 2), (0, 1), 4), r"got axes \[0, 2\], expected each of 0 to A - 1"),
+    "axes": (
+        lambda: Pairs((0, 2), (0, 1), 4),
+        r"got axes \[0, 2\], expected all of 0 to 2. Renumber",
+    ),
     "rotary_dim": (lambda: Pairs.single(rotary_dim=0), r"rotary_dim: got 0, expected 1 to 65536"),
     "axial": (
         lambda: Pairs.axial(rotary_dim=6),
@@ -61,7 +64,7 @@ BAD = {
     "strided": (
         lambda: Pairs.strided((2, 4, 2)),
         r"strided: got sections \(2, 4, 2\), expected the first of 3 to be the longest. "
-        r"In turns they have \(3, 3, 2\) pairs, which you get where you pass the number of pairs",
+        r"In turns they have \(3, 3, 2\) pairs, which you get if you pass the number of pairs",
     ),
     "an odd width": (
         lambda: Pairs.widths((16, 55, 57)),
@@ -132,7 +135,7 @@ BAD = {
     ),
     "dynamic": (
         lambda: spec(pairs=Pairs.single(rotary_dim=2), rule=DynamicNTK(2.0, 64)),
-        r"ladder_dim of 2 or less",
+        r"DynamicNTK: got ladder_dim=2, expected more than 2",
     ),
     "angles": (
         lambda: Arithmetic(angles="float64"),
@@ -162,7 +165,7 @@ WRONG_KIND = {
         r"rule: got {'rope_type': 'linear'}, expected a rule, for instance Linear\(4.0\), or None",
     ),
     "head_dim": (lambda: spec(head_dim=8.5), r"head_dim: got 8.5, expected a whole number"),
-    "pairs": (lambda: Pairs([0], [0], 2), r"got axis=\[0\], expected a tuple"),
+    "pairs": (lambda: Pairs([0], [0], 2), r"Pairs.axis: got \[0\], expected a tuple"),
     "pairs that are a number": (
         lambda: spec(pairs=16),
         r"pairs: got 16, expected Pairs, for instance Pairs.single\(rotary_dim=64\)",
@@ -181,6 +184,16 @@ WRONG_KIND = {
     "theta that is text": (lambda: spec(theta="10000"), r"theta: got '10000', expected a number"),
     "real": (lambda: spec(real=1), r"real: got 1, expected True or False"),
     "factor": (lambda: Linear("4"), r"Linear.factor: got '4', expected a number"),
+    "a number for a tuple": (
+        lambda: Explicit(inv_freq=1.0),
+        r"Explicit.inv_freq: got 1.0, expected a tuple of numbers, which can be hashed. Make one of it",
+    ),
+    "a list of factors": (
+        lambda: LongRope([1.0], (2.0,), 4096, 4.0),
+        r"LongRope.short_factor: got \[1.0\], expected a tuple",
+    ),
+    "no width": (lambda: RopeSpec(head_dim=None), r"head_dim: got None, expected a whole number"),
+    "a base for all axes": (lambda: PerAxis(1e4), r"PerAxis.theta: got 10000.0, expected a tuple"),
     "length of a rule": (
         lambda: DynamicNTK(4.0, 64.5),
         r"max_position_embeddings: got 64.5, expected a whole number",

@@ -1,4 +1,7 @@
-"""RoPE for JAX: pure functions, explicit state, safe under `jit`; the same bits as `rope_torch`."""
+"""RoPE for JAX: pure functions, explicit state, safe under `jit`; the same bits as `rope_torch`.
+
+The modules for Flax are `rope_jax.nnx` and `rope_jax.linen`.
+"""
 
 from . import deepseek as deepseek
 from .cache import (

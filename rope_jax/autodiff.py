@@ -1,11 +1,12 @@
 """The rotation as a JAX primitive, whose derivative is the rotation by the negative angle.
 
 It is a primitive because the derivative needs the same rounding of each product. `custom_vjp` has
-no forward mode, and the derivative of `rounded` itself would be zero.
+no forward mode, and the derivative of `keep_rounding` itself would be zero.
 """
 
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Any
 
 import jax
@@ -21,16 +22,19 @@ from rope_spec.channels import Channels
 
 from . import tpu, xla_cpu
 from .rotation import Half, Heads, join, rotate_pairs, split
-from .rounding import inside
+from .rounding import compute_dtype
 
 rotate_p = Primitive("rope_rotate")
 
 
-def bind(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
-    """The rotation, sharded as x is.
+def rotate_differentiably(
+    x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn
+) -> Heads:
+    """The rotation, with its derivative, sharded as x is.
 
-    The channels of a pair may be on different devices. Where a mesh with explicit axes shards them,
-    they are gathered first. (Where XLA chooses, it may add zeros instead, and -0 becomes 0.)
+    The channels of a pair may be on different devices. If a mesh with explicit axes shards them,
+    they are gathered first. With automatic axes XLA may add partial results instead, which turns -0
+    into 0.
     """
     sharding = jax.typeof(x).sharding
     y = _bind(*map(_gathered, (x, cos, sin)), channels=channels, rotate_in=rotate_in)
@@ -38,7 +42,7 @@ def bind(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn
 
 
 def _gathered(t: Array) -> Array:
-    """t with its last axis on each device."""
+    """t with its last axis replicated."""
     sharding = jax.typeof(t).sharding
     if not any(sharding.spec[-1:]):
         return t
@@ -75,14 +79,14 @@ def _jvp(primals: Sequence[Array], tangents: Sequence[Any], **params: Any) -> tu
     if not (isinstance(dcos, ad.Zero) and isinstance(dsin, ad.Zero)):
         tangents = ad.instantiate_zeros(dcos), ad.instantiate_zeros(dsin)
         terms.append(_jvp_of_tables(x, *tangents, **params))
-    return rotated(x, cos, sin), sum(terms[1:], terms[0])
+    return rotated(x, cos, sin), reduce(add, terms)
 
 
 def _jvp_of_tables(
     x: Heads, dcos: Half, dsin: Half, *, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
     """The rotation of x by tangents of cos and sin, in operations that have derivatives."""
-    rotated, dtype = channels.rotated(dcos.shape[-1]), inside(x.dtype, rotate_in)
+    rotated, dtype = channels.rotated(dcos.shape[-1]), compute_dtype(x.dtype, rotate_in)
     a, b = split(x[..., rotated], channels.read)
     a, b, dcos, dsin = (t.astype(dtype) for t in (a, b, dcos, dsin))
     dy = join(a * dcos - b * dsin, b * dcos + a * dsin, channels.write).astype(x.dtype)

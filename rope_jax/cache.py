@@ -21,22 +21,23 @@ from jaxtyping import Array, Float32, Integer
 from rope_spec import OutOfRange, RopeSpec, Strategy
 from rope_spec.checks import check_cache
 from rope_spec.phase import table_rows
-from rope_spec.strategies import SPLIT, Count, check_on_host, first_capacity, grown_capacity
+from rope_spec.strategies import SPLIT, Count, check_in_table, first_capacity, grown_capacity
 from rope_spec.values import check_choice
 
 from .functional import Length, Positions, Table, check, cos_sin
-from .rounding import rounded
+from .rounding import keep_rounding
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value
 class RopeCache:
     """A cos/sin table for one spec: a pytree whose leaves are its arrays."""
 
     spec: RopeSpec = field(metadata={"static": True})
     strategy: Strategy = field(metadata={"static": True})
-    capacity: int = field(metadata={"static": True})  # of a table: it serves 0 to capacity - 1
-    # cos and sin, (L, P); split_table: at multiples of SPLIT without the factor, then below SPLIT
+    capacity: int = field(metadata={"static": True})  # L, 0 without a table
+    # cos and sin, (L, P); split_table has four: cos and sin at the multiples of SPLIT, without the
+    # attention factor, then both at 0 to SPLIT - 1
     tables: tuple[Any, ...] = ()  # arrays, or whatever jax.tree.map has put in their place
 
 
@@ -48,7 +49,7 @@ def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: Count 
         strategy: `lazy` grows to the exact length, `doubling` to a power of two times the first
             length, `fixed` never; `split_table` keeps two small tables and adds angles;
             `table_free` keeps no table.
-        length: the first number of rows; `table_free` needs none.
+        length: the first number of rows; `table_free` ignores it: it serves every position.
 
     Raises:
         ValueError: an unknown strategy, no length, or a table for frequencies that change with the
@@ -61,14 +62,14 @@ def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: Count 
         (16, (1, 9, 2))
     """
     capacity = first_capacity(spec, strategy, length)
-    rows = _on_host(spec, strategy, 0, capacity)
-    return RopeCache(spec, strategy, capacity, tuple(map(_on_device, rows)))
+    rows = _host_tables(spec, strategy, 0, capacity)
+    return RopeCache(spec, strategy, capacity, tuple(map(_put, rows)))
 
 
 def grow_cache(cache: RopeCache, length: Count) -> RopeCache:
-    """A cache that serves `length` positions: this object itself where it does.
+    """A cache that serves `length` positions: this object itself if it does.
 
-    Rows of which `jax.eval_shape` has left the shapes alone are computed, from the spec.
+    If the tables are only shapes, as after `jax.eval_shape`, they are computed from the spec.
 
     Raises:
         ValueError: a `fixed` or `split_table` cache is too short.
@@ -78,14 +79,14 @@ def grow_cache(cache: RopeCache, length: Count) -> RopeCache:
     capacity = grown_capacity(cache.strategy, cache.capacity, length)
     if capacity == cache.capacity:
         return cache
-    numpy = jnp if isinstance(cache.tables[0], Tracer) else np  # NumPy has nothing to compile
-    more = _on_host(cache.spec, cache.strategy, cache.capacity, capacity)
-    tables = [numpy.concatenate(rows) for rows in zip(cache.tables, more, strict=True)]
-    return replace(cache, capacity=capacity, tables=tuple(map(_on_device, tables)))
+    xp = jnp if isinstance(cache.tables[0], Tracer) else np  # NumPy has nothing to compile
+    more = _host_tables(cache.spec, cache.strategy, cache.capacity, capacity)
+    tables = [xp.concatenate(rows) for rows in zip(cache.tables, more, strict=True)]
+    return replace(cache, capacity=capacity, tables=tuple(map(_put, tables)))
 
 
 def materialized(cache: RopeCache) -> RopeCache:
-    """The cache with arrays for rows: this object itself unless these are shapes, or nothing."""
+    """The cache with its tables computed, if they are shapes or missing; else the cache itself."""
     if all(isinstance(table, (jax.Array, np.ndarray)) for table in cache.tables):
         return cache
     return init_cache(cache.spec, cache.strategy, cache.capacity)
@@ -101,12 +102,12 @@ def lookup(
     """cos and sin at the positions, `(..., S, P)` float32; every strategy has these arguments.
 
     Args:
-        cache: from `init_cache` or `grow_cache`; rows that are shapes alone, as after
-            `jax.eval_shape`, are computed from the spec at each call, unless `grow_cache` has.
+        cache: from `init_cache` or `grow_cache`. If its tables are only shapes, as after
+            `jax.eval_shape`, they are computed from the spec at each call; by `grow_cache` once.
         positions: `(..., S)`, or `(..., S, A)` for a spec with A > 1 axes.
         seq_len: the current length, for `DynamicNTK` and `LongRope`.
-        out_of_range: what a position outside the table gives. `error`: ValueError where positions
-            are NumPy's; an error of `jax.experimental.checkify.checkify` where that traces the
+        out_of_range: what a position outside the table gives. `error`: ValueError if positions
+            are NumPy's; an error of `jax.experimental.checkify.checkify` if that traces the
             caller; NaN elsewhere, since a check would have to wait for the device. `nan`: NaN
             everywhere. `clamp`: the nearest row.
 
@@ -117,26 +118,25 @@ def lookup(
     check_choice("out_of_range", out_of_range, OutOfRange)
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)
-    check(cache.spec, positions)
+    check("lookup", cache.spec, positions)
     cache = materialized(cache)
     if out_of_range == "error" and isinstance(positions, np.ndarray) and positions.size:
-        check_on_host(int(positions.min()), int(positions.max()), cache.capacity)
+        check_in_table(int(positions.min()), int(positions.max()), cache.capacity)
     return _lookup(cache, jnp.asarray(positions), out_of_range)
 
 
 @partial(jax.jit, static_argnums=2)
 def _lookup(cache: RopeCache, positions: Integer[Array, "..."], out_of_range: OutOfRange) -> Table:
     pairs = cache.spec.pairs
-    per_pair = positions if pairs.axes == 1 else pairs.coordinates(positions)
-    per_pair = per_pair.astype(jnp.int32) if per_pair.dtype.itemsize < 4 else per_pair
-    inside = jnp.clip(per_pair, 0, cache.capacity - 1)
-    is_inside = inside == per_pair
+    coordinates = positions if pairs.axes == 1 else pairs.coordinates(positions)
+    coordinates = coordinates.astype(jnp.int32) if coordinates.dtype.itemsize < 4 else coordinates
+    clamped = jnp.clip(coordinates, 0, cache.capacity - 1)
+    is_inside = clamped == coordinates
     if out_of_range == "error":
         message = f"lookup: a position is outside the {cache.capacity} rows of the table"
         checkify.debug_check(jnp.all(is_inside), message)
-    cos, sin = (_split_rows if cache.strategy == "split_table" else _rows)(
-        cache.tables, inside, pairs.axes
-    )
+    rows = _split_rows if cache.strategy == "split_table" else _rows
+    cos, sin = rows(cache.tables, clamped, pairs.axes)
     if out_of_range == "clamp":
         return cos, sin
     is_inside = is_inside[..., None] if pairs.axes == 1 else is_inside
@@ -156,10 +156,13 @@ def cached_cos_sin(
     return lookup(cache, positions, seq_len=seq_len, out_of_range=out_of_range), cache
 
 
-def _on_host(
+def _host_tables(
     spec: RopeSpec, strategy: Strategy, start: int, stop: int
 ) -> tuple[Float32[np.ndarray, "_L P"], ...]:
-    """The rows of positions from `start` to `stop`, in NumPy: the same bits, nothing to compile."""
+    """The rows of positions from `start` to `stop`, in NumPy: the same bits, nothing to compile.
+
+    The two tables of split_table serve all positions below `stop`.
+    """
     if strategy == "table_free":
         return ()
     if strategy == "split_table":
@@ -168,7 +171,7 @@ def _on_host(
     return table_rows(spec, range(start, stop))
 
 
-def _on_device(rows: Float32[np.ndarray | Array, "L P"]) -> Float32[Array, "L P"]:
+def _put(rows: Float32[np.ndarray | Array, "L P"]) -> Float32[Array, "L P"]:
     """The rows on the device, replicated where a mesh has explicit axes: these need a sharding."""
     explicit = jax.sharding.get_abstract_mesh().explicit_axes
     return jax.device_put(rows, PartitionSpec() if explicit else None)
@@ -191,5 +194,5 @@ def _split_rows(tables: tuple[Array, ...], index: Integer[Array, "..."], axes: i
     """cos and sin at `position = SPLIT h + l`, by the addition of the angles of SPLIT h and l."""
     cos_high, sin_high = _rows(tables[:2], index // SPLIT, axes)
     cos_low, sin_low = _rows(tables[2:], index % SPLIT, axes)
-    cos = rounded(cos_high * cos_low) - rounded(sin_high * sin_low)
-    return cos, rounded(sin_high * cos_low) + rounded(cos_high * sin_low)
+    cos = keep_rounding(cos_high * cos_low) - keep_rounding(sin_high * sin_low)
+    return cos, keep_rounding(sin_high * cos_low) + keep_rounding(cos_high * sin_low)

@@ -1,5 +1,7 @@
 """The lesson's DeepSeek-V3 rotary embedding as functions: the mirror of `rope_torch.deepseek`.
 
+The lesson is `notebooks/01_lesson.ipynb`.
+
 The state that PyTorch mutates is returned here: `(cos, sin), state = forward(state, x)`. Under
 `jit` the length has to be known while tracing, from a shape or a static `seq_len`. A call that
 grows the table returns a larger state, and the next call with that state is compiled anew. The

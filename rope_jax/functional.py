@@ -24,7 +24,7 @@ from rope_spec.checks import (
     check_spec,
 )
 
-from .autodiff import bind
+from .autodiff import rotate_differentiably
 from .coordinates import cos_sin_at
 from .phase import frequencies_at, phase_cos_sin, phase_of
 
@@ -44,8 +44,9 @@ def cos_sin(
 
     Args:
         spec: the rotary embedding; static under `jit`.
-        positions: any int32, negative ones too: `(..., S)`, or `(..., S, A)` for A > 1 axes. For a
-            spec with `real` float32 coordinates as well, for which there is a derivative.
+        positions: integers within int32, negative ones too: `(..., S)`, or `(..., S, A)` for A > 1
+            axes. For a spec with `real` float32 coordinates as well, for which there is a
+            derivative.
         seq_len: the current length, which `DynamicNTK` and `LongRope` need: a Python int, or an
             array, traced or not, that holds one length or one for each row of the batch
             (`rope_jax.phase` says what that costs).
@@ -56,14 +57,15 @@ def cos_sin(
 
     Raises:
         TypeError: positions of a dtype that is not taken, or `seq_len` is missing.
-        ValueError: positions lack the last dimension of A coordinates.
+        ValueError: positions lack the last dimension of A coordinates, or int64 ones of NumPy do
+            not fit in int32.
 
     Example:
         >>> cos, sin = cos_sin(RopeSpec(head_dim=4), jnp.arange(3)[None])
         >>> tuple(cos.shape), round(float(cos[0, 1, 0]), 6)
         ((1, 3, 2), 0.540302)
     """
-    check(spec, positions)
+    check("cos_sin", spec, positions)
     check_arithmetic("cos_sin", arithmetic)
     with jax.numpy_rank_promotion("allow"):  # the caller may have forbidden it for its own code
         if spec.depends_on_length and isinstance(seq_len, (jax.Array, np.ndarray)):
@@ -78,10 +80,10 @@ def cos_sin(
         return _cos_sin(spec, jnp.asarray(positions), length, arithmetic.angles)
 
 
-def check(spec: RopeSpec, positions: Positions) -> None:
-    """Raise TypeError or ValueError for a spec or positions that cannot be meant."""
-    check_spec("cos_sin", spec)
-    check_arrays("cos_sin", (jax.Array, np.ndarray), positions=positions)
+def check(function: str, spec: RopeSpec, positions: Positions) -> None:
+    """Raise TypeError or ValueError for a spec or positions that do not fit together."""
+    check_spec(function, spec)
+    check_arrays(function, (jax.Array, np.ndarray), positions=positions)
     dtype = jnp.result_type(positions)
     name, is_integer = positions.dtype.name, jnp.issubdtype(dtype, jnp.integer)
     check_positions(spec, np.shape(positions), name, is_integer)
@@ -142,7 +144,7 @@ def rotate(
         The rotated x, in its shape and dtype. Its derivative is the rotation by the negative angle.
 
     Raises:
-        TypeError: x, cos or sin is not of a floating dtype, or x alone is float64.
+        TypeError: x, cos or sin is not of a floating dtype, or x is float64 and cos or sin is not.
         ValueError: x is not head_dim wide, or its other dimensions do not fit those of cos.
 
     Example:
@@ -167,7 +169,7 @@ def _rotate(
     cos, sin = jnp.expand_dims(cos, missing), jnp.expand_dims(sin, missing)
     if heads_axis is not None:
         cos, sin = jnp.expand_dims(cos, heads_axis), jnp.expand_dims(sin, heads_axis)
-    return bind(x, cos, sin if spec.sign == 1 else -sin, spec.channels, rotate_in)
+    return rotate_differentiably(x, cos, sin if spec.sign == 1 else -sin, spec.channels, rotate_in)
 
 
 def apply_rotary_pos_emb(
@@ -183,12 +185,13 @@ def apply_rotary_pos_emb(
     Args:
         q: queries, `(B, N, S, H)` with `unsqueeze_dim=1`, `(B, S, N, H)` with 2.
         k: keys, the same, of as many or of fewer heads.
-        cos: `(B, S, H)` or `(S, H)`, both halves alike; with `position_ids` a table `(L, H)` to
-            gather from.
+        cos: `(B, S, H)` or `(S, H)`, whose second half repeats the first (not checked); with
+            `position_ids` a table `(L, H)` to gather from.
         sin: the same.
         position_ids: rows of the table, `(B, S)`, or None. A row that is not in the table gives
             NaN, and so does a negative one: JAX would take another row silently.
-        unsqueeze_dim: where the heads are, as an axis of q.
+        unsqueeze_dim: the axis of q that holds the heads: by default 1, as in transformers, where
+            `rotate` has the order of Flax.
 
     Returns:
         The rotated q and k, in the dtype that the operands promote to.
@@ -217,4 +220,6 @@ def _rotate_halves(
     cos, sin = jnp.expand_dims(cos, missing), jnp.expand_dims(sin, missing)
     with jax.numpy_dtype_promotion("standard"):  # it promotes, as the lesson's function does
         dtype = jnp.promote_types(x.dtype, cos.dtype)
-    return bind(x.astype(dtype), cos[..., :pairs], sin[..., :pairs], HALVES, "input")
+    return rotate_differentiably(
+        x.astype(dtype), cos[..., :pairs], sin[..., :pairs], HALVES, "input"
+    )

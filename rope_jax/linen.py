@@ -18,7 +18,7 @@ class RotaryEmbedding(linen.Module):
     By default there is no table: the module has no variables and serves every int32 position. A
     table is a `RopeCache` in the collection `rope`, beside `params`: it is neither trained nor
     checkpointed with them. A longer one comes from `rope_jax.grow_cache`, outside of the module.
-    Where `apply` gets no such collection, or shapes alone, as after `jax.eval_shape`, the table is
+    If `apply` gets no such collection, or only shapes, as after `jax.eval_shape`, the table is
     computed from the spec in each call: under `jit` once for each compilation.
 
     Attributes:

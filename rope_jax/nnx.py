@@ -17,7 +17,7 @@ from .functional import EXACT, Heads, Length, Positions, Table, cos_sin, rotate
 
 
 class RopeTable(nnx.Variable):
-    """Holds a `RopeCache`: no filter for parameters or checkpoints takes a type of its own."""
+    """Holds a `RopeCache`: a type of its own, so that filters such as `nnx.Param` leave it out."""
 
 
 class RopePositions(nnx.Variable):
@@ -28,7 +28,7 @@ class RotaryEmbedding(nnx.Module):
     """Rotates queries and keys.
 
     By default there is no table: the module has no state and serves every int32 position. A table
-    that is a shape alone, as after `nnx.eval_shape`, is computed from the spec at the first call
+    that is only a shape, as after `nnx.eval_shape`, is computed from the spec at the first call
     outside of `nnx.jit`, or by `grow`: `nnx.jit` takes no shapes as arguments.
 
     Args:
@@ -76,7 +76,8 @@ class RotaryEmbedding(nnx.Module):
         held = self.table.get_value()
         cache = materialized(held)
         if cache is not held:
-            with suppress(TraceContextError):  # a transformation may not change what it closes over
+            # inside jit or grad a captured module is read-only: its rows are computed in each call
+            with suppress(TraceContextError):
                 self.table.set_value(cache)
         return lookup(cache, positions, out_of_range=self.out_of_range)
 
@@ -100,8 +101,11 @@ class RotaryAttention(nnx.Module):
     all of them. In decode the query has the position of the last key that the mask lets it see.
 
     Args:
-        rope: the rotary embedding, for `(B, S, N, H)`.
+        rope: the rotary embedding, for `(B, S, N, H)`: its `heads_axis` is -2.
         attention_fn: the attention function that gets the rotated queries and keys.
+
+    Raises:
+        ValueError: frequencies that change with the length, or heads at another axis.
     """
 
     def __init__(
@@ -111,6 +115,11 @@ class RotaryAttention(nnx.Module):
             raise ValueError(
                 "RotaryAttention: got frequencies that change with the length, expected others. "
                 "Rotate before it."
+            )
+        if rope.heads_axis not in (-2, 2):
+            raise ValueError(
+                f"RotaryAttention: got heads_axis={rope.heads_axis}, expected -2: the heads of "
+                "nnx.MultiHeadAttention are (B, S, N, H). Build the RotaryEmbedding with -2."
             )
         self.rope, self.attention_fn = rope, attention_fn
         self.positions = RopePositions(None)
@@ -128,6 +137,7 @@ class RotaryAttention(nnx.Module):
         mask: Shaped[Array, "#B #N #Q S"] | None = None,
         **options: Any,
     ) -> Float[Array, "B Q N H"]:
+        """Attention with rotated queries and keys; in decode Q is 1, S the length of the cache."""
         positions = self.positions.get_value()
         if positions is None:
             positions = jnp.arange(key.shape[-3])[None]

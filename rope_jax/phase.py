@@ -1,8 +1,8 @@
 """Exact cos and sin under XLA: the integers of `rope_spec.phase`, in words of 32 bits.
 
-JAX has no 64-bit integers by default, so that these are split in two.
+JAX has no 64-bit integers by default, so that each is split in two.
 
-Where the frequencies depend on the current length, this may be a traced array: there is no host
+If the frequencies depend on the current length, this may be a traced array: there is no host
 round trip and no recompilation. LongRoPE then chooses between two sets of turns and stays exact.
 Dynamic NTK is exact within the original context. Beyond it the frequencies are computed in float32:
 for a context that is stretched s-fold under a factor f, their relative error is at most
@@ -53,7 +53,7 @@ def phase_of(positions: Integer[Array, "*#rows #P"], turns: Words) -> Int32[Arra
 
 
 def _upper(positions: Integer[Array, "*rows P"]) -> UInt32[Array, "*rows P"]:
-    """The upper 32 bits of the positions as 64-bit integers: of 32 bits or less, the sign."""
+    """The upper word of each position as a 64-bit integer: for one of 32 bits or less, its sign."""
     bits = positions.dtype.itemsize * 8
     if bits < 64 and jnp.issubdtype(positions.dtype, jnp.unsignedinteger):
         return jnp.zeros_like(positions, jnp.uint32)
@@ -76,8 +76,8 @@ def phase_cos_sin(
     """float32 cos and sin of a phase, times the attention factor, as in `rope_spec.phase`.
 
     sin is cos a quarter of a turn earlier. XLA's CPU compiler has one loop for cos and one for sin.
-    With both polynomials in each loop, four would be computed for two results. Here each loop
-    computes one, and chooses its coefficients for each element.
+    If each loop evaluated both polynomials, half of the work would be thrown away. Here each loop
+    evaluates one, whose coefficients are chosen for each element.
     """
     multiplier, scale = fixed_point(attention_factor)
     cos, sin = (
@@ -115,17 +115,17 @@ def _scaled(value: UInt32[Array, "*rows P"], multiplier: int) -> UInt32[Array, "
 def frequencies_at(spec: RopeSpec, seq_len: int | Integer[Array, "..."] | None) -> AtLength:
     """Turns and float32 inverse frequencies at a length that is known, or at that of each row."""
     if not isinstance(seq_len, jax.Array):
-        return _parts(inverse_frequencies(spec, seq_len))
-    inside, length = _parts(inverse_frequencies(spec)), seq_len[..., None, None]
+        return _known(inverse_frequencies(spec, seq_len))
+    within, length = _known(inverse_frequencies(spec)), seq_len[..., None, None]
     assert (original := spec.original_length)
     if isinstance(spec.rule, DynamicNTK):
-        beyond = _stretched(spec.rule, spec.pairs, inside.inv_freq, length)
+        beyond = _stretched(spec.rule, spec.pairs, within.inv_freq, length)
     else:
-        beyond = _parts(inverse_frequencies(spec, original + 1))
-    return jax.tree.map(partial(jnp.where, length > original), beyond, inside)
+        beyond = _known(inverse_frequencies(spec, original + 1))
+    return jax.tree.map(partial(jnp.where, length > original), beyond, within)
 
 
-def _parts(frequencies: Frequencies) -> AtLength:
+def _known(frequencies: Frequencies) -> AtLength:
     return AtLength(split_words(frequencies.turns), frequencies.inv_freq_float32)
 
 
@@ -135,7 +135,7 @@ def _stretched(
     inv_freq: Float32[Array | np.ndarray, " P"],
     length: Integer[Array, "*batch 1 1"],
 ) -> AtLength:
-    """Dynamic NTK in float32: its inverse frequencies, and the turns that these are."""
+    """Dynamic NTK in float32: its inverse frequencies, and the same in turns."""
     stretch = rule.factor * (length.astype(jnp.float32) / rule.max_position_embeddings)
     exponent = -2 * np.array(pairs.rung, np.float32) / (pairs.ladder_dim - 2)
     stretched = inv_freq * jnp.maximum(stretch - (rule.factor - 1), 1) ** exponent

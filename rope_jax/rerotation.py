@@ -24,7 +24,7 @@ def rerotate(
     to_seq_len: int | None = None,
     heads_axis: int | None = -2,
 ) -> Heads:
-    """Rotated keys as if they had been rotated at other positions, by other frequencies, or both.
+    """Move rotated keys to other positions, frequencies, or both; it needs no unrotated keys.
 
     That is one rotation with one rounding, as the difference of the two phases is exact. With
     `to_spec` keys go from one theta or rule to another (an NTK base); with `to_seq_len` over the
@@ -46,13 +46,14 @@ def rerotate(
         The keys, in their shape and dtype.
 
     Raises:
-        ValueError: the channels of the two specs differ, or a position is not an integer.
+        TypeError: positions are not integers, or a spec is something else.
+        ValueError: the two specs rotate other channels, or a spec has real positions.
     """
     to_spec = spec if to_spec is None else to_spec
     to_seq_len = seq_len if to_seq_len is None else to_seq_len
     check_rerotation(spec, to_spec)
-    before = _phase(spec, from_positions, seq_len)
-    after = _phase(to_spec, to_positions, to_seq_len)
+    before = _phase("rerotate", spec, from_positions, seq_len)
+    after = _phase("rerotate", to_spec, to_positions, to_seq_len)
     check_moved(before.shape, after.shape)
     factor = _factor(to_spec, to_seq_len) / _factor(spec, seq_len)
     return rotate(spec.as_written, x, *phase_cos_sin(after - before, factor), heads_axis=heads_axis)
@@ -80,16 +81,19 @@ def unrotate(
         The keys, in their shape and dtype.
 
     Raises:
-        ValueError: a position is not an integer.
+        TypeError: positions are not integers, or the spec is something else.
+        ValueError: the spec has real positions.
     """
     check_rerotation(spec, spec)
     back = replace(spec.as_written, write=spec.read)
-    table = phase_cos_sin(-_phase(spec, positions, seq_len), 1 / _factor(spec, seq_len))
+    table = phase_cos_sin(-_phase("unrotate", spec, positions, seq_len), 1 / _factor(spec, seq_len))
     return rotate(back, x, *table, heads_axis=heads_axis)
 
 
-def _phase(spec: RopeSpec, positions: Positions, seq_len: int | None) -> Int32[Array, "*rows P"]:
-    check(spec, positions)
+def _phase(
+    function: str, spec: RopeSpec, positions: Positions, seq_len: int | None
+) -> Int32[Array, "*rows P"]:
+    check(function, spec, positions)
     turns = inverse_frequencies(spec, spec.effective_length(seq_len)).turns
     with jax.numpy_rank_promotion("allow"):
         coordinates = spec.pairs.coordinates(jnp.asarray(positions))

@@ -1,4 +1,4 @@
-"""The formula of the rotation, which is also what runs on GPUs."""
+"""The rotation as plain operations: the reference, and what XLA gets on GPUs."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int32
 from rope_spec import RotateIn
 from rope_spec.channels import Channels
 
-from .rounding import cast, inside, rounded
+from .rounding import cast_exactly, compute_dtype, keep_rounding
 
 Heads = Float[Array, "*tokens H"]
 Half = Float[Array, "*#tokens P"]  # cos or sin, with as many axes as x
@@ -23,12 +23,12 @@ def rotate_pairs(
     before the channels are put together, so that XLA's GPU compiler makes one kernel of it, without
     temporary arrays.
     """
-    rotated, dtype = channels.rotated(cos.shape[-1]), inside(x.dtype, rotate_in)
+    rotated, dtype = channels.rotated(cos.shape[-1]), compute_dtype(x.dtype, rotate_in)
     a, b = split(x[..., rotated], channels.read)
-    a, b, cos, sin = (cast(t, dtype) for t in (a, b, cos, sin))
-    first = rounded(a * cos) - rounded(b * sin)
-    second = rounded(b * cos) + rounded(a * sin)
-    y = join(cast(first, x.dtype), cast(second, x.dtype), channels.write)
+    a, b, cos, sin = (cast_exactly(t, dtype) for t in (a, b, cos, sin))
+    first = keep_rounding(a * cos) - keep_rounding(b * sin)
+    second = keep_rounding(b * cos) + keep_rounding(a * sin)
+    y = join(cast_exactly(first, x.dtype), cast_exactly(second, x.dtype), channels.write)
     return jnp.concatenate([x[..., : rotated.start], y, x[..., rotated.stop :]], axis=-1)
 
 

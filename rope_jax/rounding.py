@@ -1,4 +1,4 @@
-"""The dtype that a rotation is computed in, and forms in which XLA keeps every rounding."""
+"""The dtype that a rotation is computed in, and ways to make XLA keep every rounding."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ Rounding = Callable[[Array], Array]
 UNSIGNED = {2: jnp.uint16, 4: jnp.uint32, 8: jnp.uint64}  # by the number of bytes
 
 
-def inside(dtype: jnp.dtype, rotate_in: RotateIn) -> jnp.dtype:
+def compute_dtype(dtype: jnp.dtype, rotate_in: RotateIn) -> jnp.dtype:
     """The dtype in which a rotation of x of `dtype` is computed."""
     return dtype if rotate_in == "input" or dtype.itemsize > 4 else jnp.dtype(jnp.float32)
 
 
-def rounded(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """The same numbers, in a form that makes XLA keep the rounding of the operation before.
+def keep_rounding(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """x itself, in a way that makes XLA keep the rounding of the operation before.
 
     XLA's CPU compiler contracts `a * b + c * d` to a fused multiply-add, which rounds once less
     than PyTorch does and changes a quarter of the float32 results. All compilers of XLA drop a cast
@@ -34,30 +34,32 @@ def rounded(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return lax.bitcast_convert_type(lax.min(bits, second_largest), x.dtype)
 
 
-def cast(x: Float[Array, "*shape"], dtype: jnp.dtype) -> Float[Array, "*shape"]:
-    """`x.astype(dtype)`, in a form that keeps the rounding where either dtype has 16 bits."""
+def cast_exactly(x: Float[Array, "*shape"], dtype: jnp.dtype) -> Float[Array, "*shape"]:
+    """`x.astype(dtype)`, in a way that keeps the rounding if either dtype has 16 bits."""
     if x.dtype.itemsize == 2:
-        return rounded(x).astype(dtype)
-    return rounded(x.astype(dtype)) if dtype.itemsize == 2 else x.astype(dtype)
+        return keep_rounding(x).astype(dtype)
+    return keep_rounding(x.astype(dtype)) if dtype.itemsize == 2 else x.astype(dtype)
 
 
-def arithmetic_of(dtype: jnp.dtype, rotate_in: RotateIn) -> tuple[jnp.dtype, Rounding]:
+def cpu_arithmetic(dtype: jnp.dtype, rotate_in: RotateIn) -> tuple[jnp.dtype, Rounding]:
     """The dtype for XLA's CPU compiler to compute in, and the function that rounds each product.
 
     bfloat16 is computed in float32 and rounded by its bits: fewer operations than casts. Products
     of float16 are rounded too, as some processors have fused multiply-adds of float16.
     """
     if dtype == jnp.bfloat16:
-        return jnp.dtype(jnp.float32), rounded_to_bfloat16 if rotate_in == "input" else rounded
-    return inside(dtype, rotate_in), rounded
+        return jnp.dtype(
+            jnp.float32
+        ), rounded_to_bfloat16 if rotate_in == "input" else keep_rounding
+    return compute_dtype(dtype, rotate_in), keep_rounding
 
 
-def bits_of(x: Float[Array, "*shape"]) -> Float[Array, "*shape"] | UInt16[Array, "*shape"]:
+def to_bits(x: Float[Array, "*shape"]) -> Float[Array, "*shape"] | UInt16[Array, "*shape"]:
     """bfloat16 as uint16, since XLA's CPU compiler wraps its slices in casts; else x itself."""
     return lax.bitcast_convert_type(x, jnp.uint16) if x.dtype == jnp.bfloat16 else x
 
 
-def widened(
+def from_bits(
     x: Float[Array, "*shape"] | UInt16[Array, "*shape"], dtype: jnp.dtype
 ) -> Float[Array, "*shape"]:
     """Numbers, or the bits of bfloat16 numbers, in a dtype that holds them exactly."""
@@ -66,8 +68,8 @@ def widened(
     return x.astype(dtype)
 
 
-def narrowed(x: Float[Array, "*shape"], dtype: jnp.dtype) -> Float[Array, "*shape"]:
-    """`x.astype(dtype)`, in fewer operations where it goes from float32 to bfloat16."""
+def narrow(x: Float[Array, "*shape"], dtype: jnp.dtype) -> Float[Array, "*shape"]:
+    """`x.astype(dtype)`, in fewer operations from float32 to bfloat16."""
     if dtype != jnp.bfloat16:
         return x.astype(dtype)
     return lax.bitcast_convert_type((_nearest_bfloat16(x) >> 16).astype(jnp.uint16), dtype)

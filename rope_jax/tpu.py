@@ -1,9 +1,9 @@
 """The rotation as one pass over memory, for XLA's TPU compiler.
 
-A TPU keeps the last axis of an array in lanes of 128, and pads it to them: a last axis of 2, or of
-half a head, moves memory for nothing. Here every array is as wide as the head. x is shifted by the
-distance of a pair in both directions, and the index of a channel says which of the two is its
-partner. XLA makes one fusion of it.
+A TPU keeps the last axis of an array in lanes of 128. A last axis of 2, or of half a head, is
+padded to 128, and the padding is moved too. Here every array is as wide as the head. x is shifted
+by the distance of a pair in both directions, and the index of a channel says which of the two is
+its partner. XLA makes one fusion of it.
 """
 
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from rope_spec.channels import Channels
 
 from . import rotation
 from .rotation import Half, Heads, index_along
-from .rounding import cast, inside, rounded
+from .rounding import cast_exactly, compute_dtype, keep_rounding
 
 Full = Float[Array, "*#tokens H"]  # cos or sin with a value for each channel of the head
 
@@ -25,18 +25,18 @@ def rotate_pairs(
 ) -> Heads:
     """`rotation.rotate_pairs` as `x cos + partner sin`, with the sign in the table.
 
-    Where a channel moves to another place, as in de-interleaving, it is the formula.
+    If the result has another layout, as in de-interleaving, `rotation.rotate_pairs` is called.
     """
     if channels.read != channels.write:
         return rotation.rotate_pairs(x, cos, sin, channels=channels, rotate_in=rotate_in)
-    rotated, dtype = channels.rotated(cos.shape[-1]), inside(x.dtype, rotate_in)
+    rotated, dtype = channels.rotated(cos.shape[-1]), compute_dtype(x.dtype, rotate_in)
     distance = cos.shape[-1] // channels.read
     next_pair, pair_before = _shifted(x, -distance), _shifted(x, distance)
     partner = lax.select(_is_first(x, rotated.start, distance), next_pair, pair_before)
-    own, partner, cos, sin = (cast(t, dtype) for t in (x, partner, cos, sin))
+    own, partner, cos, sin = (cast_exactly(t, dtype) for t in (x, partner, cos, sin))
     cos, sin = (_to_both_channels(t, channels, x.shape[-1]) for t in (cos, sin))
     sin = lax.select(_is_first(sin, rotated.start, distance), -sin, sin)
-    y = cast(rounded(own * cos) + rounded(partner * sin), x.dtype)
+    y = cast_exactly(keep_rounding(own * cos) + keep_rounding(partner * sin), x.dtype)
     if rotated == slice(0, x.shape[-1]):
         return y
     index = index_along(-1, x)

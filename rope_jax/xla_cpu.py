@@ -1,14 +1,14 @@
-"""The rotation as one loop over memory, in two forms for XLA's CPU compiler.
+"""The rotation as one loop over memory for XLA's CPU compiler: by index, or by shift.
 
-Four things make the usual forms slow there:
+Four things make the usual code slow there:
 
 - A concatenation or a stack at the end is a loop for each operand, so that x is read twice. Here
   both results are computed for each channel, and one is chosen by index.
 - A reshape at the end takes a division for each element. Here it stands outside of the loop.
 - A slice of bfloat16 becomes a conversion, a slice and a conversion back. Here bits are sliced.
 - What comes before, such as cos and sin, is fused and computed anew for each head. Here the loop is
-  a call that XLA is told not to inline. It holds operations of `lax` alone, as a function that is
-  jitted itself, such as `jnp.where`, would be a call within.
+  a call that XLA is told not to inline. It holds only operations of `lax`: a function that is
+  jitted itself, such as `jnp.where`, would be a call inside of it.
 """
 
 import math
@@ -24,17 +24,19 @@ from rope_spec import RotateIn
 from rope_spec.channels import Channels
 
 from .rotation import Half, Heads, index_along
-from .rounding import arithmetic_of, bits_of, narrowed, widened
+from .rounding import cpu_arithmetic, from_bits, narrow, to_bits
 
 
 def rotate_pairs(
     x: Heads, cos: Half, sin: Half, *, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
-    """`rotation.rotate_pairs`, by index where the rotated width divides the head, or by a shift."""
+    """`rotation.rotate_pairs`, by index if the rotated width divides the head, else by a shift."""
     if rotate_in == "input":
         cos, sin = cos.astype(x.dtype), sin.astype(x.dtype)
-    tables, width = _without_repetition(cos, sin), 2 * cos.shape[-1]
-    if x.shape[-1] % width == channels.start % width == 0:
+    width = 2 * cos.shape[-1]
+    tables = _without_repetition(cos, sin)
+    is_slice_of_head = x.shape[-1] % width == channels.start % width == 0
+    if is_slice_of_head:
         return _by_index(x, *tables, channels, rotate_in)
     if channels.read == channels.write == 1:
         return _by_shift(x, *tables, channels.start, rotate_in)
@@ -45,7 +47,7 @@ def rotate_pairs(
 
 Axes = tuple[int, ...]
 Table = Float[Array, "*rows P"]  # cos or sin without axes of length 1
-Pairs = Float[Array, "..."]  # x with its pairs as axes: (..., blocks, 2, m), see _pair_shape
+InPairs = Float[Array, "..."]  # x with its pairs as axes: (..., blocks, 2, m), see _pair_shape
 Units = Float[Array, "..."]  # x or a table with its channels as (units, channels of a unit)
 
 
@@ -81,7 +83,7 @@ def _pair_shape(width: int, blocks: int) -> list[int]:
 
 @partial(jax.jit, static_argnames=("table_axes", "rotated_slice", "read", "write", "rotate_in"))
 def _loop_by_index(
-    x: Pairs,
+    x: InPairs,
     cos: Table,
     sin: Table,
     *,
@@ -90,8 +92,9 @@ def _loop_by_index(
     read: int,
     write: int,
     rotate_in: RotateIn,
-) -> Pairs:
-    dtype, round_product = arithmetic_of(x.dtype, rotate_in)
+) -> InPairs:
+    """Both results are computed for each channel, and its place in the pair selects one."""
+    dtype, round_product = cpu_arithmetic(x.dtype, rotate_in)
     width = 2 * cos.shape[-1]
     batch = x.shape[: x.ndim - len(_pair_shape(width, read))]
     out_shape = (*batch, *_pair_shape(width, write))
@@ -101,20 +104,20 @@ def _loop_by_index(
     def to_both_channels(half: Array, axes: tuple[int, ...]) -> Array:
         """Broadcast one value per pair to both of its channels."""
         shape = (*half.shape[: len(axes)], *(out_shape[axis] for axis in other_axes))
-        half = widened(half, dtype).reshape(shape)
+        half = from_bits(half, dtype).reshape(shape)
         return lax.broadcast_in_dim(half, out_shape, (*axes, *other_axes))
 
-    bits, read_axis = bits_of(x), len(batch) + (read > 1)
+    bits, read_axis = to_bits(x), len(batch) + (read > 1)
     a, b = (lax.index_in_dim(bits, i, read_axis, keepdims=False) for i in (0, 1))
     a, b = (to_both_channels(half, batch_axes) for half in (a, b))
-    cos, sin = (to_both_channels(bits_of(t), table_axes) for t in (cos, sin))
+    cos, sin = (to_both_channels(to_bits(t), table_axes) for t in (cos, sin))
     first = round_product(a * cos) - round_product(b * sin)
     second = round_product(b * cos) + round_product(a * sin)
     y = lax.select(index_along(pair_axis, first) == 0, first, second)
     if rotated_slice is None:
-        return narrowed(y, x.dtype)
+        return narrow(y, x.dtype)
     is_rotated = index_along(len(batch) - 1, y) == rotated_slice
-    y = lax.select(is_rotated, y, widened(bits, dtype).reshape(out_shape))
+    y = lax.select(is_rotated, y, from_bits(bits, dtype).reshape(out_shape))
     return y.astype(x.dtype)  # after this choice a cast is faster
 
 
@@ -143,7 +146,8 @@ def _unit(head_dim: int, start: int, pairs: int, rotate_in: RotateIn) -> tuple[i
 def _loop_by_shift(
     x: Units, cos: Units, sin: Units, *, table_axes: Axes, start: int, rotate_in: RotateIn
 ) -> Units:
-    dtype, round_product = arithmetic_of(x.dtype, rotate_in)
+    """x is shifted by half the rotated width in both directions; the index selects the partner."""
+    dtype, round_product = cpu_arithmetic(x.dtype, rotate_in)
     half, axis = cos.shape[len(table_axes)], x.ndim - (cos.ndim - len(table_axes))
     end, trailing = start + 2 * half, tuple(range(axis, x.ndim))
 
@@ -162,8 +166,8 @@ def _loop_by_shift(
     index, next_half = index_along(axis, x), padded(bits, axis, -half, half)
     partner = lax.select(index < start + half, next_half, padded(bits, axis, half, -half))
     partner = lax.bitcast_convert_type(partner, x.dtype)
-    wide, partner, cos, sin = (widened(bits_of(t), dtype) for t in (x, partner, cos, sin))
+    wide, partner, cos, sin = (from_bits(to_bits(t), dtype) for t in (x, partner, cos, sin))
     cos, sin = to_both_channels(cos, cos), to_both_channels(-sin, sin)
     y = round_product(wide * cos) + round_product(partner * sin)
     y = lax.select((index >= start) & (index < end), y, wide)
-    return narrowed(y, x.dtype)
+    return narrow(y, x.dtype)

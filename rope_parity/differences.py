@@ -107,7 +107,7 @@ DIFFERENCES = (
         contraction,
         "absolute",
         "XLA fuses a * b - c * d to one rounding less. "
-        "rope_jax.rounding.rounded keeps each product rounded.",
+        "rope_jax.rounding.keep_rounding keeps each product rounded.",
     ),
     Difference(
         "constant folding",

@@ -30,7 +30,7 @@ def absence(what: str, owner: type | str) -> NoReference:
 
 def text_and_tower(config: Any, label: str | None) -> tuple[Tower, Tower]:
     """The text model of a config.json, and the part that a label belongs to."""
-    text, *others = towers(config).found
+    text, *others = towers(config).parts
     named = [tower for tower in others if f"{label}.".startswith(f"{tower.name}.")]
     return text, max(named, key=lambda tower: len(tower.name), default=text)
 

@@ -1,13 +1,14 @@
-"""Where the two channels of each pair lie: `RopeSpec.read`, `write` and `start` as numbers."""
+"""Where the two channels of each pair lie, in numbers: `RopeSpec.read`, `write` and `start`."""
 
 from typing import NamedTuple
 
 
 class Channels(NamedTuple):
-    """Where the two channels of each pair lie: what a rotation needs to know beside cos and sin.
+    """The first rotated channel, and how many blocks x and the result are cut into.
 
     The rotated channels are reshaped to `(..., blocks, 2, P // blocks)`: the two channels of a pair
-    are then 0 and 1 on axis -2.
+    are then 0 and 1 on axis -2. One block is the layout of halves, channels j and P + j. With P
+    blocks the channels are interleaved, 2j and 2j + 1.
 
     Attributes:
         start: the first rotated channel.

@@ -1,4 +1,4 @@
-"""Checks of arguments for both branches, which pass types, shapes and names of dtypes alone.
+"""Checks of arguments, shared by rope_jax and rope_torch: of types, shapes and names of dtypes.
 
 Each error says what was got, what is expected, and the next step.
 """
@@ -14,7 +14,7 @@ Shape = tuple[Any, ...]  # of ints; of symbols too, under jax.export
 
 
 def check_spec(function: str, spec: object) -> None:
-    """Raise TypeError where something else stands in the place of the spec."""
+    """Raise TypeError if something else stands in the place of the spec."""
     if not isinstance(spec, RopeSpec):
         raise TypeError(
             f"{function}: got {_kind(spec)} as the spec, expected a RopeSpec. It is the first "
@@ -49,7 +49,7 @@ def check_arrays(function: str, kinds: type | tuple[type, ...], **arguments: Any
             raise TypeError(f"{function}: got {name} of {dtype}, expected numbers. Cast it.")
         if not isinstance(value, kinds):
             raise TypeError(
-                f"{function}: got {got} as {name}, expected an array. Make one of it, "
+                f"{function}: got {got} as {name}, expected an array of this framework. Make one, "
                 "with the shape that the documentation gives."
             )
 
@@ -70,15 +70,19 @@ def check_positions(
         )
     if not is_integer and not spec.real:
         raise TypeError(
-            f"positions: got {dtype}, expected integers. Cast them to int32 where they are whole "
-            "numbers."
+            f"positions: got {dtype}, expected integers. If they are whole numbers, cast them to "
+            "int32."
         )
-    axes, last = spec.pairs.axes, "" if spec.pairs.axes == 1 else f", {spec.pairs.axes}"
-    if not shape or axes > 1 and (len(shape) < 2 or shape[-1] != axes):
+    axes = spec.pairs.axes
+    if not shape:
         raise ValueError(
-            f"positions: got shape {shape}, expected (..., S{last}): this spec has {axes} axes. "
-            "Give a single position an axis of length 1, and put the coordinates last; for text "
-            "repeat one position on every axis."
+            f"positions: got shape {shape}, expected (..., S{'' if axes == 1 else f', {axes}'}). "
+            "Give a single position an axis of length 1."
+        )
+    if axes > 1 and (len(shape) < 2 or shape[-1] != axes):
+        raise ValueError(
+            f"positions: got shape {shape}, expected (..., S, {axes}): this spec has {axes} axes. "
+            "Put the coordinates last; for text repeat one position on every axis."
         )
 
 
@@ -116,9 +120,9 @@ def check_dtypes(x: str, cos: str, sin: str) -> None:
     check_floating("rotate", x=x, cos=cos, sin=sin)
     if x == "float64" and (cos, sin) != ("float64", "float64"):
         raise TypeError(
-            f"rotate: got x of dtype float64 with cos and sin of dtype {cos}, whose accuracy the "
-            "result would have. Expected float32, or 16 bits: cast x, or give cos and sin in "
-            "float64."
+            f"rotate: got x of dtype float64 with cos of {cos} and sin of {sin}, expected all in "
+            "float64: the result is as accurate as cos and sin. Cast x to float32, or give cos and "
+            "sin in float64."
         )
 
 
@@ -134,16 +138,16 @@ def check_floating(function: str, **dtypes: str) -> None:
 def check_rotation(
     spec: RopeSpec, x: Shape, cos: Shape, sin: Shape, heads_axis: object
 ) -> int | None:
-    """The axis of the heads, counted from the end; None where x has none.
+    """The axis of the heads, counted from the end; None if x has none.
 
     Raises:
-        TypeError: `heads_axis` is no whole number.
+        TypeError: `heads_axis` is not a whole number.
         ValueError: shapes of x, cos and sin that do not fit together.
     """
     if not x or x[-1] != spec.head_dim:
         raise ValueError(
             f"rotate: got x of shape {x}, expected its last dimension to be head_dim="
-            f"{spec.head_dim}. Hand over the array that is rotated, for MLA the part of width "
+            f"{spec.head_dim}. Pass only the part that is rotated: in MLA that of width "
             "qk_rope_head_dim."
         )
     if cos != sin or not cos or cos[-1] != len(spec.pairs):
@@ -175,9 +179,9 @@ def _check_rows(x: Shape, cos: Shape, heads_axis: int | None) -> None:
     """Raise ValueError unless cos has a row for each token; the batch may broadcast."""
     tokens = tuple(size for axis, size in enumerate(x[:-1], -len(x)) if axis != heads_axis)
     rows = cos[:-1]
-    before = zip(rows[-2::-1], tokens[-2::-1], strict=False)
+    batch = zip(rows[-2::-1], tokens[-2::-1], strict=False)  # from the last axis before S on
     fits = len(rows) <= len(tokens) and rows[-1:] == tokens[-1:]
-    if not fits or any(row not in (1, token) for row, token in before):
+    if not fits or any(row not in (1, token) for row, token in batch):
         raise ValueError(
             f"rotate: got x of shape {x} with heads_axis={heads_axis}, hence tokens of shape "
             f"{tokens}, but cos for {rows}. Expected a row for each token. Name the axis of x that "
@@ -203,7 +207,7 @@ def check_full_tables(x: Shape, cos: Shape, sin: Shape, ids: bool, heads_axis: o
 
 
 def check_ids(ids: object, kinds: type | tuple[type, ...], dtype: str) -> None:
-    """Raise TypeError for `position_ids` that are no array of integers."""
+    """Raise TypeError for `position_ids` that are not an array of integers."""
     check_arrays("apply_rotary_pos_emb", kinds, position_ids=ids)
     if "int" not in dtype:
         raise TypeError(
@@ -217,8 +221,8 @@ def check_full_width(x: Shape, cos: Shape) -> None:
     if cos[-1] != x[-1]:
         raise ValueError(
             f"apply_rotary_pos_emb: got cos of width {cos[-1]} for x of width {x[-1]}, expected a "
-            "column for each channel, both halves alike. A table with a column for each pair is "
-            "for rotate."
+            "column for each channel: the second half repeats the first. If the table has a column "
+            "for each pair, call rotate."
         )
     if len(cos) > len(x) or any(c not in (1, n) for c, n in zip(cos[::-1], x[::-1], strict=False)):
         raise ValueError(
@@ -243,7 +247,12 @@ def check_moved(before: Shape, after: Shape) -> None:
 
 
 def check_rerotation(spec: RopeSpec, to_spec: RopeSpec) -> None:
-    """Raise ValueError where one rotation does not turn keys of `spec` into keys of `to_spec`."""
+    """Raise ValueError if no rotation makes keys of `to_spec` out of keys of `spec`.
+
+    Raises:
+        TypeError: one of them is not a RopeSpec.
+        ValueError: they rotate other channels, or by other coordinates, or by real ones.
+    """
     check_spec("rerotate", spec)
     check_spec("rerotate", to_spec)
     same = [(s.head_dim, s.pairs.axis, s.start, s.written) for s in (spec, to_spec)]

@@ -1,9 +1,9 @@
-"""From a spec to the inverse frequency of each pair: correctly rounded, and as transformers has it.
+"""From a spec to the inverse frequency of each pair, twice: correctly rounded, and in float32.
 
 A pair on rung k of the ladder has `w = theta ** (2 k / ladder_dim)`, and its frequency without a
-rule is `1 / w`. Each rule is one function of w, for two kinds of number: `Decimal` with 50 digits,
-which gives the same result on every machine, and float32 in the order of operations of
-transformers' `modeling_rope_utils.py`.
+rule is `1 / w`. Each rule is written once, as a function of w, and evaluated twice: in `Decimal`
+with 50 digits, which gives the same result on every machine, and in float32 in the order of
+operations of transformers' `modeling_rope_utils.py`. L0 is the original context of a rule.
 """
 
 import math
@@ -21,7 +21,7 @@ from .spec import RopeSpec
 
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494")
 DIGITS = 50
-Number = Callable[[Any], Any]  # the kind of number: Decimal, or float for float32
+Number = Callable[[Any], Any]  # makes a number: Decimal, or float for float32
 OfPairs = Shaped[np.ndarray, " P"]  # one number for each pair, Decimals or float32
 
 
@@ -29,11 +29,11 @@ class Frequencies(NamedTuple):
     """What `inverse_frequencies` returns; the arrays are read-only."""
 
     inv_freq: Float64[np.ndarray, " P"]  # radians per position, correctly rounded
-    inv_freq_float32: Float32[np.ndarray, " P"]  # in transformers' steps, powers correctly rounded
+    inv_freq_float32: Float32[np.ndarray, " P"]  # in the steps of transformers, powers by float64
     turns: Int64[np.ndarray, " P"]  # turns per position in units of 2 ** -64, modulo one turn
     whole_turns: Int64[np.ndarray, " P"]  # per position, those that `turns` leaves out
     attention_factor: float  # multiplies cos and sin
-    softmax_scale_factor: float  # multiplies the scale of the attention
+    softmax_scale_factor: float  # for attention to apply: scale = this / sqrt(head_dim)
 
     @property
     def all_turns(self) -> Shaped[np.ndarray, " P"]:
@@ -52,7 +52,7 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> Frequenci
             within the original context.
 
     Returns:
-        `Frequencies`. They depend on the arguments alone, so that they are computed once.
+        `Frequencies`. They are cached: the same arguments give the same object.
 
     Raises:
         ValueError: `seq_len` is below 1, or a factor is not finite and above 0.
@@ -153,7 +153,7 @@ def _ntk_theta(theta: Any, rule: DynamicNTK, seq_len: int | None, dim: int, numb
 
 
 def _divisors(rule: LongRope, seq_len: int | None) -> tuple[float, ...]:
-    """One for each rung: long factors for a length beyond the original context."""
+    """One for each rung: the long factors for a length beyond L0."""
     beyond = (seq_len or 0) > rule.original_max_position_embeddings
     return rule.long_factor if beyond else rule.short_factor
 
@@ -161,7 +161,8 @@ def _divisors(rule: LongRope, seq_len: int | None) -> tuple[float, ...]:
 def _llama3(w: OfPairs, rule: Llama3, number: Number) -> OfPairs:
     """Wavelengths above L0 / low are stretched, and those below L0 / high are kept.
 
-    Between them the frequencies are blended, linearly in L0 / wavelength.
+    Between them a frequency is `(1 - s) / (factor w) + s / w`, where
+    `s = (L0 / wavelength - low) / (high - low)`.
     """
     inv_freq, length = 1 / w, number(rule.original_max_position_embeddings)
     factors = rule.factor, rule.low_freq_factor, rule.high_freq_factor
@@ -185,7 +186,7 @@ def _yarn(w: OfPairs, rule: Yarn, theta: Any, pairs: Pairs, number: Number) -> O
 
 
 def _yarn_range(rule: Yarn, theta: Any, dim: int, number: Number) -> tuple[Any, Any]:
-    """The rungs, as real numbers, that make `beta_fast` and `beta_slow` turns in L0 tokens."""
+    """The rungs, as fractions, whose pairs make `beta_fast` and `beta_slow` turns in L0 tokens."""
     length = number(rule.original_max_position_embeddings)
     turns = (number(beta) * 2 * _pi(number) for beta in (rule.beta_fast, rule.beta_slow))
     low, high = (dim * _ln(length / turn) / (2 * _ln(theta)) for turn in turns)
@@ -204,7 +205,7 @@ def _ln(x: Any) -> Any:
 
 
 def _mscale(factor: Decimal, mscale: float = 1.0) -> Decimal:
-    """YaRN's `0.1 mscale ln(factor) + 1`, and 1 where nothing is stretched."""
+    """YaRN's `0.1 mscale ln(factor) + 1`, or 1 for a factor of at most 1."""
     return Decimal("0.1") * Decimal(mscale) * factor.ln() + 1 if factor > 1 else Decimal(1)
 
 

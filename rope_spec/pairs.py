@@ -1,6 +1,6 @@
-"""Which coordinate of a position moves each pair of channels, and how fast.
+"""Which coordinate of a position rotates each pair of channels, and how fast.
 
-Text, M-RoPE, axial vision and video differ in that alone.
+Text, M-RoPE, axial vision and video differ only in that.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from .values import whole
+from .values import convert_fields, whole
 
-MOST_CHANNELS = 2**16  # of one head: far beyond any model
+MAX_CHANNELS = 2**16  # of one head: far beyond any model
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """For each pair of channels: the coordinate that moves it, and its rung on the ladder.
+    """For each pair of channels: the coordinate that rotates it, and its rung on the ladder.
 
     The ladder is the list of frequencies `theta ** (-2 k / ladder_dim)`, and a rung is an index k,
     from 0 to `ceil(ladder_dim / 2) - 1`. Every exponent is a fraction, so that ladders of several
     widths are rungs of one: see `widths`.
 
     Attributes:
-        axis: for each of the P pairs, which of the A coordinates of a position moves it.
+        axis: for each of the P pairs, which of the A coordinates of a position rotates it.
         rung: for each of the P pairs, the index of its frequency on the ladder.
         ladder_dim: the denominator of the exponent.
     """
@@ -35,22 +35,13 @@ class Pairs:
     ladder_dim: int
 
     def __post_init__(self) -> None:
-        for name in ("axis", "rung"):
-            if not isinstance(getattr(self, name), tuple):
-                raise TypeError(
-                    f"Pairs: got {name}={getattr(self, name)!r}, expected a tuple, which can be "
-                    "hashed. Call tuple()."
-                )
+        convert_fields(self, whole, "axis", "rung")
+        convert_fields(self, whole, "ladder_dim", least=1)
         if not self.axis or len(self.axis) != len(self.rung):
             raise ValueError(
-                f"Pairs: got {len(self.axis)} axes and {len(self.rung)} rungs, expected as many of "
-                "the one as of the other, and at least one. Give one axis and one rung for each "
-                "pair."
+                f"Pairs: got {len(self.axis)} axes and {len(self.rung)} rungs, expected the same "
+                "number of both, 1 or more. Give one axis and one rung for each pair."
             )
-        for name in ("axis", "rung"):
-            numbers = tuple(whole(f"Pairs.{name}", value) for value in getattr(self, name))
-            object.__setattr__(self, name, numbers)
-        object.__setattr__(self, "ladder_dim", whole("Pairs.ladder_dim", self.ladder_dim, least=1))
         self._check_numbers()
 
     def _check_numbers(self) -> None:
@@ -62,8 +53,8 @@ class Pairs:
             )
         if set(self.axis) != set(range(self.axes)):
             raise ValueError(
-                f"Pairs: got axes {sorted(set(self.axis))}, expected each of 0 to A - 1 to move "
-                "some pair. Number them so."
+                f"Pairs: got axes {sorted(set(self.axis))}, expected all of 0 to {self.axes - 1}. "
+                "Renumber the axes."
             )
 
     def __len__(self) -> int:
@@ -88,11 +79,11 @@ class Pairs:
 
     @classmethod
     def single(cls, *, rotary_dim: int) -> Pairs:
-        """One coordinate for all pairs. There are `rotary_dim` channels, hence half as many pairs.
+        """One coordinate for all pairs. `rotary_dim` counts channels: there are half as many pairs.
 
         An odd `rotary_dim` rounds the pairs up and keeps the denominator, as transformers does.
         """
-        rotary_dim = whole("Pairs.single: rotary_dim", rotary_dim, least=1, most=MOST_CHANNELS)
+        rotary_dim = whole("Pairs.single: rotary_dim", rotary_dim, least=1, most=MAX_CHANNELS)
         return cls._shared([0] * math.ceil(rotary_dim / 2), rotary_dim)
 
     @classmethod
@@ -137,13 +128,15 @@ class Pairs:
 
     @classmethod
     def strided(cls, sections: tuple[int, ...], pairs: int | None = None) -> Pairs:
-        """Axes take turns: pair j has axis `a = j mod A` where `j < A * sections[a]`, else axis 0.
+        """M-RoPE with alternating axes: t, h, w, t, h, w, ...; the pairs that are left are time.
+
+        Pair j has axis `a = j mod A` if `j < A * sections[a]`, else axis 0.
 
         Source: Qwen3-VL in transformers; timm's `RotaryEmbeddingMRope`.
 
         Args:
             sections: how many pairs each axis has.
-            pairs: P. Said explicitly, the sections are only where each axis stops taking turns, as
+            pairs: P. If it is given, the sections only say where each axis stops taking turns, as
                 for timm's (8, 12, 12): the other pairs have axis 0.
         """
         axes = len(sections)
@@ -155,7 +148,7 @@ class Pairs:
             raise ValueError(
                 f"Pairs.strided: got sections {sections}, expected the first of {axes} to be the "
                 f"longest. In turns they have {tuple(turns.count(axis) for axis in range(axes))} "
-                "pairs, which you get where you pass the number of pairs, as timm does."
+                "pairs, which you get if you pass the number of pairs, as timm does."
             )
         return cls._shared(turns)
 
@@ -169,23 +162,25 @@ class Pairs:
         if height != width:
             raise ValueError(
                 f"Pairs.spatial_first: got sections {sections}, expected as many for height as for "
-                "width. Build Pairs itself."
+                "width. Call Pairs(axis, rung, ladder_dim) instead."
             )
         return cls._shared([1, 2] * height + [0] * time)
 
     @classmethod
     def alternating(cls, *, rotary_dim: int, axes: int = 2) -> Pairs:
         """One ladder; axes take turns, pair by pair (NeoMME)."""
-        _block(rotary_dim, axes)
+        _pairs_per_axis(rotary_dim, axes)
         return cls._shared([j % axes for j in range(rotary_dim // 2)])
 
     @classmethod
     def axial(cls, *, rotary_dim: int, axes: int = 2) -> Pairs:
-        """A ladder of its own for each axis, one block of pairs after the other: vision towers.
+        """A ladder for each axis, of `rotary_dim / A` channels; one block of pairs after the other.
+
+        Most vision towers have it.
 
         Source: arXiv:2104.09864, in two dimensions.
         """
-        rungs = _block(rotary_dim, axes)
+        rungs = _pairs_per_axis(rotary_dim, axes)
         return cls(
             tuple(a for a in range(axes) for _ in range(rungs)),
             tuple(range(rungs)) * axes,
@@ -194,18 +189,18 @@ class Pairs:
 
     @classmethod
     def axial_shared(cls, *, rotary_dim: int, axes: int = 2) -> Pairs:
-        """One ladder dealt out: axis a has rungs a, a + A, ..., one block after the other.
+        """The axes share one ladder: axis a has the rungs a, a + A, ..., one block after the other.
 
         Source: Pixtral, arXiv:2410.07073.
         """
-        rungs = _block(rotary_dim, axes)
+        rungs = _pairs_per_axis(rotary_dim, axes)
         blocks = [(axis, axis + axes * k) for axis in range(axes) for k in range(rungs)]
         return cls(tuple(axis for axis, _ in blocks), tuple(rung for _, rung in blocks), rotary_dim)
 
     @classmethod
     def axial_alternating(cls, *, rotary_dim: int, axes: int = 2) -> Pairs:
         """Every rung once for each axis, which take turns: Kimi's vision tower."""
-        rungs = _block(rotary_dim, axes)
+        rungs = _pairs_per_axis(rotary_dim, axes)
         return cls(
             tuple(range(axes)) * rungs,
             tuple(k for k in range(rungs) for _ in range(axes)),
@@ -217,12 +212,11 @@ class Pairs:
         return cls(tuple(axis), tuple(range(len(axis))), ladder_dim or 2 * len(axis))
 
 
-def _block(rotary_dim: int, axes: int) -> int:
-    """The pairs of each axis."""
-    rotary_dim = whole("Pairs: rotary_dim", rotary_dim, most=MOST_CHANNELS)
+def _pairs_per_axis(rotary_dim: int, axes: int) -> int:
+    rotary_dim = whole("Pairs: rotary_dim", rotary_dim, most=MAX_CHANNELS)
     if whole("Pairs: axes", axes) < 1 or rotary_dim < 1 or rotary_dim % (2 * axes):
         raise ValueError(
             f"Pairs: got rotary_dim={rotary_dim} for {axes} axes, expected a multiple of "
-            f"{2 * axes}. Round it."
+            f"{2 * axes}. Round it down."
         )
     return rotary_dim // (2 * axes)

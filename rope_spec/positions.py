@@ -9,7 +9,7 @@ from .checks import check_int32
 from .values import MOST_POSITIONS, number, of_kind, whole
 
 Grid = tuple[int, int, int]
-TEXT = (int, np.integer)  # the type of a part that is text: its number of tokens
+Count = int | np.integer  # a part that is text: its number of tokens
 
 
 def positions_from_mask(
@@ -43,17 +43,16 @@ def positions_from_segments(
     padding = whole("padding", padding, least=-MOST_POSITIONS)
     length: int = segment_ids.shape[-1]
     index = np.arange(length)
-    starts = np.concatenate(
-        [segment_ids[..., :1] == segment_ids[..., :1], np.diff(segment_ids) != 0], axis=-1
-    )
-    start = np.maximum.accumulate(np.where(starts, index, 0), axis=-1)
+    first = np.ones_like(segment_ids[..., :1], bool)
+    is_start = np.concatenate([first, np.diff(segment_ids) != 0], axis=-1)
+    start = np.maximum.accumulate(np.where(is_start, index, 0), axis=-1)
     return np.where(segment_ids == padding, 0, index - start).astype(np.int32)
 
 
 def positions_from_cu_seqlens(
     cu_seqlens: Integer[np.ndarray, " _starts"],
 ) -> Int32[np.ndarray, " S"]:
-    """The index of each token within its sequence, for N sequences packed one after the other.
+    """The index of each token within its sequence, for sequences packed one after the other.
 
     Args:
         cu_seqlens: where each sequence starts, and the end of the last: 0, then sums of lengths.
@@ -72,26 +71,26 @@ def positions_from_cu_seqlens(
 def zigzag_order(
     cu_seqlens: int | Integer[np.ndarray, " _starts"], ranks: int
 ) -> Int32[np.ndarray, " S"]:
-    """The order of tokens in which each rank of ring attention has as much causal work as another.
+    """The order of tokens for zigzag ring attention: every rank has the same causal work.
 
     Each sequence is cut into 2 R chunks, of which rank r holds the chunks r and 2 R - 1 - r.
-    `tokens[order]`, cut into R equal parts, is what the ranks hold, and `positions[order]` are the
-    positions of these tokens, also those of M-RoPE, `(S, 3)`. `result[inverse_order(order)]` is in
-    the order of the tokens again.
+    `tokens[order]`, cut into R equal parts, is what the ranks hold. `positions[order]` are their
+    positions; for M-RoPE these are `(S, 3)`. `result[inverse_order(order)]` is in the order of the
+    tokens again.
 
     Args:
         cu_seqlens: the length of one sequence, or the starts and the end of packed ones.
         ranks: R, the devices along which the sequence is sharded.
 
     Raises:
-        ValueError: the length of a sequence is no multiple of 2 R.
+        ValueError: the length of a sequence is not a multiple of 2 R.
 
     Source:
         arXiv:2407.21783, section 3.3.2 (Llama 3's context parallelism).
     """
     starts, ranks = _starts(cu_seqlens), whole("ranks", ranks)
     _check_divides(np.diff(starts).tolist(), ranks, 2 * ranks)
-    parts = [np.zeros((ranks, 0), np.int64)]
+    parts = [np.zeros((ranks, 0), np.int64)]  # for no sequences
     index: Int64[np.ndarray, " S"] = np.arange(int(starts[-1]))
     for sequence in np.split(index, starts[1:-1]):
         chunks = sequence.reshape(2 * ranks, -1)
@@ -105,7 +104,7 @@ def striped_order(length: int, ranks: int) -> Int32[np.ndarray, " S"]:
     It is used as `zigzag_order` is. Packed sequences are striped as one of their whole length.
 
     Raises:
-        ValueError: the length is no multiple of R.
+        ValueError: the length is not a multiple of R.
 
     Source:
         arXiv:2311.09431 (Striped Attention).
@@ -131,17 +130,17 @@ def grid_positions(grid: Grid, merge: int = 1) -> Int32[np.ndarray, "S 2"]:
 
     Args:
         grid: frames, rows and columns of patches.
-        merge: the side of the squares in which patches come, one square after the other, as in
-            Qwen2-VL.
+        merge: `spatial_merge_size`: the patches come in squares of this side, one square after the
+            other, as in Qwen2-VL.
 
     Returns:
-        int32 `(T H W, 2)`.
+        int32 `(frames * rows * columns, 2)`.
 
     Raises:
-        ValueError: rows or columns are no multiple of `merge`.
+        ValueError: rows or columns are not a multiple of `merge`.
     """
     merge = whole("merge", merge)
-    frames, rows, columns = _checked(grid, merge)
+    frames, rows, columns = _checked_grid(grid, merge)
     row, column = np.divmod(np.arange(rows * columns), columns)
     squares = np.stack([row, column], axis=-1).reshape(
         rows // merge, merge, columns // merge, merge, 2
@@ -150,13 +149,13 @@ def grid_positions(grid: Grid, merge: int = 1) -> Int32[np.ndarray, "S 2"]:
 
 
 def mrope_positions(
-    parts: Sequence[int | Grid],
+    parts: Sequence[Count | Grid],
     merge: int = 2,
     *,
     tokens_per_second: float = 1.0,
     second_per_grid: float | Sequence[float] = 1.0,
 ) -> Int32[np.ndarray, "S 3"]:
-    """Time, row and column of each token of a text with images and videos, as M-RoPE counts them.
+    """M-RoPE positions (time, row, column) of each token of a prompt with images and videos.
 
     A token of text, or of sound, has the same number on all three axes. The tokens of an image or
     video start where the text stopped, and each axis counts for itself. Frame t has the time
@@ -179,8 +178,8 @@ def mrope_positions(
         int32 `(S, 3)`.
 
     Raises:
-        ValueError: rows or columns are no multiple of `merge`, there are not as many intervals as
-            grids, an interval is negative or not finite, or a position does not fit in int32.
+        ValueError: rows or columns are not a multiple of `merge`, there are not as many intervals
+            as grids, an interval is negative or not finite, or a position does not fit in int32.
 
     Source:
         arXiv:2409.12191 (Qwen2-VL), arXiv:2502.13923 (Qwen2.5-VL), arXiv:2503.20215 (Qwen2.5-Omni).
@@ -188,12 +187,12 @@ def mrope_positions(
     of_kind("mrope_positions: parts", parts, list | tuple, "a list of texts and grids")
     merge, rate = whole("merge", merge), number("tokens_per_second", tokens_per_second)
     intervals = iter(_one_per_grid(second_per_grid, parts))
-    start, tokens = 0, [np.zeros((0, 3), np.int64)]
+    start, tokens = 0, [np.zeros((0, 3), np.int64)]  # for no parts
     for part in parts:
-        if isinstance(part, TEXT):
+        if isinstance(part, Count):
             axes = _text_tokens(whole("mrope_positions: tokens of a text", part))
         else:
-            axes = _grid_tokens(_checked(part, merge), merge, next(intervals), rate)
+            axes = _grid_tokens(_checked_grid(part, merge), merge, next(intervals), rate)
         tokens.append(start + axes)
         start = int(tokens[-1].max(initial=start - 1)) + 1
     check_int32(0, start - 1)
@@ -219,12 +218,13 @@ def mrope_delta(positions: Integer[np.ndarray, "S 3"]) -> int:
 
 
 def _starts(cu_seqlens: int | Integer[np.ndarray, " _starts"]) -> Int64[np.ndarray, " _starts"]:
-    is_one = isinstance(cu_seqlens, TEXT)
+    is_one = isinstance(cu_seqlens, Count)
     starts = _integers("cu_seqlens", [0, whole("cu_seqlens", cu_seqlens)] if is_one else cu_seqlens)
     if starts.ndim != 1 or not starts.size or starts[0] != 0 or (starts[1:] < starts[:-1]).any():
         raise ValueError(
-            f"cu_seqlens: got {cu_seqlens}, expected integers from 0 on that never fall: where "
-            "each sequence starts, and the end of the last. Of lengths take np.cumsum, after a 0."
+            f"cu_seqlens: got {cu_seqlens}, expected non-decreasing integers that start at 0: "
+            "where each sequence starts, and the end of the last. From lengths: "
+            "np.cumsum([0, *lengths])."
         )
     check_int32(0, int(starts[-1]))
     return starts.astype(np.int64)
@@ -256,9 +256,9 @@ def _text_tokens(count: int) -> Int64[np.ndarray, "S 3"]:
 
 
 def _one_per_grid(
-    second_per_grid: float | Sequence[float], parts: Sequence[int | Grid]
+    second_per_grid: float | Sequence[float], parts: Sequence[Count | Grid]
 ) -> list[float]:
-    grids = sum(not isinstance(part, TEXT) for part in parts)
+    grids = sum(not isinstance(part, Count) for part in parts)
     if isinstance(second_per_grid, (int, float, np.number)):
         return [number("second_per_grid", second_per_grid)] * grids
     of_kind("second_per_grid", second_per_grid, list | tuple | np.ndarray, "one number or several")
@@ -294,7 +294,7 @@ def _grid_tokens(
     return axes
 
 
-def _checked(grid: object, merge: int) -> Grid:
+def _checked_grid(grid: object, merge: int) -> Grid:
     given = grid.tolist() if isinstance(grid, np.ndarray) else grid
     sides = of_kind("grid", given, tuple | list, "(frames, rows, columns)")
     numbers = [whole("grid", side) for side in sides]

@@ -3,27 +3,9 @@
 Their formulas are in `frequencies.py`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
-from .values import flag, number, of_kind, positive, whole
-
-
-def _convert(rule: object, convert: Callable[..., Any], *names: str, **options: int) -> None:
-    """Check the named fields of `rule`, and set each to the number that `convert` makes of it.
-
-    A field of many is converted number by number. None stays where the field may be None: the rule
-    derives that number itself.
-    """
-    kinds = {field.name: field.type for field in fields(rule)}  # pyright: ignore[reportArgumentType]
-    for name in names:
-        label, value = f"{type(rule).__name__}.{name}", getattr(rule, name)
-        if kinds[name] == tuple[float, ...]:
-            numbers = of_kind(label, value, tuple, "a tuple of numbers")
-            object.__setattr__(rule, name, tuple(convert(label, n, **options) for n in numbers))
-        elif value is not None or kinds[name] != float | None:
-            object.__setattr__(rule, name, convert(label, value, **options))
+from .values import convert_fields, flag, number, positive, whole
 
 
 @dataclass(frozen=True)
@@ -33,7 +15,7 @@ class Linear:
     factor: float
 
     def __post_init__(self) -> None:
-        _convert(self, positive, "factor")
+        convert_fields(self, positive, "factor")
 
 
 @dataclass(frozen=True)
@@ -51,13 +33,14 @@ class PerAxis:
     divisor: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        convert_fields(self, positive, "theta")
         object.__setattr__(self, "divisor", self.divisor or (1.0,) * len(self.theta))
-        _convert(self, positive, "theta", "divisor")
+        convert_fields(self, positive, "divisor")
 
 
 @dataclass(frozen=True)
 class DynamicNTK:
-    """theta grows with the current length where this is beyond `max_position_embeddings`.
+    """theta grows with the current length, if this is beyond `max_position_embeddings`.
 
     Source: u/emozilla on r/LocalLLaMA, 2023; transformers, `modeling_rope_utils.py`.
     """
@@ -66,13 +49,15 @@ class DynamicNTK:
     max_position_embeddings: int
 
     def __post_init__(self) -> None:
-        _convert(self, positive, "factor")
-        _convert(self, whole, "max_position_embeddings", least=1)
+        convert_fields(self, positive, "factor")
+        convert_fields(self, whole, "max_position_embeddings", least=1)
 
 
 @dataclass(frozen=True)
 class Yarn:
-    """Low frequencies are divided, high ones kept, those between blended. Source: arXiv:2309.00071.
+    """Low frequencies are divided by `factor`, high ones are kept, and a ramp blends those between.
+
+    Source: arXiv:2309.00071.
 
     Attributes:
         factor: how far the context is stretched.
@@ -80,11 +65,11 @@ class Yarn:
         beta_fast: a frequency with more turns within that length is kept.
         beta_slow: a frequency with fewer turns is divided by `factor`.
         mscale: DeepSeek's numerator of the attention factor.
-        mscale_all_dim: DeepSeek's denominator of it, which scales the softmax, if `scales_softmax`.
+        mscale_all_dim: DeepSeek's denominator of the attention factor.
         attention_factor: overrides the factor that the rule derives.
         truncate: whether the ends of the ramp are rounded to whole rungs (gpt-oss does not).
-        scales_softmax: whether the model multiplies its attention scale by the square of mscale, as
-            DeepSeek-V3 does.
+        scales_softmax: whether attention also multiplies its scale by the square of
+            `0.1 mscale_all_dim ln(factor) + 1`, as DeepSeek-V3 does.
     """
 
     factor: float
@@ -98,10 +83,10 @@ class Yarn:
     scales_softmax: bool = False
 
     def __post_init__(self) -> None:
-        _convert(self, positive, "factor", "beta_fast", "beta_slow", "attention_factor")
-        _convert(self, whole, "original_max_position_embeddings", least=1)
-        _convert(self, number, "mscale", "mscale_all_dim")
-        _convert(self, flag, "truncate", "scales_softmax")
+        convert_fields(self, positive, "factor", "beta_fast", "beta_slow", "attention_factor")
+        convert_fields(self, whole, "original_max_position_embeddings", least=1)
+        convert_fields(self, number, "mscale", "mscale_all_dim")
+        convert_fields(self, flag, "truncate", "scales_softmax")
         if self.beta_fast < self.beta_slow:
             raise ValueError(
                 f"Yarn: got beta_fast={self.beta_fast} below beta_slow={self.beta_slow}, expected "
@@ -111,7 +96,7 @@ class Yarn:
 
 @dataclass(frozen=True)
 class LongRope:
-    """One divisor for each rung, from one of two sets, by the current length.
+    """Each frequency has a short and a long divisor; the current length decides which one counts.
 
     Source: arXiv:2402.13753.
 
@@ -130,15 +115,16 @@ class LongRope:
     attention_factor: float | None = None
 
     def __post_init__(self) -> None:
-        _convert(self, positive, "short_factor", "long_factor", "factor", "attention_factor")
-        _convert(self, whole, "original_max_position_embeddings", least=2)
+        convert_fields(self, positive, "short_factor", "long_factor")
+        convert_fields(self, positive, "factor", "attention_factor")
+        convert_fields(self, whole, "original_max_position_embeddings", least=2)
 
 
 @dataclass(frozen=True)
 class Llama3:
-    """Long wavelengths are stretched by `factor`, short ones kept, those between blended.
+    """Long wavelengths are stretched by `factor`, short ones kept, and those between are blended.
 
-    Where `low_freq_factor` equals `high_freq_factor`, as in Llama-4-Scout, none is between.
+    If `low_freq_factor` equals `high_freq_factor`, as in Llama-4-Scout, there are none between.
 
     Source: Llama 3.1, arXiv:2407.21783.
     """
@@ -149,8 +135,8 @@ class Llama3:
     original_max_position_embeddings: int
 
     def __post_init__(self) -> None:
-        _convert(self, positive, "factor", "low_freq_factor", "high_freq_factor")
-        _convert(self, whole, "original_max_position_embeddings", least=1)
+        convert_fields(self, positive, "factor", "low_freq_factor", "high_freq_factor")
+        convert_fields(self, whole, "original_max_position_embeddings", least=1)
         low, high = self.low_freq_factor, self.high_freq_factor
         if low > high:
             raise ValueError(
@@ -170,8 +156,8 @@ class Proportional:
     factor: float = 1.0
 
     def __post_init__(self) -> None:
-        _convert(self, positive, "factor")
-        _convert(self, whole, "rotated")
+        convert_fields(self, positive, "factor")
+        convert_fields(self, whole, "rotated")
 
 
 @dataclass(frozen=True)
@@ -182,8 +168,8 @@ class Explicit:
     attention_factor: float = 1.0
 
     def __post_init__(self) -> None:
-        _convert(self, positive, "attention_factor")
-        _convert(self, number, "inv_freq")
+        convert_fields(self, positive, "attention_factor")
+        convert_fields(self, number, "inv_freq")
 
 
 Rule = Linear | PerAxis | DynamicNTK | Yarn | LongRope | Llama3 | Proportional | Explicit

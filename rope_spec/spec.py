@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 from .channels import Channels
 from .pairs import Pairs
 from .rules import DynamicNTK, Explicit, Llama3, LongRope, PerAxis, Rule, Yarn
-from .values import check_choice, positive, whole
+from .values import check_choice, convert_fields, positive, whole
 
 Layout = Literal["half", "interleaved", "half_per_axis"]
 Angles = Literal["exact", "float32"]
@@ -28,17 +28,19 @@ EXPECTED = {  # by the name of a field, for errors
 class RopeSpec:
     """A rotary position embedding.
 
-    `angle_j = position[axis_j] * inv_freq_j` for each pair j of channels, which is rotated by it.
+    Each pair j of channels is rotated by the angle `position[axis_j] * inv_freq_j`.
 
     Attributes:
         head_dim: H, the width of the array that is handed to `rotate`; in MLA `qk_rope_head_dim`.
         theta: the base of the frequency ladder.
-        pairs: axis and rung of each pair; left out: one coordinate, and all channels are rotated.
+        pairs: axis and rung of each pair. Left out, it is `Pairs.single(rotary_dim=head_dim)`: one
+            coordinate, and all channels are rotated. Give it with `dataclasses.replace` if head_dim
+            changes.
         rule: how the ladder is scaled for long contexts, or None.
         read: where pair j lies in x. `half`: channels j and P + j; `interleaved`: 2j and 2j + 1;
             `half_per_axis`: halves within the block of each axis.
-        write: where pair j goes in the result; None: where it was read. DeepSeek reads interleaved
-            channels and writes halves.
+        write: where pair j goes in the result; None, also for the same layout: where it was read.
+            DeepSeek reads interleaved channels and writes halves.
         start: the first of the 2 P channels that are rotated; the others stay.
         sign: -1 rotates by the negative angle (NanoChat).
         real: whether positions may be real-valued coordinates, float32 (DINOv3).
@@ -65,10 +67,10 @@ class RopeSpec:
     unit: Unit = "radian"
 
     def __post_init__(self) -> None:
-        self._set("head_dim", whole("RopeSpec.head_dim", self.head_dim, least=1))
-        self._set("theta", positive("RopeSpec.theta", self.theta))
-        self._set("start", whole("RopeSpec.start", self.start))
-        self._set("sign", whole("RopeSpec.sign", self.sign, least=-1, most=1))
+        convert_fields(self, whole, "head_dim", least=1)
+        convert_fields(self, positive, "theta")
+        convert_fields(self, whole, "start")
+        convert_fields(self, whole, "sign", least=-1, most=1)
         pairs = cast(Pairs | None, self.pairs)
         self._set("pairs", Pairs.single(rotary_dim=self.head_dim) if pairs is None else pairs)
         self._check_kinds()
@@ -98,7 +100,7 @@ class RopeSpec:
 
     @property
     def as_written(self) -> "RopeSpec":
-        """The rotation by positive angles that reads and writes the layout of the result."""
+        """The spec for x that this one has rotated: positive angles, its layout on both sides."""
         return replace(self, read=self.written, write=None, sign=1)
 
     def blocks(self, layout: Layout) -> int:
@@ -107,7 +109,7 @@ class RopeSpec:
 
     @property
     def original_length(self) -> int | None:
-        """The context beyond which the frequencies change with the current length, if they do."""
+        """The original context of a rule that depends on the length (DynamicNTK, LongRope)."""
         match self.rule:
             case DynamicNTK(max_position_embeddings=original):
                 return original
@@ -124,11 +126,10 @@ class RopeSpec:
     def effective_length(self, seq_len: object) -> int | None:
         """The length for `inverse_frequencies`: None within the original context.
 
-        In LongRoPE all lengths beyond the original context have the same frequencies, so that one
-        stands for all.
+        LongRoPE has only two sets of frequencies, so that all longer lengths give the same one.
 
         Raises:
-            TypeError: the frequencies depend on the length, and `seq_len` is no whole number.
+            TypeError: the frequencies depend on the length, and `seq_len` is not a whole number.
         """
         original = self.original_length
         if original is None or (length := self._length(seq_len)) <= original:
@@ -167,12 +168,9 @@ class RopeSpec:
             )
 
     def _check_blocks(self) -> None:
-        per_axis = "half_per_axis" in (self.read, self.write)
-        if (
-            per_axis
-            and self.pairs.axis != tuple(sorted(self.pairs.axis))
-            or len(self.pairs) % self.pairs.axes * per_axis
-        ):
+        is_sorted = self.pairs.axis == tuple(sorted(self.pairs.axis))
+        has_blocks = is_sorted and len(self.pairs) % self.pairs.axes == 0
+        if "half_per_axis" in (self.read, self.write) and not has_blocks:
             raise ValueError(
                 f"RopeSpec: got layout half_per_axis with axes {self.pairs.axis}, expected one "
                 "block of equal length for each axis. Use Pairs.axial, or the layout 'half'."
@@ -202,8 +200,8 @@ class RopeSpec:
                 )
             case DynamicNTK() if self.pairs.ladder_dim <= 2:
                 raise ValueError(
-                    "DynamicNTK: got a ladder_dim of 2 or less, expected more: its exponent is "
-                    "d / (d - 2). Rotate more channels."
+                    f"DynamicNTK: got ladder_dim={self.pairs.ladder_dim}, expected more than 2: "
+                    "its exponent is d / (d - 2). Rotate more channels."
                 )
             case _:
                 return
@@ -213,7 +211,7 @@ class RopeSpec:
         )
 
     def _check_rule_of_coordinates(self) -> None:
-        """Rules that speak of a context in tokens know neither turns nor real coordinates."""
+        """Raise ValueError for a rule about tokens in a spec of turns or of real coordinates."""
         if isinstance(self.rule, DynamicNTK | LongRope | Llama3 | Yarn) and (
             self.real or self.unit == "turn"
         ):

@@ -1,4 +1,4 @@
-"""How a cos/sin table is kept: the strategies by name, and how many rows each has.
+"""Strategies for a cos/sin table: their names, and how many rows a table gets.
 
 The arrays are in `rope_jax.cache` and `rope_torch.cache`.
 """
@@ -19,28 +19,28 @@ SPLIT = 1024  # split_table: position = SPLIT * high + low
 
 def check_options(strategy: Strategy, arithmetic: Arithmetic, out_of_range: OutOfRange) -> None:
     """Raise ValueError for options of a module that are unknown, or do not go together."""
-    check_choice("out_of_range", out_of_range, OutOfRange)
     check_choice("strategy", strategy, Strategy)
+    check_choice("out_of_range", out_of_range, OutOfRange)
     check_arithmetic("RotaryEmbedding", arithmetic)
     if strategy != "table_free" and arithmetic.angles != "exact":
         raise ValueError(
             f"RotaryEmbedding: got angles={arithmetic.angles!r} with strategy {strategy!r}, "
-            "expected 'exact': a table is made of integers. Use strategy 'table_free'."
+            "expected 'exact': a table holds exact angles. Use strategy 'table_free'."
         )
 
 
 def first_capacity(spec: RopeSpec, strategy: Strategy, length: Count) -> int:
-    """The rows of a new table that serves `length` positions; 0 where there is none."""
+    """The rows of a new table that serves `length` positions; 0 for a strategy without a table."""
     check_spec("init_cache", spec)
     check_choice("strategy", strategy, Strategy)
     length = whole("length", length)
     if strategy == "table_free":
         return 0
     if spec.depends_on_length or spec.real:
+        cause = "real positions" if spec.real else "frequencies that change with the length"
         raise ValueError(
-            f"strategy: got {strategy!r} for frequencies that change with the length, or positions "
-            "that are no integers, expected 'table_free': a row of a table belongs to one position "
-            "for good."
+            f"strategy: got {strategy!r} for {cause}, expected 'table_free': a table has one fixed "
+            "row for each position. Leave the strategy out."
         )
     if length < 1:
         raise ValueError(
@@ -51,10 +51,10 @@ def first_capacity(spec: RopeSpec, strategy: Strategy, length: Count) -> int:
 
 
 def grown_capacity(strategy: Strategy, capacity: int, length: Count) -> int:
-    """The number of rows that serves `length` positions: `capacity` where that is enough.
+    """The number of rows that serves `length` positions: `capacity` if that is enough.
 
     Raises:
-        TypeError: the length is no whole number.
+        TypeError: the length is not a whole number.
         ValueError: a `fixed` or `split_table` table is too short.
     """
     length = whole("length", length)
@@ -63,14 +63,15 @@ def grown_capacity(strategy: Strategy, capacity: int, length: Count) -> int:
     if strategy == "lazy":
         return length
     if strategy == "doubling":
-        return capacity << (-(-length // capacity) - 1).bit_length()
+        times = -(-length // capacity)
+        return capacity << (times - 1).bit_length()  # times the power of two that is enough
     raise ValueError(
         f"grow_cache: got length={length} for a {strategy} table of {capacity} rows, expected at "
         "most that. Make it longer at the start, or use 'table_free', which has no end."
     )
 
 
-def check_on_host(smallest: int, largest: int, capacity: int) -> None:
+def check_in_table(smallest: int, largest: int, capacity: int) -> None:
     """Raise ValueError for positions, known on the host, that are not in the table."""
     if smallest < 0 or largest >= capacity:
         raise ValueError(

@@ -1,11 +1,13 @@
 """Checks of the numbers and names in a spec; numbers of NumPy become Python's."""
 
+from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, cast, get_args
+from types import NoneType
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-LEAST, MOST = 1e-30, 1e30  # float32 can be computed with these, and they are beyond any model
+LEAST, MOST = 1e-30, 1e30  # wider than any model needs, and far from float32 overflow
 MOST_POSITIONS = 2**31  # the number of int32 that are not negative
 
 
@@ -13,13 +15,11 @@ def whole(name: str, value: object, least: int = 0, most: int = MOST_POSITIONS) 
     """`value`, which may be NumPy's, as an int.
 
     Raises:
-        TypeError: it is not of an integer type, as True and 8.0.
+        TypeError: it is not of an integer type: True and 8.0 are not.
         ValueError: it is not from `least` to `most`.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(
-            f"{name}: got {value!r}, expected a whole number. Call int() where it is one."
-        )
+        raise TypeError(f"{name}: got {value!r}, expected a whole number. Call int() if it is one.")
     if not least <= (converted := int(value)) <= most:
         raise ValueError(f"{name}: got {value}, expected {least} to {most}. Correct the value.")
     return converted
@@ -29,11 +29,11 @@ def number(name: str, value: object) -> float:
     """`value`, which may be NumPy's, as a float.
 
     Raises:
-        TypeError: it is not of a real type, as True.
+        TypeError: it is not of a real type: True is not.
         ValueError: it is not from -1e30 to 1e30.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name}: got {value!r}, expected a number. Call float() where it is one.")
+        raise TypeError(f"{name}: got {value!r}, expected a number. Call float() if it is one.")
     plain = cast(Any, value).item() if isinstance(value, np.generic) else cast(float, value)
     if not -MOST <= plain <= MOST:  # plain, since NumPy's float16 holds no 1e30
         raise ValueError(
@@ -43,18 +43,13 @@ def number(name: str, value: object) -> float:
 
 
 def positive(name: str, value: object) -> float:
-    """`number(name, value)`; ValueError where that is not from 1e-30 to 1e30."""
-    if not is_positive(checked := number(name, value)):
+    """`value`, which may be NumPy's, as a float; ValueError if it is not from 1e-30 to 1e30."""
+    if not LEAST <= (converted := number(name, value)) <= MOST:
         raise ValueError(
             f"{name}: got {value!r}, expected a finite number above 0, from {LEAST} to {MOST}. "
             "Correct the value."
         )
-    return checked
-
-
-def is_positive(value: float) -> bool:
-    """Whether a number is from 1e-30 to 1e30."""
-    return LEAST <= value <= MOST
+    return converted
 
 
 def flag(name: str, value: object) -> bool:
@@ -77,3 +72,19 @@ def check_choice(name: str, value: object, allowed: object) -> None:
     if not isinstance(value, str) or value not in choices:
         expected = ", ".join(map(repr, choices))
         raise ValueError(f"{name}: got {value!r}, expected one of {expected}. Name one of them.")
+
+
+def convert_fields(owner: Any, convert: Callable[..., Any], *names: str, **options: int) -> None:
+    """Check fields of a frozen dataclass, and set each to the number that `convert` makes of it.
+
+    A tuple is converted number by number. None stays where the field may be None: that number is
+    derived from the others.
+    """
+    kinds = get_type_hints(type(owner))
+    for name in names:
+        label, value = f"{type(owner).__name__}.{name}", getattr(owner, name)
+        if get_origin(kinds[name]) is tuple:
+            numbers = of_kind(label, value, tuple, "a tuple of numbers, which can be hashed")
+            object.__setattr__(owner, name, tuple(convert(label, n, **options) for n in numbers))
+        elif value is not None or NoneType not in get_args(kinds[name]):
+            object.__setattr__(owner, name, convert(label, value, **options))

@@ -1,4 +1,4 @@
-"""Projection weights from one channel layout to another, by permuting the channels of q and k.
+"""Convert projections of q and k between channel layouts, by a permutation of their channels.
 
 A checkpoint whose rotation reads interleaved channels (GGUF, Meta's own, DeepSeek's) serves a model
 that reads halves once the channels of each head of q and k are in that order, and the other way
@@ -23,14 +23,14 @@ def channel_order(spec: RopeSpec, to: Layout) -> Int64[np.ndarray, " H"]:
     """For each channel of the layout `to`, the channel of `spec.read` that belongs there."""
     check_spec("channel_order", spec)
     check_choice("to", to, Layout)
-    replace(spec, read=to)  # checks that these pairs can be laid out so
+    replace(spec, read=to)  # raises ValueError if these pairs do not fit the layout
     order = np.arange(spec.head_dim)
     order[_channels(spec, to)] = _channels(spec, spec.read)
     return order
 
 
 def convert_projection(spec: RopeSpec, weight: Weight, to: Layout, *, axis: int = 0) -> Weight:
-    """A weight, bias or scale of q or k, for a rotation that reads `to` instead of `spec.read`.
+    """Permute a weight, bias or norm scale of q or k from the layout `spec.read` to `to`.
 
     Args:
         spec: the rotary embedding that the weight was made for.
@@ -42,7 +42,7 @@ def convert_projection(spec: RopeSpec, weight: Weight, to: Layout, *, axis: int 
         axis: the axis of the channels.
 
     Raises:
-        ValueError: the axis is no multiple of head_dim.
+        ValueError: the length of the axis is not a multiple of head_dim.
 
     Example:
         >>> spec = RopeSpec(head_dim=6, read="interleaved")
@@ -59,7 +59,7 @@ def convert_projection(spec: RopeSpec, weight: Weight, to: Layout, *, axis: int 
         )
     length: int = weight.shape[axis]
     heads = np.arange(0, length, spec.head_dim)[:, None]
-    return _taken(weight, (heads + channel_order(spec, to)).ravel(), axis)
+    return _take(weight, (heads + channel_order(spec, to)).ravel(), axis)
 
 
 def convert_fused_projection(
@@ -102,7 +102,7 @@ def convert_fused_projection(
     index = np.arange(length).reshape(groups, -1, spec.head_dim)
     rotated = (heads + kv_heads) // groups
     index[:, :rotated] = index[:, :rotated, channel_order(spec, to)]
-    return _taken(weight, index.ravel(), axis)
+    return _take(weight, index.ravel(), axis)
 
 
 def _axis(function: str, weight: Any, axis: object) -> int:
@@ -122,8 +122,8 @@ def _axis(function: str, weight: Any, axis: object) -> int:
     return found
 
 
-def _taken(weight: Weight, index: Int64[np.ndarray, " C"], axis: int) -> Weight:
-    """The entries at an axis, by the array's own indexing."""
+def _take(weight: Weight, index: Int64[np.ndarray, " C"], axis: int) -> Weight:
+    """`weight[..., index, :, :]`: the three frameworks have no other spelling of it in common."""
     after = (slice(None),) * (weight.ndim - 1 - axis % weight.ndim)
     return weight[(..., index, *after)]
 

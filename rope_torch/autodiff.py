@@ -1,7 +1,9 @@
 """The rotation as an autograd function, whose derivative is the rotation by the negative angle."""
 
 from collections.abc import Callable
+from functools import reduce
 from inspect import signature
+from operator import add
 from typing import Any
 
 import torch
@@ -14,29 +16,34 @@ from rope_spec.channels import Channels
 
 from . import gpu
 from .eager import rotate_pairs_in_chunks
-from .rotation import Half, Heads, inside, rotate_pairs, split
+from .rotation import Half, Heads, compute_dtype, rotate_pairs, split
+
+Rotation = Callable[[Heads, Half, Half, Channels, RotateIn], Heads]
 
 
-def apply(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
-    """`rotate_pairs`, by way of the autograd function where a gradient or the chunks need it."""
+def rotate_differentiably(
+    x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn
+) -> Heads:
+    """`rotate_pairs`, through the autograd function if a gradient or the chunks need it."""
     if x.ndim > cos.ndim:
         cos, sin = (t[(None,) * (x.ndim - t.ndim)] for t in (cos, sin))
     needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (x, cos, sin))
-    # up to this many numbers the calls take longer than the arithmetic, and chunks do not pay
+    # up to this many numbers the cost of the calls outweighs the gain of chunks
     small = 2**18 if channels.read == channels.write == 1 else 2**14
-    on_gpu = gpu.takes(x, cos, sin)
+    on_gpu = gpu.supports(x, cos, sin)
     if on_gpu and not needs_grad and not _is_transformed():
         return gpu.rotate_pairs_in_kernel(x, cos, sin, channels, rotate_in)
     if needs_grad or on_gpu or (_in_chunks(x) and x.numel() > small):
-        function = Rotate if torch.compiler.is_compiling() else RotateInBothModes
+        function = Rotate if torch.compiler.is_compiling() else RotateWithForwardMode
         return function.apply(x, cos, sin, channels, rotate_in)  # pyright: ignore[reportReturnType]
     return rotate_pairs(x, cos, sin, channels, rotate_in)
 
 
 def _is_transformed() -> bool:
-    """Whether the rules of the autograd function may be asked for, although no gradient is.
+    """Whether a transform of functorch, forward mode or a compiler is active.
 
-    torch has no public name for this; where these move, True is right and costs 30 us in each call.
+    The autograd function has to be called then, even if nothing requires a gradient. torch has no
+    public name for this. If a later torch moves these, True is right and costs 30 us in each call.
     """
     functions = torch._C._are_functorch_transforms_active  # pyright: ignore
     return torch.compiler.is_compiling() or functions() or forward_ad._current_level >= 0
@@ -51,9 +58,9 @@ def _in_chunks(x: Heads) -> bool:
     return x.device.type == "cpu" and type(x) in (Tensor, torch.nn.Parameter)
 
 
-def _form(x: Heads, cos: Half, sin: Half) -> Callable[..., Heads]:
+def _form(x: Heads, cos: Half, sin: Half) -> Rotation:
     """The kernel on a GPU, chunks on a CPU, else the formula; all with the same bits."""
-    if gpu.takes(x, cos, sin):
+    if gpu.supports(x, cos, sin):
         return gpu.rotate_pairs_in_kernel
     return rotate_pairs_in_chunks if _in_chunks(x) else rotate_pairs
 
@@ -77,10 +84,10 @@ class Rotate(torch.autograd.Function):
         (dy,), channels, rotate_in = grads, ctx.channels, ctx.rotate_in
         dx = None
         if ctx.needs_input_grad[0]:
-            dx = apply(dy, cos, -sin, channels.inverse, rotate_in)
+            dx = rotate_differentiably(dy, cos, -sin, channels.inverse, rotate_in)
         if x is None:
             return dx, None, None, None, None
-        rotated, dtype = channels.rotated(cos.shape[-1]), inside(x.dtype, rotate_in)
+        rotated, dtype = channels.rotated(cos.shape[-1]), compute_dtype(x.dtype, rotate_in)
         a, b = split(x[..., rotated].to(dtype), channels.read)
         da, db = split(dy[..., rotated].to(dtype), channels.write)
         products = da * a + db * b, db * a - da * b
@@ -101,10 +108,10 @@ class Rotate(torch.autograd.Function):
         dims = zip((x, cos, sin), in_dims[:3], strict=True)
         x, cos, sin = (t if dim is None else t.movedim(dim, 0) for t, dim in dims)
         x = x.expand(info.batch_size, *x.shape) if in_dims[0] is None else x
-        return apply(x, cos, sin, channels, rotate_in), 0
+        return rotate_differentiably(x, cos, sin, channels, rotate_in), 0
 
 
-class RotateInBothModes(Rotate):
+class RotateWithForwardMode(Rotate):
     """`Rotate` with forward mode, which `torch.compile` does not support."""
 
     @staticmethod
@@ -119,7 +126,7 @@ class RotateInBothModes(Rotate):
         """The rotation itself for tangents of x, `rotate_pairs` for those of cos and sin."""
         x, cos, sin = ctx.saved_tensors
         channels, rotate_in = ctx.channels, ctx.rotate_in
-        terms = [] if dx is None else [apply(dx, cos, sin, channels, rotate_in)]
+        terms = [] if dx is None else [rotate_differentiably(dx, cos, sin, channels, rotate_in)]
         if dcos is not None or dsin is not None:
             dcos, dsin = _or_zeros(dcos, cos), _or_zeros(dsin, sin)
             rotated = channels.rotated(cos.shape[-1])
@@ -127,7 +134,7 @@ class RotateInBothModes(Rotate):
             dy = rotate_pairs(x[..., rotated], dcos, dsin, from_zero, rotate_in)
             padding = rotated.start, x.shape[-1] - rotated.stop
             terms.append(torch.nn.functional.pad(dy, padding))
-        return sum(terms[1:], terms[0])
+        return reduce(add, terms)
 
 
 def _summed(t: Tensor, shape: torch.Size) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rope_spec import OutOfRange, RopeSpec, Strategy
 from rope_spec.checks import check_cache
-from rope_spec.strategies import SPLIT, Count, check_on_host, first_capacity, grown_capacity
+from rope_spec.strategies import SPLIT, Count, check_in_table, first_capacity, grown_capacity
 from rope_spec.values import check_choice
 
 from .functional import Length, Positions, Table, checked, cos_sin
@@ -23,14 +23,15 @@ from .phase import constants, phase_cos_sin, phase_of, turns_tensor
 Device = torch.device | str | int | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # tensors have no single truth value
 class RopeCache:
     """A cos/sin table for one spec."""
 
     spec: RopeSpec
     strategy: Strategy
-    capacity: int  # of a table: it serves 0 to capacity - 1
-    # cos and sin, (L, P); split_table: at multiples of SPLIT without the factor, then below SPLIT
+    capacity: int  # L, 0 without a table
+    # cos and sin, (L, P); split_table has four: cos and sin at the multiples of SPLIT, without the
+    # attention factor, then both at 0 to SPLIT - 1
     tables: tuple[Float32[Tensor, "_L P"], ...] = ()
 
 
@@ -44,7 +45,7 @@ def init_cache(
         strategy: `lazy` grows to the exact length, `doubling` to a power of two times the first
             length, `fixed` never; `split_table` keeps two small tables and adds angles;
             `table_free` keeps no table.
-        length: the first number of rows; `table_free` needs none.
+        length: the first number of rows; `table_free` ignores it: it serves every position.
         device: where the tables are.
 
     Raises:
@@ -62,7 +63,7 @@ def init_cache(
 
 
 def grow_cache(cache: RopeCache, length: Count) -> RopeCache:
-    """A cache that serves `length` positions: this object itself where it does.
+    """A cache that serves `length` positions: this object itself if it does.
 
     Raises:
         ValueError: a `fixed` or `split_table` cache is too short.
@@ -77,7 +78,7 @@ def grow_cache(cache: RopeCache, length: Count) -> RopeCache:
 
 
 def materialized(cache: RopeCache, device: torch.device) -> RopeCache:
-    """The cache with its rows on a device: this object itself unless these are on `meta` alone."""
+    """The cache with its tables on a device, if they are on `meta`; else the cache itself."""
     if not cache.tables or not cache.tables[0].is_meta or device.type == "meta":
         return cache
     return init_cache(cache.spec, cache.strategy, cache.capacity, device)
@@ -108,7 +109,7 @@ def lookup(
     check_choice("out_of_range", out_of_range, OutOfRange)
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)
-    positions = checked(cache.spec, positions)
+    positions = checked("lookup", cache.spec, positions)
     cache = materialized(cache, positions.device)
     if (
         out_of_range == "error"
@@ -118,7 +119,7 @@ def lookup(
     ):
         with suppress(RuntimeError):  # under torch.vmap no value can be read
             smallest, largest = map(int, positions.long().aminmax())
-            check_on_host(smallest, largest, cache.capacity)
+            check_in_table(smallest, largest, cache.capacity)
     return _lookup(cache, positions, out_of_range)
 
 
@@ -137,26 +138,31 @@ def cached_cos_sin(
 
 def _lookup(cache: RopeCache, positions: Integer[Tensor, "..."], out_of_range: OutOfRange) -> Table:
     pairs = cache.spec.pairs
-    per_pair = (positions if pairs.axes == 1 else pairs.coordinates(positions)).long()
-    inside = per_pair.clamp(0, cache.capacity - 1)
-    cos, sin = (_split_rows if cache.strategy == "split_table" else _rows)(
-        cache.tables, inside, pairs.axes
-    )
+    coordinates = (positions if pairs.axes == 1 else pairs.coordinates(positions)).long()
+    clamped = coordinates.clamp(0, cache.capacity - 1)
+    rows = _split_rows if cache.strategy == "split_table" else _rows
+    cos, sin = rows(cache.tables, clamped, pairs.axes)
     if out_of_range == "clamp":
         return cos, sin
-    is_outside = inside != per_pair if pairs.axes > 1 else (inside != per_pair)[..., None]
+    is_outside = clamped != coordinates if pairs.axes > 1 else (clamped != coordinates)[..., None]
     return cos.masked_fill(is_outside, torch.nan), sin.masked_fill(is_outside, torch.nan)
 
 
 def _tables(
     spec: RopeSpec, strategy: Strategy, start: int, stop: int, device: Device
 ) -> tuple[Float32[Tensor, "_L P"], ...]:
-    """The rows of positions from `start` to `stop`, from the same integers as without a table."""
+    """The rows of positions from `start` to `stop`, from the same integers as without a table.
+
+    The two tables of split_table serve all positions below `stop`.
+    """
     if strategy == "table_free":
         return ()
     turns, _, factor, _ = constants(spec, None)
     turns = turns_tensor(turns, device)
-    rows = lambda positions, f: phase_cos_sin(phase_of(positions[:, None], turns), f)
+
+    def rows(positions: Int64[Tensor, " L"], attention_factor: float) -> Table:
+        return phase_cos_sin(phase_of(positions[:, None], turns), attention_factor)
+
     if strategy == "split_table":
         high, low = torch.arange(0, stop, SPLIT, device=device), torch.arange(SPLIT, device=device)
         return *rows(high, 1.0), *rows(low, factor)

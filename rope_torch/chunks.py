@@ -1,6 +1,6 @@
 """Chunks of arrays, scratch arrays of their shape, and complex numbers in place of pairs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import chain, repeat
 from typing import Any
@@ -13,8 +13,11 @@ from .rotation import as_pairs, split
 Views = Callable[[Tensor], Iterable[Tensor]]
 
 
-def outermost_first(y: Tensor, *others: Tensor) -> Iterable[Tensor]:
-    """Axes in the order of y in memory, without those of length 1: a chunk is then contiguous."""
+def outermost_first(y: Tensor, *others: Tensor) -> Sequence[Tensor]:
+    """Permute all arrays so that the axes of y are in memory order, and drop axes of length 1.
+
+    A chunk of y is then contiguous.
+    """
     shape, stride, arrays = y.shape[:-1], y.stride(), (y, *others)
     axes = sorted(range(y.ndim - 1), key=lambda axis: (shape[axis] > 1, -stride[axis]))
     ones = shape.count(1)
@@ -24,9 +27,9 @@ def outermost_first(y: Tensor, *others: Tensor) -> Iterable[Tensor]:
 
 
 def chunks(size: int, *arrays: Tensor) -> Iterable[tuple[Tensor, ...]]:
-    """Slices along the leading axes, of at most `size` numbers, but of one row at least.
+    """Slices along the leading axes, of at most `size` numbers of the first array, or one row.
 
-    The first array is counted. An array of length 1 on such an axis is repeated.
+    An array of length 1 on such an axis is repeated.
     """
     first, length = arrays[0], len(arrays[0])
     row = first.numel() // length
@@ -59,13 +62,13 @@ def can_view_pairs(x: Tensor) -> bool:
 
 
 def as_complex(x: Tensor, blocks: int) -> Tensor:
-    """`x_a + i x_b` where x is interleaved float32 and its pairs can be viewed; else x itself."""
+    """`x_a + i x_b` if x is interleaved float32 and its pairs can be viewed; else x itself."""
     if x.dtype != torch.float32 or 2 * blocks != x.shape[-1] or not can_view_pairs(x):
         return x
     return torch.view_as_complex(x.unflatten(-1, (blocks, 2)))
 
 
-def gather(x: Tensor, blocks: int, numbers: Tensor, complex_view: Tensor) -> None:
+def copy_to_interleaved(x: Tensor, blocks: int, numbers: Tensor, complex_view: Tensor) -> None:
     """Copy x to interleaved float32 `numbers`, of which `complex_view` is a view."""
     if 2 * blocks == x.shape[-1]:
         numbers.copy_(x)
@@ -73,7 +76,7 @@ def gather(x: Tensor, blocks: int, numbers: Tensor, complex_view: Tensor) -> Non
         torch.complex(*(channel.float() for channel in split(x, blocks)), out=complex_view)
 
 
-def scatter(numbers: Tensor, y: Tensor, blocks: int) -> None:
+def copy_from_interleaved(numbers: Tensor, y: Tensor, blocks: int) -> None:
     """Copy interleaved float32 to y.
 
     Both channels of a pair are taken out of one integer of twice the width, since torch copies
@@ -85,5 +88,5 @@ def scatter(numbers: Tensor, y: Tensor, blocks: int) -> None:
     narrow, wide = {2: (torch.int16, torch.int32), 4: (torch.int32, torch.int64)}[y.dtype.itemsize]
     words = numbers.to(y.dtype).view(wide).unflatten(-1, (blocks, -1))
     a, b = as_pairs(y.view(narrow), blocks).unbind(-2)
-    a.copy_(words)  # the lower half
+    a.copy_(words)  # the lower half: the first channel, as on any little-endian CPU
     b.copy_(words.bitwise_right_shift_(8 * y.dtype.itemsize))

@@ -1,4 +1,4 @@
-"""Whether torch's complex product has the bits of the formula, which a trial finds out."""
+"""A trial finds out whether torch's product of complex64 has the bits of the formula."""
 
 import os
 from functools import lru_cache
@@ -11,7 +11,7 @@ from rope_spec.channels import HALVES
 
 from .rotation import rotate_pairs
 
-Layout = tuple[tuple[int, ...], tuple[int, ...], int]  # shape, stride, address modulo 64
+MemoryLayout = tuple[tuple[int, ...], tuple[int, ...], int]  # shape, stride, address modulo 64
 
 # x_a, x_b, cos, sin; a product that is computed in another way has other bits for these
 ROUNDING = (0.855, -0.055, 0.791, -0.081)  # fused multiply-adds of either product, or one rounding
@@ -26,11 +26,11 @@ THREADS_VARY = IS_DYNAMIC or "OMP_THREAD_LIMIT" in os.environ  # OpenMP may give
 def has_bits_of_formula(x: Tensor, rotation: Tensor, y: Tensor) -> bool:
     """Whether `torch.mul(x, rotation, out=y)` of complex64 has the bits of the formula everywhere.
 
-    That depends on how torch divides arrays among threads, and their shares into vectors: elements
-    that fill no vector may be computed by fused multiply-adds. A trial tells. It multiplies numbers
-    whose product would differ, in arrays with the same place in memory as these, by as many
-    threads, and compares each element. The answer is a fact about the machine, and is kept. Where
-    the number of threads may change from call to call, the answer is no.
+    Elements at the end of a thread's share that fill no vector may be computed by fused
+    multiply-adds, so that it depends on how torch divides arrays among threads. A trial tells. It
+    multiplies numbers whose product would differ, in arrays with the same place in memory as these,
+    by as many threads, and compares each element. The answer is a fact about the machine, and is
+    cached. If the number of threads may change from call to call, the answer is no.
     """
     x_at, rotation_at, y_at = x.data_ptr(), rotation.data_ptr(), y.data_ptr()
     return not THREADS_VARY and _trial(
@@ -43,12 +43,13 @@ def has_bits_of_formula(x: Tensor, rotation: Tensor, y: Tensor) -> bool:
 
 
 @lru_cache(maxsize=2**12)
-def _trial(threads: int, in_place: bool, *layouts: Layout) -> bool:
+def _trial(threads: int, in_place: bool, *layouts: MemoryLayout) -> bool:
     """Whether the rounding agrees in all elements, and special numbers do in the first ones."""
     if any(address % 8 for _, _, address in layouts):
         return False
     x, rotation, y = (_array_like(*layout) for layout in layouts)
     operands = x, rotation, x if in_place else y
+    # the first 65536 elements or so
     first = [t[: 1 + 2**16 // x[0].numel()] for t in operands]
     return _agrees(ROUNDING, *operands) and all(_agrees(probe, *first) for probe in SPECIAL)
 

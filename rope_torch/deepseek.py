@@ -1,5 +1,7 @@
 """The lesson's DeepSeek-V3 rotary embedding, faults included: a table that grows when needed.
 
+The lesson is `notebooks/01_lesson.ipynb`.
+
 Its faults, which `RotaryEmbedding` does not have: the table takes the dtype of the call that grew
 it, so that one float16 call leaves float16 values to every later float32 call; `.half()` casts
 `inv_freq` and the table; angles are float32 products.

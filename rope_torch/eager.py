@@ -8,9 +8,17 @@ from torch import Tensor
 from rope_spec import RotateIn
 from rope_spec.channels import Channels
 
-from .chunks import as_complex, can_view_pairs, chunks, gather, outermost_first, scatter, scratch
+from .chunks import (
+    as_complex,
+    can_view_pairs,
+    chunks,
+    copy_from_interleaved,
+    copy_to_interleaved,
+    outermost_first,
+    scratch,
+)
 from .complex_product import has_bits_of_formula
-from .rotation import Half, Heads, as_pairs, inside, join, rotate_pairs
+from .rotation import Half, Heads, as_pairs, compute_dtype, join, rotate_pairs
 
 CHUNK = 2**21  # bytes in the dtype of the arithmetic: a chunk and its temporaries stay in cache
 NO_SCRATCH_CHUNK = 2**25  # bytes, where there are no temporaries: large, as each chunk has a trial
@@ -21,7 +29,7 @@ def rotate_pairs_in_chunks(
     x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
     """`rotation.rotate_pairs` in the fastest form there is; cos and sin have all axes of x."""
-    dtype, rotated = inside(x.dtype, rotate_in), channels.rotated(cos.shape[-1])
+    dtype, rotated = compute_dtype(x.dtype, rotate_in), channels.rotated(cos.shape[-1])
     x = (x if x.stride(-1) == 1 and 0 not in x.stride() else x.contiguous()).resolve_neg()
     y = torch.empty_like(x) if 2 * cos.shape[-1] == x.shape[-1] else x.clone()
     if x.numel() > 0:
@@ -39,17 +47,17 @@ def _forms(dtype: torch.dtype, pairs: int, read: int, write: int) -> tuple[Form,
     Each form fills y and returns True, or returns False and leaves y to the next. The last one
     always fills it.
     """
-    interleaved = pairs in (read, write)
+    interleaved = pairs in (read, write)  # as many blocks as pairs
     if dtype == torch.float32 and interleaved:
-        return _complex_product, _through_complex, _crosswise if read == write else _formula
+        return (_complex_product, _complex_copy, _exchange if read == write else _formula)
     if read != write:
         return (_formula,)
-    return (_swapped_words,) if dtype.itemsize == 2 and interleaved else (_crosswise,)
+    return (_swap_words,) if dtype.itemsize == 2 and interleaved else (_exchange,)
 
 
 def _formula(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write: int) -> bool:
     """The formula, chunk by chunk."""
-    rotate_in = "input" if x.dtype == cos.dtype else "float32"
+    rotate_in = "input" if x.dtype == cos.dtype else "float32"  # cos has the dtype to compute in
     channels = Channels(0, read, write)
     parts = chunks(CHUNK // cos.dtype.itemsize, y, x, cos, sin)
     for y, x, cos, sin in parts:
@@ -57,7 +65,7 @@ def _formula(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write: i
     return True
 
 
-def _crosswise(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write: int) -> bool:
+def _exchange(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write: int) -> bool:
     """All channels are multiplied by cos and by sin; each product by sin goes to the partner."""
     dtype, cos, sin = cos.dtype, join(cos, cos, read), join(sin, sin, read)
     both_channels = lambda t: as_pairs(t, read).unbind(-2)
@@ -77,10 +85,10 @@ def _crosswise(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write:
     return True
 
 
-def _swapped_words(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write: int) -> bool:
+def _swap_words(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write: int) -> bool:
     """Interleaved channels of 16 bits: a pair is swapped first, as the halves of a 32-bit integer.
 
-    `_crosswise` moves channels one at a time, and takes 2.5 times as long. To add a product by -sin
+    `_exchange` moves channels one at a time, and takes 2.5 times as long. To add a product by -sin
     gives the bits of subtracting one by sin. Temporaries stay unnamed, so that the allocator reuses
     cached memory for the next chunk.
     """
@@ -95,7 +103,7 @@ def _swapped_words(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, wr
 
 
 def _complex_product(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write: int) -> bool:
-    """`(x_a + i x_b) (cos + i sin)` of interleaved float32, where torch's product has our bits."""
+    """`(x_a + i x_b) (cos + i sin)` of interleaved float32, if torch's product has our bits."""
     source, target = as_complex(x, read), as_complex(y, write)
     if not (source.is_complex() and target.is_complex()):
         return False
@@ -107,8 +115,8 @@ def _complex_product(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, 
     return True
 
 
-def _through_complex(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write: int) -> bool:
-    """`_complex_product` where x or y has another dtype or layout: it is copied, chunk by chunk."""
+def _complex_copy(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, write: int) -> bool:
+    """`_complex_product` if x or y has another dtype or layout: that one is copied by chunks."""
     source, target = as_complex(x, read), as_complex(y, write)
     gathers, scatters = not source.is_complex(), not target.is_complex()
     views = [t for t in (source, target) if t.is_complex()]
@@ -124,10 +132,10 @@ def _through_complex(y: Tensor, x: Tensor, cos: Tensor, sin: Tensor, read: int, 
         return False
     for (source, rotation, target), (y, x, numbers) in zip(products, others, strict=True):
         if gathers:
-            gather(x, read, numbers, source)
+            copy_to_interleaved(x, read, numbers, source)
         torch.mul(source, rotation, out=target)
         if scatters:
-            scatter(numbers, y, write)
+            copy_from_interleaved(numbers, y, write)
     return True
 
 

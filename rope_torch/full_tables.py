@@ -13,8 +13,7 @@ from rope_spec import Arithmetic, RopeSpec
 from .functional import EXACT, cos_sin
 
 Columns = Literal["halves", "neighbours", "halves_per_axis", "one"]
-Positions = Literal["axes_first", "axes_last"]
-Pair = tuple[Tensor, Tensor]
+AxisOrder = Literal["axes_first", "axes_last"]
 
 
 @dataclass(frozen=True)
@@ -22,8 +21,8 @@ class TableForm:
     """How the rotary module of a model lays out its tables, which no configuration says.
 
     Attributes:
-        columns: the columns of a pair: one alone, or two, which are half the table apart, next to
-            each other, or halves of the block of each axis.
+        columns: the columns of a pair. `halves`: two, half the table apart; `neighbours`: two, next
+            to each other; `halves_per_axis`: two, half the block of an axis apart; `one`: one.
         positions: whether the coordinates of `position_ids` come first, `(A, B, S)`, as in M-RoPE,
             or last, `(..., S, A)`, as in vision towers.
         sine_first: whether the module returns sin and then cos (GPT-J).
@@ -31,7 +30,7 @@ class TableForm:
     """
 
     columns: Columns = "halves"
-    positions: Positions = "axes_first"
+    positions: AxisOrder = "axes_first"
     sine_first: bool = False
     keeps_float32: bool = False
 
@@ -63,7 +62,7 @@ class FullTables(nn.Module):
     change nothing.
 
     Args:
-        specs: a spec for each kind of layer, or a single one for all layers.
+        specs: a spec for each kind of layer; a single one serves all layers.
         arithmetic: how the angles are computed; the model itself rotates.
         form: how the tables are laid out.
     """
@@ -84,13 +83,22 @@ class FullTables(nn.Module):
 
         `position_ids` are `(B, S)`; with A axes `(A, B, S)` or `(..., S, A)`, as the form has it.
         """
-        only = next(iter(self.specs.values())) if len(self.specs) == 1 else None
-        spec = only or self.specs[str(layer_type)]
+        spec = self._spec(layer_type)
         seq_len = position_ids.max() + 1 if spec.depends_on_length else None
         positions = self._axes_last(position_ids, spec.pairs.axes)
         tables = cos_sin(spec, positions, seq_len=seq_len, arithmetic=self.arithmetic)
         cos, sin = (self._laid_out(table, x, spec) for table in tables)
         return (sin, cos) if self.form.sine_first else (cos, sin)
+
+    def _spec(self, layer_type: str | None) -> RopeSpec:
+        if len(self.specs) == 1:
+            return next(iter(self.specs.values()))
+        if layer_type not in self.specs:
+            raise ValueError(
+                f"FullTables: got layer_type={layer_type!r}, expected one of "
+                f"{', '.join(map(repr, self.specs))}. Pass layer_type=."
+            )
+        return self.specs[layer_type]
 
     def _axes_last(self, position_ids: Tensor, axes: int) -> Tensor:
         if axes == 1 or self.form.positions == "axes_last":

@@ -21,7 +21,7 @@ from rope_spec.checks import (
     check_spec,
 )
 
-from .autodiff import apply
+from .autodiff import rotate_differentiably
 from .coordinates import cos_sin_at
 from .phase import constants, frequencies_at, phase_cos_sin, phase_of
 
@@ -41,8 +41,9 @@ def cos_sin(
 
     Args:
         spec: the rotary embedding.
-        positions: any int32, negative ones too: `(..., S)`, or `(..., S, A)` for A > 1 axes. For a
-            spec with `real` float32 coordinates as well, for which there is a derivative.
+        positions: integers within int32, negative ones too, of PyTorch or NumPy: `(..., S)`, or
+            `(..., S, A)` for A > 1 axes. For a spec with `real` float32 coordinates as well, for
+            which there is a derivative.
         seq_len: the current length, which `DynamicNTK` and `LongRope` need: a Python int, or a
             tensor that holds one length or one for each row of the batch (`rope_torch.phase` says
             what that costs).
@@ -60,7 +61,7 @@ def cos_sin(
         >>> tuple(cos.shape), round(float(cos[0, 1, 0]), 6)
         ((1, 3, 2), 0.540302)
     """
-    positions = checked(spec, positions)
+    positions = checked("cos_sin", spec, positions)
     check_arithmetic("cos_sin", arithmetic)
     if spec.depends_on_length and isinstance(seq_len, (Tensor, np.ndarray)):
         check_arrays("cos_sin", (Tensor, np.ndarray), seq_len=seq_len)
@@ -88,13 +89,15 @@ def _table(
     return angle.cos() * factor, angle.sin() * factor
 
 
-def checked(spec: RopeSpec, positions: Positions) -> Real[Tensor, "..."]:
+def checked(function: str, spec: RopeSpec, positions: Positions) -> Real[Tensor, "..."]:
     """The positions as a tensor.
 
-    Raises TypeError or ValueError for a spec or positions that cannot be meant.
+    Raises:
+        TypeError: the spec or the positions are something else.
+        ValueError: positions whose shape does not fit the spec.
     """
-    check_spec("cos_sin", spec)
-    check_arrays("cos_sin", (Tensor, np.ndarray), positions=positions)
+    check_spec(function, spec)
+    check_arrays(function, (Tensor, np.ndarray), positions=positions)
     positions = torch.as_tensor(positions)
     dtype = name_of(positions.dtype)
     check_positions(spec, tuple(positions.shape), dtype, "int" in dtype)
@@ -131,7 +134,7 @@ def rotate(
         The rotated x, in its shape and dtype. Its derivative is the rotation by the negative angle.
 
     Raises:
-        TypeError: x, cos or sin is not of a floating dtype, or x alone is float64.
+        TypeError: x, cos or sin is not of a floating dtype, or x is float64 and cos or sin is not.
         ValueError: x is not head_dim wide, or its other dimensions do not fit those of cos.
 
     Example:
@@ -148,7 +151,9 @@ def rotate(
     axis = check_rotation(spec, *shapes, heads_axis=heads_axis)
     if axis is not None and -axis <= cos.ndim:  # else the heads stand left of all axes of cos
         cos, sin = cos.unsqueeze(axis), sin.unsqueeze(axis)
-    return apply(x, cos, sin if spec.sign == 1 else -sin, spec.channels, arithmetic.rotate_in)
+    return rotate_differentiably(
+        x, cos, sin if spec.sign == 1 else -sin, spec.channels, arithmetic.rotate_in
+    )
 
 
 def apply_rotary_pos_emb(
@@ -164,12 +169,12 @@ def apply_rotary_pos_emb(
     Args:
         q: queries, `(B, N, S, H)` with `unsqueeze_dim=1`, `(B, S, N, H)` with 2.
         k: keys, the same, of as many or of fewer heads.
-        cos: `(B, S, H)` or `(S, H)`, both halves alike; with `position_ids` a table `(L, H)` to
-            gather from.
+        cos: `(B, S, H)` or `(S, H)`, whose second half repeats the first (not checked); with
+            `position_ids` a table `(L, H)` to gather from.
         sin: the same.
         position_ids: rows of the table, `(B, S)`, or None. A row that is not in the table raises
             IndexError on a CPU, and so does a negative one.
-        unsqueeze_dim: where the heads are, as an axis of q.
+        unsqueeze_dim: the axis of q that holds the heads.
 
     Returns:
         The rotated q and k, in the dtype that the operands promote to.
@@ -196,4 +201,4 @@ def _rotate_halves(
     check_full_width(tuple(x.shape), tuple(cos.shape))
     pairs = x.shape[-1] // 2
     dtype = torch.promote_types(x.dtype, cos.dtype)
-    return apply(x.to(dtype), cos[..., :pairs], sin[..., :pairs], HALVES, "input")
+    return rotate_differentiably(x.to(dtype), cos[..., :pairs], sin[..., :pairs], HALVES, "input")

@@ -1,4 +1,4 @@
-"""The rotation on an NVIDIA GPU, where Triton is installed: one kernel, with the formula's bits.
+"""The rotation on an NVIDIA GPU, if Triton is installed: one kernel, with the formula's bits.
 
 It is an operator of its own: eager torch, `torch.compile` and `torch.export` launch the same
 kernel. A kernel that Inductor compiles gets Inductor's options, and would contract products and
@@ -22,10 +22,11 @@ from .rotation import Half, Heads
 
 HAS_TRITON = find_spec("triton") is not None
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-TILE, WARPS = 512, 4  # of a program, which is 4 pairs of channels for each thread: see benchmarks
+TILE = 512  # pairs of channels of a program, 4 for each thread: see benchmarks
+WARPS = 4
 
 
-def takes(x: Tensor, cos: Tensor, sin: Tensor) -> bool:
+def supports(x: Tensor, cos: Tensor, sin: Tensor) -> bool:
     """Whether the kernel computes this rotation; all else is left to the formula."""
     if not (HAS_TRITON and _is_nvidia(x)) or is_traceable_wrapper_subclass(x):  # a DTensor is one
         return False
@@ -71,7 +72,7 @@ torch.library.register_fake(OPERATOR, lambda x, *_: torch.empty_like(x))
 rotate_on_gpu = torch.ops.rope_torch.rotate.default
 
 
-Layout = tuple[tuple[int, ...], tuple[int, ...]]  # shape and strides
+Strided = tuple[tuple[int, ...], tuple[int, ...]]  # shape and strides
 
 
 class Axis(NamedTuple):
@@ -86,10 +87,11 @@ class Axis(NamedTuple):
 
 @lru_cache(maxsize=2**10)  # a pure function: launching has to take less time than the kernel
 def _arguments(
-    size: int, start: int, read: int, write: int, round_each: bool, *layouts: Layout
+    size: int, start: int, read: int, write: int, round_each: bool, *layouts: Strided
 ) -> tuple[int, tuple[Any, ...]]:
     """The number of programs, and the arguments of the kernel after its arrays."""
-    (shape, _), pairs = layouts[0], layouts[2][0][-1]
+    (shape, _), _, (cos_shape, _), _ = layouts
+    pairs = cos_shape[-1]
     tile = max(1, size // _power_of_2(pairs)), _power_of_2(pairs)
     rows, repeats, others = _rows(_merged(_axes(*layouts)))
     lengths, y, x, cos, sin = zip(rows, *others, strict=True)
@@ -104,7 +106,7 @@ def _arguments(
     return programs, (lengths, *scaled, repeats, *constants)
 
 
-def _axes(*layouts: Layout) -> list[Axis]:
+def _axes(*layouts: Strided) -> list[Axis]:
     """The axes before the channels, along which an array may be repeated."""
     before = layouts[0][0][:-1]
     for shape, _ in layouts:
@@ -119,7 +121,7 @@ def _axes(*layouts: Layout) -> list[Axis]:
 
 
 def _merged(axes: Iterable[Axis]) -> list[Axis]:
-    """In the order of y in memory; two that every array can walk as one are one."""
+    """Sort the axes by y's stride, and merge neighbours that are contiguous in every array."""
     merged: list[Axis] = []
     for axis in sorted((axis for axis in axes if axis.length > 1), key=lambda axis: -axis.y):
         if merged and merged[-1][1:] == tuple(axis.length * stride for stride in axis[1:]):
@@ -131,8 +133,8 @@ def _merged(axes: Iterable[Axis]) -> list[Axis]:
 def _rows(axes: list[Axis]) -> tuple[Axis, int, list[Axis]]:
     """The innermost axis, how often cos and sin are repeated in it, and the other axes inside out.
 
-    Heads that lie inside positions are rows with them: so a program reads and writes one piece of
-    memory, and cos and sin once for the heads.
+    If the heads are the inner axis, position and head become one axis of rows: a program then reads
+    cos and sin once for all heads of a position.
     """
     *others, inner = axes or [Axis(1, 0, 0, 0, 0)]
     outer = others[-1] if others else inner

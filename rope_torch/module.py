@@ -66,7 +66,7 @@ class RotaryEmbedding(nn.Module):
         if not self.cache.tables:
             return cos_sin(self.spec, positions, seq_len=seq_len, arithmetic=self.arithmetic)
         if self.cache.tables[0].is_meta:
-            cache = materialized(self.cache, checked(self.spec, positions).device)
+            cache = materialized(self.cache, checked("cos_sin", self.spec, positions).device)
             if torch.compiler.is_dynamo_compiling() or _has_memory(cache.tables[0]):
                 self.cache = cache
         return lookup(self.cache, positions, out_of_range=self.out_of_range)
@@ -83,7 +83,7 @@ class RotaryEmbedding(nn.Module):
         self.cache = grow_cache(self.cache, length)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "RotaryEmbedding":
-        """Rebuild the table where `fn`, by which torch moves and casts, has another device."""
+        """`.to()`, `.cuda()`, ...: rebuild the table if the device changes; a cast leaves it."""
         super()._apply(fn, recurse)
         if self.cache.tables:
             before = self.cache.tables[0].device

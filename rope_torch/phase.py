@@ -1,6 +1,6 @@
 """Exact cos and sin in PyTorch: the integers of `rope_spec.phase`, in int64.
 
-Where the frequencies depend on the current length, this may be a tensor: there is no host round
+If the frequencies depend on the current length, this may be a tensor: there is no host round
 trip and no recompilation. LongRoPE then chooses between two sets of turns and stays exact. Dynamic
 NTK is exact within the original context. Beyond it the frequencies are computed in float32: for a
 context that is stretched s-fold under a factor f, their relative error is at most
@@ -41,10 +41,10 @@ def constants(
 
 
 def turns_tensor(turns: list[int], device: torch.device | str | int | None) -> Int64[Tensor, " P"]:
-    """The turns of each pair, cut from a tensor of more than eight numbers.
+    """The turns of each pair as a tensor: a view of one with more than eight numbers.
 
-    Inductor writes smaller ones into its code, and their product with a torch.arange of the
-    compiled function is then one of 32 bits (pytorch/pytorch#175966).
+    Inductor writes smaller tensors into its code. Their product with a torch.arange of the compiled
+    function is then computed in 32 bits (pytorch/pytorch#175966).
     """
     return torch.tensor([*turns, *[0] * 8], dtype=torch.int64, device=device)[: len(turns)]
 
@@ -72,18 +72,18 @@ def frequencies_at(
 ) -> AtLength:
     """Turns and float32 inverse frequencies at a length that is known, or at that of each row."""
     if not isinstance(seq_len, Tensor):
-        return _parts(spec, seq_len, device)
-    inside, length = _parts(spec, None, device), seq_len[..., None, None]
+        return _known(spec, seq_len, device)
+    within, length = _known(spec, None, device), seq_len[..., None, None]
     assert (original := spec.original_length)
     if isinstance(spec.rule, DynamicNTK):
-        beyond = _stretched(spec.rule, spec.pairs, inside.inv_freq, length)
+        beyond = _stretched(spec.rule, spec.pairs, within.inv_freq, length)
     else:
-        beyond = _parts(spec, original + 1, device)
-    pairs = zip(beyond, inside, strict=True)
-    return AtLength(*(torch.where(length > original, far, near) for far, near in pairs))
+        beyond = _known(spec, original + 1, device)
+    pairs = zip(beyond, within, strict=True)
+    return AtLength(*(torch.where(length > original, a, b) for a, b in pairs))
 
 
-def _parts(spec: RopeSpec, seq_len: int | None, device: torch.device) -> AtLength:
+def _known(spec: RopeSpec, seq_len: int | None, device: torch.device) -> AtLength:
     turns, inv_freq, *_ = constants(spec, seq_len)
     return AtLength(
         turns_tensor(turns, device), torch.tensor(inv_freq, dtype=torch.float32, device=device)
@@ -96,7 +96,7 @@ def _stretched(
     inv_freq: Float32[Tensor, " P"],
     length: Int64[Tensor, "*batch 1 1"],
 ) -> AtLength:
-    """Dynamic NTK in float32: its inverse frequencies, and the turns that these are."""
+    """Dynamic NTK in float32: its inverse frequencies, and the same in turns."""
     stretch = rule.factor * (length.float() / rule.max_position_embeddings) - (rule.factor - 1)
     rung = torch.tensor(pairs.rung, dtype=torch.float32, device=length.device)
     stretched = inv_freq * stretch.clamp(min=1) ** (-2 * rung / (pairs.ladder_dim - 2))

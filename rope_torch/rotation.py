@@ -12,7 +12,7 @@ Half = Float[Tensor, "*#tokens P"]  # cos or sin, which broadcast to the tokens 
 
 
 def rotate_pairs(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
-    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for each pair; the rest stays."""
+    """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for each pair; other channels stay."""
     width, rotated = 2 * cos.shape[-1], channels.rotated(cos.shape[-1])
     if x.shape[-1] == width:
         a, b = _rotated(x, cos, sin, channels.read, rotate_in)
@@ -28,7 +28,7 @@ def _rotated(
     x: Heads, cos: Half, sin: Half, read: int, rotate_in: RotateIn
 ) -> tuple[Float[Tensor, "*tokens P"], Float[Tensor, "*tokens P"]]:
     """The two channels of each pair, rotated."""
-    dtype = inside(x.dtype, rotate_in)
+    dtype = compute_dtype(x.dtype, rotate_in)
     (a, b), cos, sin = split(x.to(dtype), read), cos.to(dtype), sin.to(dtype)
     return (a * cos - b * sin).to(x.dtype), (b * cos + a * sin).to(x.dtype)
 
@@ -47,7 +47,7 @@ def _rotate_slice(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in:
     return join(a, b, channels.write).flatten(-2)
 
 
-def inside(dtype: torch.dtype, rotate_in: RotateIn) -> torch.dtype:
+def compute_dtype(dtype: torch.dtype, rotate_in: RotateIn) -> torch.dtype:
     """The dtype in which a rotation of x of `dtype` is computed."""
     return dtype if rotate_in == "input" else torch.promote_types(dtype, torch.float32)
 

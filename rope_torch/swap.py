@@ -1,4 +1,4 @@
-"""Our cos and sin inside a loaded transformers model, to see whether they cause a difference."""
+"""Our rotary modules in a loaded transformers model: do its own cause a difference?"""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rope_spec import Arithmetic, RopeSpec, spec_from_config, specs_from_config
 
-from .full_tables import Columns, FullTables, Pair, Positions, TableForm
+from .full_tables import AxisOrder, Columns, FullTables, TableForm
 from .functional import EXACT
 
 ENDINGS = ("RotaryEmbedding", "RotaryPositionalEmbedding")  # of the class names of rotary modules
@@ -67,13 +67,13 @@ def _config_of(model: nn.Module, name: str) -> Any:
 def _tables_for(name: str, module: Any, config: Any, arithmetic: Arithmetic) -> FullTables:
     """`FullTables` in the form of a module of the model, which trial calls find out.
 
-    Only its form is compared, as its numbers may be the fault that somebody is looking for.
+    Its numbers are not compared: they may be the fault that somebody is looking for.
     """
     try:
-        kinds = _kinds(module)
-        specs = _specs(config, kinds)
-        layer = {"layer_type": kinds[0]} if kinds else {}
-        return FullTables(specs, arithmetic, _form(module, next(iter(specs.values())), layer))
+        layer_types = _layer_types(module)
+        specs = _specs(config, layer_types)
+        kwargs = {"layer_type": layer_types[0]} if layer_types else {}
+        return FullTables(specs, arithmetic, _form(module, next(iter(specs.values())), kwargs))
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f"swap_rotary: got {name}, a {type(module).__name__}: {error}. Expected one that takes "
@@ -82,29 +82,29 @@ def _tables_for(name: str, module: Any, config: Any, arithmetic: Arithmetic) -> 
         ) from error
 
 
-def _kinds(module: nn.Module) -> list[str]:
+def _layer_types(module: nn.Module) -> list[str]:
     """The kinds of layer for which a rotary module has frequencies; none where all share them."""
-    ladders = [name for name, _ in module.named_buffers() if name.endswith("_inv_freq")]
-    own = [name for name in ladders if not name.endswith("original_inv_freq")]
-    return [name.removesuffix("_inv_freq") for name in own]
+    buffers = [name for name, _ in module.named_buffers() if name.endswith("_inv_freq")]
+    current = [name for name in buffers if not name.endswith("original_inv_freq")]
+    return [name.removesuffix("_inv_freq") for name in current]
 
 
-def _specs(config: Any, kinds: list[str]) -> dict[str, RopeSpec]:
+def _specs(config: Any, layer_types: list[str]) -> dict[str, RopeSpec]:
     """A spec for each kind of layer, or the only spec of the configuration."""
     specs = {label: spec for label, spec in specs_from_config(config).items() if spec is not None}
-    if kinds and len(specs) > 1:
-        return {kind: specs[kind] for kind in kinds}
+    if layer_types and len(specs) > 1:
+        return {name: specs[name] for name in layer_types}
     first = next(iter(specs), "text")
     return {first: specs[first] if first in ("vision", "audio") else spec_from_config(config)}
 
 
-def _form(module: Any, spec: RopeSpec, layer: dict[str, str]) -> TableForm:
+def _form(module: Any, spec: RopeSpec, kwargs: dict[str, str]) -> TableForm:
     """The form in which a rotary module returns the tables of a spec."""
     error: Exception = ValueError("its cos and sin have no form that is known")
     for positions, order, tokens in _trials(spec.pairs.axes):
         try:
-            wide = _called(module, positions, torch.float32, layer)
-            narrow = _called(module, positions, torch.bfloat16, layer)
+            wide = _called(module, positions, torch.float32, kwargs)
+            narrow = _called(module, positions, torch.bfloat16, kwargs)
         except (IndexError, RuntimeError) as raised:  # the module expects the axes elsewhere
             error = raised
             continue
@@ -116,7 +116,7 @@ def _form(module: Any, spec: RopeSpec, layer: dict[str, str]) -> TableForm:
     raise error
 
 
-def _trials(axes: int) -> Iterator[tuple[Tensor, Positions, tuple[int, ...]]]:
+def _trials(axes: int) -> Iterator[tuple[Tensor, AxisOrder, tuple[int, ...]]]:
     """Positions in each order of axes that a module may take, and the shape of the tokens."""
     positions = torch.arange(TOKENS)
     if axes == 1:
@@ -127,9 +127,11 @@ def _trials(axes: int) -> Iterator[tuple[Tensor, Positions, tuple[int, ...]]]:
     yield positions[None, :, None].expand(1, TOKENS, axes), "axes_last", (1, TOKENS)
 
 
-def _called(module: Any, positions: Tensor, dtype: torch.dtype, layer: dict[str, str]) -> Pair:
+def _called(
+    module: Any, positions: Tensor, dtype: torch.dtype, kwargs: dict[str, str]
+) -> tuple[Tensor, Tensor]:
     device = next(module.buffers(), positions).device
-    tables = module(torch.zeros(1, dtype=dtype, device=device), positions.to(device), **layer)
+    tables = module(torch.zeros(1, dtype=dtype, device=device), positions.to(device), **kwargs)
     if isinstance(tables, Tensor):
         raise ValueError(f"its table is one tensor of {tables.dtype}")
     return tables

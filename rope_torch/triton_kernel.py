@@ -18,12 +18,12 @@ def rotate_kernel(
     x,
     cos,
     sin,
-    lengths,  # of the axis of rows, and of any others
+    lengths,  # of the axis of rows, and of the outer axes, innermost first
     y_strides,  # the same axes
     x_strides,
     cos_strides,
     sin_strides,
-    repeats,  # how many rows of x in turn have one of cos and sin
+    repeats,  # consecutive rows of x that share a row of cos and sin
     units: tl.constexpr,  # of the strides of x and y, and of cos and sin
     channel_strides: tl.constexpr,  # of y, x, cos and sin
     head_dim: tl.constexpr,
@@ -58,7 +58,7 @@ def rotate_kernel(
 
 @triton.jit
 def _offsets(row, others, lengths, strides):
-    """Of each row, in units; the index in the other axes is one number, the first one inmost."""
+    """The offset of each row, in units; `others` is the index in the outer axes, inmost first."""
     offsets = row * tl.cast(strides[0], tl.int64)
     for axis in tl.static_range(1, len(strides)):
         offsets += others % lengths[axis] * tl.cast(strides[axis], tl.int64)

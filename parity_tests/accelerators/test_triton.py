@@ -171,8 +171,10 @@ def test_tensors_on_a_gpu_take_the_kernel():
         x = torch.empty(2, 5, 3, 64, device="cuda").transpose(1, 2)
         table = torch.empty(1, 5, 32, device="cuda")
         y = rope_torch.rotate(LAYOUTS["half"], x, table, table)
-        assert gpu.takes(x, table, table) and not gpu.takes(x.cpu(), table.cpu(), table.cpu())
-        assert not gpu.takes(x, table, table.cpu()) and not gpu.takes(x.double(), table, table)
+        assert gpu.supports(x, table, table) and not gpu.supports(x.cpu(), table.cpu(), table.cpu())
+        assert not gpu.supports(x, table, table.cpu()) and not gpu.supports(
+            x.double(), table, table
+        )
     assert (y.shape, y.stride(), y.device) == (x.shape, x.stride(), x.device)
 
 

@@ -243,6 +243,6 @@ def test_shapes_that_do_not_fit():
 
 def test_another_dtype_is_left_to_the_formula():
     x = torch.ones(1, 1, 1, 64, device=DEVICE)
-    assert gpu.takes(x, x, x)
+    assert gpu.supports(x, x, x)
     for dtypes in ((64, 32, 32), (32, 64, 32), (32, 32, 64)):
-        assert not gpu.takes(*(x.to(getattr(torch, f"float{bits}")) for bits in dtypes))
+        assert not gpu.supports(*(x.to(getattr(torch, f"float{bits}")) for bits in dtypes))

@@ -1,4 +1,4 @@
-"""From a `config.json` to the specs of its layers: strict, since a wrong rotation trains happily.
+"""From a `config.json` to the specs of its layers: strict, as a wrong one gives no error.
 
 Three stages, each a pure function: `towers` finds the parts of the model, `facts` reads what each
 says into one typed form, `build` makes the RopeSpec. `families.toml` has what a config.json leaves

@@ -8,9 +8,15 @@ from ..spec import RopeSpec
 from .facts import Facts
 from .scaling import rule_of
 
+AXIAL = {
+    "axial": Pairs.axial,
+    "axial_shared": Pairs.axial_shared,
+    "axial_alternating": Pairs.axial_alternating,
+}
+
 
 def spec_of(facts: Facts, label: str) -> RopeSpec:
-    """The RopeSpec; the label is for its errors."""
+    """The RopeSpec of one kind of layer; the label is for error texts."""
     return RopeSpec(
         head_dim=facts.head_dim,
         theta=facts.theta,
@@ -28,22 +34,22 @@ def _pairs(facts: Facts, label: str) -> Pairs:
         case "single":
             return Pairs.single(rotary_dim=facts.rotary_dim)
         case "axial" | "axial_shared" | "axial_alternating":
-            axes = facts.axis_count
-            rotary_dim = (
-                facts.rotary_dim if axes == 2 else facts.rotary_dim // (2 * axes) * 2 * axes
-            )
-            pairs = getattr(Pairs, facts.axes)(rotary_dim=rotary_dim, axes=axes)
-            return (
-                replace(pairs, axis=tuple(1 - axis for axis in pairs.axis))
-                if facts.width_first
-                else pairs
-            )
+            pairs = AXIAL[facts.axes](rotary_dim=_axial_width(facts), axes=facts.axis_count)
+            if facts.width_first:
+                return replace(pairs, axis=tuple(1 - axis for axis in pairs.axis))
+            return pairs
         case "alternating":
             return Pairs.alternating(rotary_dim=facts.rotary_dim)
         case "strided":
             return Pairs.strided(facts.sections, math.ceil(facts.rotary_dim / 2))
         case "sections" | "spatial_first":
             return _sectioned(facts, label)
+
+
+def _axial_width(facts: Facts) -> int:
+    """Two axes have to divide the rotated width; three (MiniMax-M3) take the part they divide."""
+    per_pair = 2 * facts.axis_count
+    return facts.rotary_dim - facts.rotary_dim % per_pair * (facts.axis_count > 2)
 
 
 def _sectioned(facts: Facts, label: str) -> Pairs:

@@ -166,7 +166,7 @@ def _thirds(head_dim: int) -> Pairs:
 
 def _check_unread(keys: Keys, ignore: Collection[str]) -> None:
     """Raise ValueError for a rope-like key that nothing read."""
-    known = keys.read | BESIDE | set(ignore)
+    known = keys.used | BESIDE | set(ignore)
     values: Mapping[str, Any] = keys.values
     left = [key for key in values if key not in known and re.search(ROPE_KEY, str(key))]
     left = [key for key in left if values[key] not in (None, False)]

@@ -16,16 +16,16 @@ NESTED = {"layers": Layers, "rotates_if": Switch, "indexer": Indexer}
 
 @dataclass(frozen=True)
 class Harmless:
-    """A rope-like key that changes nothing with this value, for some model types or for all."""
+    """A key that looks like one of a rotary embedding and changes nothing with this value."""
 
     key: str
     value: Any
     source: str
-    model_types: tuple[str, ...] | None = None
+    model_types: tuple[str, ...] | None = None  # None: all
 
     def covers(self, key: str, value: Any, model_type: str) -> bool:
         """Whether this entry covers a key with this value; true is not 1."""
-        is_same = _frozen(value) == self.value and isinstance(value, bool) == isinstance(
+        is_same = _as_tuple(value) == self.value and isinstance(value, bool) == isinstance(
             self.value, bool
         )
         is_meant = self.model_types is None or model_type in self.model_types
@@ -47,34 +47,33 @@ def families() -> dict[str, Family]:
         "head_dim_default": data()["head_dim_default"],
         "theta_default": data()["theta_default"],
     }
-    found: dict[str, Family] = {}
+    by_type: dict[str, Family] = {}
     for entry in data()["family"]:
         for name in entry["model_types"]:
-            own = {key: values[name] for key, values in defaults.items() if name in values}
-            own |= {"indexer": data()["indexer"][name]} if name in data()["indexer"] else {}
-            own |= {"tower": "audio"} if name in data()["tower"]["audio"] else {}
-            own |= {"tower": "vision"} if name in data()["tower"]["vision"] else {}
-            if name in found:
+            added = {key: values[name] for key, values in defaults.items() if name in values}
+            added |= {"indexer": data()["indexer"][name]} if name in data()["indexer"] else {}
+            added |= {"tower": "audio"} if name in data()["tower"]["audio"] else {}
+            added |= {"tower": "vision"} if name in data()["tower"]["vision"] else {}
+            if name in by_type:
                 raise ValueError(
                     f"families.toml: got {name!r} twice, expected one [[family]] for it."
                 )
-            found[name] = family(entry | own, name)
-    return found
+            by_type[name] = family(entry | added, name)
+    return by_type
 
 
 @lru_cache
 def harmless() -> tuple[Harmless, ...]:
     """The keys that change nothing with the values listed."""
     return tuple(
-        Harmless(**{k: _frozen(v) for k, v in entry.items()})
-        for entry in data().get("harmless", ())
+        Harmless(**{k: _as_tuple(v) for k, v in entry.items()}) for entry in data()["harmless"]
     )
 
 
 @lru_cache
 def refusals() -> dict[str, str]:
-    """Why a model type that is known is not described."""
-    entries = [*data().get("refused", ()), *data().get("later", ())]
+    """The known model types that are not supported, each with the reason."""
+    entries = [*data()["refused"], *data()["later"]]
     return {name: entry["why"] for entry in entries for name in entry["model_types"]}
 
 
@@ -95,12 +94,12 @@ def _checked(kind: type, values: Mapping[str, Any], name: str) -> dict[str, Any]
             raise ValueError(
                 f"families.toml, {name}: got {key!r}, expected a field of {kind.__name__}."
             )
-        if key not in NESTED and not _is(_frozen(value), known[key]):
+        if key not in NESTED and not _is(_as_tuple(value), known[key]):
             raise TypeError(f"families.toml, {name}: got {key} = {value!r}, expected {known[key]}.")
     return {
         key: NESTED[key](**_checked(NESTED[key], value, f"{name}.{key}"))
         if key in NESTED
-        else _frozen(value)
+        else _as_tuple(value)
         for key, value in values.items()
     }
 
@@ -111,23 +110,27 @@ def _is(value: Any, kind: Any) -> bool:
     if origin is Literal:
         return value in arguments
     if origin is tuple:
-        return _is_tuple(value) and all(isinstance(item, arguments[0]) for item in value)
+        return _is_tuple(value) and all(_is(item, arguments[0]) for item in value)
     if origin is Mapping:
         return isinstance(value, Mapping)
     if arguments:  # a union
         return any(_is(value, argument) for argument in arguments)
-    return isinstance(value, (int, float) if kind is float else kind) and (
-        kind is bool or value is not True
-    )
+    is_bool = isinstance(value, bool)
+    return is_bool == (kind is bool) and isinstance(value, (int, float) if kind is float else kind)
 
 
 def _is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
     return isinstance(value, tuple)
 
 
-def _frozen(value: Any) -> Any:
+def _as_tuple(value: Any) -> Any:
     """A list as a tuple."""
     return tuple(value) if is_list(value) else value
+
+
+def has_no_rotation(model_type: str) -> bool:
+    """Whether a model type is known to have no rotary embedding."""
+    return model_type in data()["without"]["model_types"]
 
 
 def family_of(model_type: str) -> Family | None:
@@ -136,7 +139,7 @@ def family_of(model_type: str) -> Family | None:
     Raises:
         ValueError: it is not described.
     """
-    if model_type in data().get("without", {}).get("model_types", ()):
+    if has_no_rotation(model_type):
         return None
     if why := refusals().get(model_type):
         raise ValueError(

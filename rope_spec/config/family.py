@@ -22,27 +22,27 @@ ROPE_TYPES = ("default", "linear", "dynamic", "yarn", "longrope", "llama3", "pro
 
 @dataclass(frozen=True, kw_only=True)
 class Layers:
-    """How the label of a layer follows from its index, where `layer_types` does not list it.
+    """How the label of a layer follows from its index, if `layer_types` does not list it.
 
-    Every period-th layer is `one`, the rest are `others`.
+    Every period-th layer is `one`, the other layers are `others`.
     """
 
     one: str
     others: str
     period: int | None = None
     period_key: str | None = None  # a key of the config that holds the period
-    offset: int = 1  # layer i is `one` where (i + offset) % period == 0
-    last: bool = False  # the last layer is `one` too
+    offset: int = 1  # layer i is `one` if (i + offset) % period == 0
+    last: bool = False  # the last layer is `one` as well
     from_end: bool = False  # the period is counted from the last layer, which is `one`
     names: Mapping[str, str] = field(default_factory=dict[str, str])  # older names of labels
     flags: str | None = None  # a key that lists 0 for `one` and 1 for `others`, layer by layer
     empty_flags: bool = False  # an empty list there is as good as none
-    first: int = 0  # so many layers at the beginning are `one` too
+    first: int = 0  # this many layers at the beginning are `one` as well
 
 
 @dataclass(frozen=True, kw_only=True)
 class Switch:
-    """The model rotates only where `key` has the value `equals`."""
+    """The model rotates only if `key` has the value `equals`."""
 
     key: str
     equals: bool | str
@@ -54,13 +54,13 @@ class Indexer:
     """The indexer of sparse attention: it rotates heads of its own by the table of the model."""
 
     head_dim: tuple[str, ...]  # keys of their width; without one there is no indexer
-    read: Layout | None = None  # None: as attention does
+    read: Layout | None = None  # None: the layout of attention
     last: bool = False  # the rotated channels are the last ones
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """How model types rotate, beyond what their config says. Keys are listed best first.
+    """How model types rotate, beyond what their config says. Keys in a tuple are tried in order.
 
     A key may be a quotient `a/b`, `2*a/b`, a sum `a+b`, or a difference `a-b` of two.
     """
@@ -68,7 +68,9 @@ class Family:
     # keys of the rotated width
     head_dim: tuple[str, ...] = ("head_dim", "hidden_size/num_attention_heads")
     head_dim_default: int | None = None
-    per_layer: str | None = None  # its key in `per_layer_config`, which wins over all of them
+    per_layer: str | None = (
+        None  # a key of the head width in `per_layer_config`, which overrides head_dim
+    )
     read: Layout = "half"
     write: Layout | None = None
     interleave_key: str | None = None  # a key of the config whose false makes `read` half
@@ -80,15 +82,17 @@ class Family:
     axes: Axes = "single"
     axis_count: int = 2  # of an axial rotation
     width_first: bool = False  # columns come before rows
-    sections: tuple[int, ...] = ()  # pairs for each axis where the config gives none
+    sections: tuple[int, ...] = ()  # pairs of each axis, if the config gives none
     partial: tuple[str, ...] | None = None  # keys of the rotated share of head_dim; None: all of it
     partial_default: float = 1.0
-    share_of: tuple[str, ...] = ()  # keys of what a share is of, where `head_dim` is that share
+    # keys of the width of the whole head, if head_dim is already the rotated share of it
+    share_of: tuple[str, ...] = ()
     rotary_dim: tuple[str, ...] = ()  # keys of the number of rotated channels
     rotary_dim_default: int | None = None
     theta: tuple[str, ...] = ("rope_theta",)  # keys beside `rope_theta` in the rope object
     theta_default: float = 10000.0
-    theta_beside: str | None = None  # a key that has to say the same theta: it is not read
+    # a key that transformers ignores; here it has to agree with rope_theta
+    theta_beside: str | None = None
     needs_theta: bool = False  # a rope object by label has to have its theta
     alpha: bool = False  # `alpha` of the rope object multiplies theta by alpha ** (d / (d - 2))
     layer_count: tuple[str, ...] = ("num_hidden_layers",)  # LongCat has two attentions in a layer
@@ -99,7 +103,7 @@ class Family:
     rope_object: bool = True  # whether there is a rope object at all
     old_rope: bool = True  # whether `rope_scaling` is read
     flat_rope: bool = True  # whether `rope_parameters` may be one for all labels
-    # the rope object where the config has none
+    # the rope object, if the config has none
     rope: Mapping[str, Any] = field(default_factory=dict[str, Any])
     ignores: tuple[str, ...] = ()  # keys of the rope object that do not change the rotation
     unused: tuple[str, ...] = ()  # keys of the config that this model has and does not use
@@ -110,13 +114,13 @@ class Family:
     by_layer: Mapping[str, str] = field(default_factory=dict[str, str])
     scaled: bool = True  # this label takes the rope object that all share
     nope: bool = False  # this label does not rotate
-    # a key whose null ends `nope`: refused, or with without_window every label rotates
+    # the key of the sliding window: if that is null, no layer is without a rotation
     window: str | None = None
-    without_window: Literal["rotates"] | None = None
+    rotates_without_window: bool = False  # else a window that is null is an error
     layers: Layers | None = None
     # each kind of layer, whole
     labels: Mapping[str, "Family"] = field(default_factory=dict[str, "Family"])
-    indexer: "Indexer | None" = None
+    indexer: Indexer | None = None
 
     @property
     def splits(self) -> bool:

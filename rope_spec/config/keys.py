@@ -1,4 +1,4 @@
-"""A JSON object that notes which of its keys were read: one that nobody read is an error."""
+"""A JSON object that records which keys were used, so that an unknown rope key is an error."""
 
 import re
 import reprlib
@@ -10,11 +10,11 @@ T = TypeVar("T")
 Number = TypeVar("Number", int, float)
 
 ROPE_KEY = re.compile("rope|rotary|yarn|ntk")
-AMOUNT = re.compile(r"(?:(\d+)\*)?([\w.]+)(?:([/+-])(\w+))?")
-EVERY_KEY = re.compile("")
+PATH = re.compile(r"(?:(\d+)\*)?([\w.]+)(?:([/+-])(\w+))?")
+ANY_KEY = re.compile("")
 OBJECT: type[dict[str, Any]] = dict  # the kind of a JSON object
 LIST: type[list[Any]] = list  # and of a list
-KINDS: dict[type, str] = {
+KIND_NAMES: dict[type, str] = {
     int: "a whole number",
     float: "a number",
     str: "a string",
@@ -22,7 +22,7 @@ KINDS: dict[type, str] = {
     LIST: "a list",
     OBJECT: "an object",
 }
-NUMBERS: dict[type, Callable[[Any], Any]] = {int: int, float: float}
+CONVERT: dict[type, Callable[[Any], Any]] = {int: int, float: float}
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 80
 
@@ -57,14 +57,18 @@ class Keys:
 
     def __init__(self, values: Mapping[str, Any], name: str) -> None:
         self.values, self.name = values, name
-        self.read: set[str] = set()
+        self.used: set[str] = set()
         self.skipped: set[str] = set()
-        self.objects: list[Keys] = []  # the rope objects inside, all of whose keys have to be read
+        self.rope_objects: list[Keys] = []  # nested here; all of their keys have to be used
 
-    def inside(self, values: Mapping[str, Any], name: str) -> "Keys":
-        """A rope object of this object; its unread keys are this one's."""
-        self.objects.append(Keys(values, name))
-        return self.objects[-1]
+    def rope_object(self, values: Mapping[str, Any], name: str) -> "Keys":
+        """A rope object of this object, whose unread keys are also this object's."""
+        self.rope_objects.append(Keys(values, name))
+        return self.rope_objects[-1]
+
+    def mark_used(self, *keys: str | None) -> None:
+        """Count keys as used, without a look at their values; None is no key."""
+        self.used |= {key for key in keys if key is not None}
 
     @overload
     def get(self, key: str | None, kind: type[T]) -> T | None: ...
@@ -73,7 +77,7 @@ class Keys:
     def get(self, key: str | None, kind: type[T], default: T) -> T: ...
 
     def get(self, key: str | None, kind: type[T], default: T | None = None) -> T | None:
-        """The value of `key` as `kind`, or the default where it is absent, or the key is None.
+        """The value of `key` as `kind`; the default if it is absent, or if the key is None.
 
         Raises:
             TypeError: the value is of another kind.
@@ -82,39 +86,43 @@ class Keys:
             return default
         if "." in key:  # b of the object a
             outer, inner = key.split(".")
-            inside = Keys(self.values.get(outer) or {}, f"{self.name}.{outer}")
-            return inside.get(inner, kind, default)
-        self.read.add(key)
+            nested = Keys(self.get(outer, OBJECT, {}), f"{self.name}.{outer}")
+            return nested.get(inner, kind, default)
+        self.used.add(key)
         value: Any = self.values.get(key)
         if value is None and not (kind is bool and key in self.values):  # null is not false
             return default
         if not _fits(value, kind):
             raise TypeError(
-                f"{self.name}: got {key}={shown(value)}, expected {KINDS[kind]}. Correct the value."
+                f"{self.name}: got {key}={shown(value)}, expected {KIND_NAMES[kind]}. Correct "
+                "the value."
             )
-        return NUMBERS[kind](value) if kind in NUMBERS else value
+        return CONVERT[kind](value) if kind in CONVERT else value
 
     def amount(self, path: str, kind: type[Number]) -> Number | None:
-        """A key's value, or of `a/b`, `2*a/b`, `a+b`, `a-b`; None if one is missing or b is 0."""
-        match = AMOUNT.fullmatch(path)
+        """The value of a key, or of `a/b`, `2*a/b`, `a+b`, `a-b`.
+
+        None if a key is missing, or if b of a quotient is 0.
+        """
+        match = PATH.fullmatch(path)
         assert match is not None, path
         times, whole, sign, part = match.groups()
         a, b = self.get(whole, kind), self.get(part, kind)
-        if a is None or not sign:
-            return None if a is None else int(times or 1) * a
-        return OPERATIONS[sign](int(times or 1) * a, b) if b else None
+        if a is None or (sign and b is None) or (sign == "/" and b == 0):
+            return None
+        return OPERATIONS[sign](int(times or 1) * a, b) if sign else int(times or 1) * a
 
     def is_null(self, key: str) -> bool:
         """Whether the key is there and holds null."""
         return key in self.values and self.values[key] is None
 
     def need(self, key: str, kind: type[T], why: str) -> T:
-        """The value of `key`; ValueError where it is absent."""
+        """The value of `key`; ValueError if it is absent."""
         value = self.get(key, kind)
         if value is None:
             raise ValueError(
-                f"{self.name}: got no {key!r}, expected {KINDS[kind]}: {why}. Add the key to the "
-                "config."
+                f"{self.name}: got no {key!r}, expected {KIND_NAMES[kind]}: {why}. Add the key to "
+                "the config."
             )
         return value
 
@@ -128,21 +136,21 @@ class Keys:
             )
         return tuple(float(value) for value in values)
 
-    def skip(self, pattern: re.Pattern[str] = EVERY_KEY) -> None:
+    def skip(self, pattern: re.Pattern[str] = ANY_KEY) -> None:
         """Let the keys that match pass unread: they belong to layers that do not rotate."""
         self.skipped |= {key for key in self.values if pattern.search(str(key))}
 
     def unread(self, pattern: re.Pattern[str] = ROPE_KEY) -> list[tuple["Keys", str]]:
-        """The keys that match and were never read: here, and any key of the rope objects inside."""
+        """The keys that match and were never used, and any such key of the rope objects."""
         held = (key for key, value in self.values.items() if value is not None)
-        passed = self.read | self.skipped
+        passed = self.used | self.skipped
         own = [(self, key) for key in held if key not in passed and pattern.search(str(key))]
-        return own + [entry for keys in self.objects for entry in keys.unread(EVERY_KEY)]
+        return own + [entry for keys in self.rope_objects for entry in keys.unread(ANY_KEY)]
 
     def decides(self, key: str) -> bool:
-        """Whether the key is here and was read, or in one of the rope objects inside."""
-        return (key in self.read and key in self.values) or any(
-            keys.decides(key) for keys in self.objects
+        """Whether the rotation depends on this key: it is here, or in a rope object, and used."""
+        return (key in self.used and key in self.values) or any(
+            rope.decides(key) for rope in self.rope_objects
         )
 
 

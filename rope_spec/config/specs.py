@@ -5,21 +5,22 @@ from typing import NamedTuple
 
 from ..spec import Arithmetic, RopeSpec
 from ..values import of_kind
-from . import diffusers, scaling
+from . import diffusers
 from .build import spec_of
 from .facts import Facts, facts_of
 from .layers import labels_of
+from .scaling import family_context_length
 from .towers import Config, Tower, towers
 from .unread import check_unread
 from .widths import missing_width
 
-ANY_WIDTH = 64
+ANY_WIDTH = 64  # for a tower without one: its keys are checked, and its facts thrown away
 TRANSFORMER = "transformer"  # the label of a transformer of diffusers
 OTHERS = ("vision", "audio", "indexer")  # never the default label
 
 
 class Reading(NamedTuple):
-    """What a config says: the facts of each label, and why another tower is not described."""
+    """What a config says: the facts of each label, and why a tower is left out."""
 
     text: Tower
     facts: dict[str, Facts | None]
@@ -35,16 +36,16 @@ def specs_from_config(
     The label is `text` where all layers of the text model are alike, else the name of the layer
     type as in `rope_parameters` (`full_attention`, ...) or, for models that name only exceptions,
     `rope` and `nope`. Other towers are `vision` and `audio`, an indexer beside attention is
-    `indexer`; those that cannot be described are left out here, and `spec_from_config` says why. A
-    model without a rotary embedding is `{"text": None}`. A transformer of diffusers has the label
-    `transformer`.
+    `indexer`. Towers that are not supported are left out; `spec_from_config(config, label)` says
+    why. A model without a rotary embedding is `{"text": None}`. A transformer of diffusers has the
+    label `transformer`.
 
     Args:
         config: the path of a config.json or of its folder, what it holds, or a configuration of
             transformers.
         model_type: read the config as this type, for a type of your own that has the keys of a
             known one.
-        ignore: keys that nothing reads and that you know to change nothing.
+        ignore: rope keys that are not supported, if you know that they change nothing.
 
     Raises:
         ValueError: an unknown model_type or rope type, a value that is missing or out of range, or
@@ -55,9 +56,7 @@ def specs_from_config(
     if model_type is None and diffusers.is_of_diffusers(config):
         return {TRANSFORMER: diffusers.spec_of(config, ignore)}
     facts = _read(config, model_type, ignore).facts
-    return {
-        label: None if found is None else spec_of(found, label) for label, found in facts.items()
-    }
+    return {label: spec_of(its, label) if its else None for label, its in facts.items()}
 
 
 def spec_from_config(
@@ -74,31 +73,19 @@ def spec_from_config(
             transformers.
         label: a label of `specs_from_config`; None where the text model has only one that rotates.
         model_type: read the config as this type.
-        ignore: keys that nothing reads and that you know to change nothing.
+        ignore: rope keys that are not supported, if you know that they change nothing.
 
     Raises:
-        ValueError: the label is not there, or has no rotary embedding, or is needed; else as
-            `specs_from_config`.
+        ValueError: an unknown label, one without a rotary embedding, or no label where there are
+            several; else as `specs_from_config`.
         TypeError: a value of the wrong kind.
         FileNotFoundError: there is no such file.
     """
     of_kind("label", label, str | None, "a label of specs_from_config, or None")
     if model_type is None and diffusers.is_of_diffusers(config) and label in (None, TRANSFORMER):
         return diffusers.spec_of(config, ignore)
-    reading = _read(config, model_type, ignore)
-    if label in reading.refusals:
-        raise ValueError(reading.refusals[label])
-    found = label or (reading.default_labels[0] if len(reading.default_labels) == 1 else None)
-    facts = reading.facts.get(found) if found else None
-    if facts is None or found is None:
-        rotating = [repr(name) for name, value in reading.facts.items() if value is not None]
-        expected = (
-            f"one of {', '.join(rotating)}" if rotating else "a model that has a rotary embedding"
-        )
-        raise ValueError(
-            f"spec_from_config: got label={label!r}, expected {expected}. See specs_from_config."
-        )
-    return spec_of(facts, found)
+    label, facts = _chosen("spec_from_config", _read(config, model_type, ignore), label)
+    return spec_of(facts, label)
 
 
 def layer_labels(
@@ -120,27 +107,29 @@ def reference_arithmetic(
     model_type: str | None = None,
     ignore: Collection[str] = (),
 ) -> Arithmetic:
-    """How transformers computes this rotation: float32 angles, and often all in the dtype of x."""
+    """How transformers computes this rotation: float32 angles, and often all in the dtype of x.
+
+    The arguments and the errors are those of `spec_from_config`.
+    """
     of_kind("label", label, str | None, "a label of specs_from_config, or None")
-    facts = _read(config, model_type, ignore).facts
-    found = facts.get(label) if label else next(filter(None, facts.values()), None)
-    return Arithmetic(angles="float32", rotate_in=found.rotate_in if found else "input")
+    _, facts = _chosen("reference_arithmetic", _read(config, model_type, ignore), label)
+    return Arithmetic(angles="float32", rotate_in=facts.rotate_in)
 
 
 def context_length(config: Config, *, model_type: str | None = None) -> int:
-    """`max_position_embeddings` of the text model; ValueError where it is missing."""
-    text = towers(config, model_type).found[0]
+    """`max_position_embeddings` of the text model; ValueError if it is missing."""
+    text = towers(config, model_type).text
     if text.family is None:
         raise ValueError(
             f"context_length: got model_type={text.model_type!r}, which has no rotary embedding, "
             "expected a model that has one. Read the length from the config yourself."
         )
-    return scaling.context_length(text.keys, text.family)
+    return family_context_length(text.keys, text.family)
 
 
 def _read(config: Config, model_type: str | None, ignore: Collection[str]) -> Reading:
-    found = towers(config, model_type)
-    text, *others = found.found
+    all_towers = towers(config, model_type)
+    text, *others = all_towers.parts
     facts = facts_of(text)
     default_labels = [
         name for name, value in facts.items() if value is not None and name not in OTHERS
@@ -149,19 +138,38 @@ def _read(config: Config, model_type: str | None, ignore: Collection[str]) -> Re
         tower.name: why for tower in others if (why := tower.refusal or missing_width(tower))
     }
     for tower in others:
-        own = _of_other_tower(tower, is_sized=tower.name not in refusals)
-        facts |= own if tower.name not in refusals else {}
-    check_unread(found, ignore)
+        is_supported = tower.name not in refusals
+        its_facts = _of_other_tower(tower, is_supported)  # in any case, as it checks the keys
+        facts |= its_facts if is_supported else {}
+    check_unread(all_towers, ignore)
     return Reading(text, facts, default_labels or [name for name in facts if facts[name]], refusals)
 
 
-def _of_other_tower(tower: Tower, is_sized: bool) -> dict[str, Facts | None]:
+def _chosen(function: str, reading: Reading, label: str | None) -> tuple[str, Facts]:
+    """The label, or the only one of the text model that rotates, and its facts."""
+    if label in reading.refusals:
+        raise ValueError(reading.refusals[label])
+    if label is None and len(reading.default_labels) == 1:
+        label = reading.default_labels[0]
+    facts = reading.facts.get(label) if label else None
+    if label and facts:
+        return label, facts
+    rotating = [repr(name) for name, value in reading.facts.items() if value is not None]
+    expected = (
+        f"one of {', '.join(rotating)}" if rotating else "a model that has a rotary embedding"
+    )
+    raise ValueError(
+        f"{function}: got label={label!r}, expected {expected}. See specs_from_config."
+    )
+
+
+def _of_other_tower(tower: Tower, has_width: bool) -> dict[str, Facts | None]:
     """The facts of another tower by label, with the name of the tower in front of several.
 
-    Without a size its facts are of no use, and its rope keys are checked all the same.
+    Without a width its facts are of no use, but its rope keys are checked.
     """
     if tower.family is None:
         return {}
-    facts = facts_of(tower, None if is_sized else ANY_WIDTH)
+    facts = facts_of(tower, None if has_width else ANY_WIDTH)
     is_one = len(facts) == 1
     return {label if is_one else f"{tower.name}.{label}": value for label, value in facts.items()}

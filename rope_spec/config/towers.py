@@ -1,4 +1,4 @@
-"""Stage one: from a configuration to its towers, the parts of a model that rotate by themselves."""
+"""Stage one: from a configuration to its towers, the sub-models for text, vision and audio."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..values import of_kind
-from .families import data, family_of
+from .families import data, family_of, has_no_rotation
 from .family import Family
 from .keys import OBJECT, Keys, is_object
 
 
 @runtime_checkable
-class HasDict(Protocol):
-    """What a configuration of transformers is here; to_dict() is what its config.json holds."""
+class HasToDict(Protocol):
+    """A configuration of transformers: only its to_dict() is used, what its config.json holds."""
 
     def to_dict(self) -> dict[str, Any]: ...
 
 
-Config = str | PathLike[str] | Mapping[str, Any] | HasDict
+Config = str | PathLike[str] | Mapping[str, Any] | HasToDict
 
 
 class Tower(NamedTuple):
@@ -35,8 +35,13 @@ class Tower(NamedTuple):
 class Towers(NamedTuple):
     """The towers, the text model first, and the objects around them."""
 
-    found: tuple[Tower, ...]
+    parts: tuple[Tower, ...]
     around: tuple[Keys, ...]
+
+    @property
+    def text(self) -> Tower:
+        """The text model."""
+        return self.parts[0]
 
 
 def read_config(config: Config) -> Mapping[str, Any]:
@@ -45,18 +50,18 @@ def read_config(config: Config) -> Mapping[str, Any]:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file holds no JSON.
-        TypeError: it is no object.
+        TypeError: it is not an object.
     """
-    found: object = config.to_dict() if isinstance(config, HasDict) else config
-    if isinstance(found, str | PathLike):
-        found = _loaded(Path(found))
-    if not is_object(found):
+    values: object = config.to_dict() if isinstance(config, HasToDict) else config
+    if isinstance(values, str | PathLike):
+        values = _loaded(Path(values))
+    if not is_object(values):
         raise TypeError(
-            f"config: got {type(found).__name__}, expected a JSON object with a model_type: the "
+            f"config: got {type(values).__name__}, expected a JSON object with a model_type: the "
             "path of a config.json or of its folder, what it holds, or a configuration of "
             "transformers. Give one of these."
         )
-    return found
+    return values
 
 
 def _loaded(path: Path) -> Any:
@@ -66,12 +71,10 @@ def _loaded(path: Path) -> Any:
             f"config: got {file}, which is missing, expected a config.json or a folder that has "
             "one. Check the path."
         )
+    # ValueError: no UTF-8, no JSON, a number too long; RecursionError: nested too deep
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # no UTF-8, no JSON, a number too long, nested too deep
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"config: got {file}, which holds no JSON: {error}; expected the JSON of a "
             "config.json. Check the file."
@@ -88,14 +91,14 @@ def towers(config: Config, model_type: str | None = None) -> Towers:
     of_kind("model_type", model_type, str | None, "the name of a model type, or None")
     outer, around = Keys(read_config(config), "config"), list[Keys]()
     own = model_type or outer.need("model_type", str, "it decides how the other keys are read")
-    found: list[Tower] = []
+    parts: list[Tower] = []
     for keys, kind in _parts(outer, own, around):
-        found.append(_tower(keys, kind, found))
-    return Towers(tuple(found), tuple(around))
+        parts.append(_tower(keys, kind, parts))
+    return Towers(tuple(parts), tuple(around))
 
 
 def _parts(keys: Keys, model_type: str, around: list[Keys]) -> Iterator[tuple[Keys, str]]:
-    """The object and the model type of each part; outer objects are followed to the inner ones."""
+    """The object and the model type of each part: of a composite config, of its sub-configs."""
     model_type = data()["alias"].get(model_type, model_type)
     inner = data()["outer"].get(model_type)
     if inner is None:
@@ -107,11 +110,8 @@ def _parts(keys: Keys, model_type: str, around: list[Keys]) -> Iterator[tuple[Ke
     first = next(iter(inner))
     text = first if _is_flat(keys, first, model_type) else _first_there(keys, inner)
     others = [key for key in inner if key != text]
-    if (
-        _is_flat(keys, text, model_type)
-        or keys.get(text, OBJECT) is None
-        and _has_no_rotation(inner[text])
-    ):
+    is_absent = keys.get(text, OBJECT) is None
+    if _is_flat(keys, text, model_type) or (is_absent and has_no_rotation(inner[text])):
         yield keys, inner[text]
     else:
         around.append(keys)
@@ -125,10 +125,6 @@ def _parts(keys: Keys, model_type: str, around: list[Keys]) -> Iterator[tuple[Ke
 def _is_flat(keys: Keys, text: str, model_type: str) -> bool:
     """Whether the keys of the text model stand at the top, as in older files of some types."""
     return keys.get(text, OBJECT) is None and model_type in data()["flat"]["model_types"]
-
-
-def _has_no_rotation(model_type: str) -> bool:
-    return model_type in data()["without"]["model_types"]
 
 
 def _first_there(keys: Keys, inner: dict[str, str]) -> str:
@@ -152,12 +148,16 @@ def _with_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> di
     """The values of a part and defaults for missing keys; a rope object replaces a default one."""
     rope = values.get("rope_parameters") or values.get("rope_scaling")
     has_theta = is_object(rope) and "rope_theta" in rope
-    replaced = ("rope_parameters",) * bool(rope) + ("rope_theta",) * has_theta
-    return {key: value for key, value in defaults.items() if key not in replaced} | {**values}
+    replaced = {"rope_parameters": bool(rope), "rope_theta": has_theta}
+    kept = {key: value for key, value in defaults.items() if not replaced.get(key)}
+    return kept | {**values}
 
 
 def _tower(keys: Keys, model_type: str, before: Sequence[Tower]) -> Tower:
-    """A part under a name of its own; the first one is the text model, and has to be described."""
+    """The Tower of one part, under a name of its own.
+
+    The first part is the text model, whose error is raised. The error of another is its `refusal`.
+    """
     key = keys.name.replace("_config", "") if before else "text"
     try:
         family = family_of(model_type)

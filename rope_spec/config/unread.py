@@ -7,14 +7,14 @@ from .keys import Keys
 from .towers import Towers
 
 
-def check_unread(found: Towers, ignore: Collection[str]) -> None:
+def check_unread(towers: Towers, ignore: Collection[str]) -> None:
     """Raise ValueError for a rope-like key that nothing read, if it is not harmless or ignored."""
     names = ignore if isinstance(ignore, tuple | list | set | frozenset) else (None,)
     if not all(isinstance(name, str) for name in names):
         raise TypeError(f'ignore: got {ignore!r}, expected names of keys, such as ("some_key",).')
-    objects = [(keys, found.found[0].model_type) for keys in found.around]
-    objects += [(tower.keys, tower.model_type) for tower in found.found if not tower.refusal]
-    text = found.found[0].keys
+    text = towers.text.keys
+    objects = [(keys, towers.text.model_type) for keys in towers.around]
+    objects += [(tower.keys, tower.model_type) for tower in towers.parts if not tower.refusal]
     unread = [
         (keys, key)
         for part, kind in objects
@@ -24,11 +24,12 @@ def check_unread(found: Towers, ignore: Collection[str]) -> None:
     ]
     left = [(keys.name, str(key)) for keys, key in unread if key not in ignore]
     if left:
-        name, keys = left[0][0], sorted({key for name, key in left if name == left[0][0]})
+        first, _ = left[0]
+        keys = ", ".join(sorted({repr(key) for name, key in left if name == first}))
         raise ValueError(
-            f"{name}: got {', '.join(map(repr, keys))}, which nothing here reads, expected keys "
-            "that are read or known to change nothing. If you know that of it, pass "
-            f"ignore=({', '.join(map(repr, keys))},), else describe what it does in families.toml."
+            f"{first}: got {keys}, which nothing here reads, expected keys that are read or known "
+            f"to change nothing. If you know that of it, pass ignore=({keys},), else describe what "
+            "it does in families.toml."
         )
     if read := [key for key in ignore if any(keys.decides(key) for keys, _ in objects)]:
         raise ValueError(
