@@ -125,7 +125,7 @@ def test_the_attention_factor_has_32_bits(factor):
         (
             np.zeros((2, 3), np.float32),
             TypeError,
-            "positions: got float32, expected integers. Cast them to int32",
+            "positions: got float32, expected integers. If they are whole numbers, cast",
         ),
         (np.zeros(3, bool), TypeError, "positions: got bool, expected integers"),
         (np.array(3), ValueError, r"positions: got shape \(\), expected \(..., S\)"),

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from rope_parity import bounds
-from rope_spec import Arithmetic, inverse_frequencies, spec_from_config
+from rope_spec import Arithmetic, RopeSpec, inverse_frequencies, spec_from_config
 from rope_torch import FullTables, swap_rotary
 
 SIZES = {
@@ -211,3 +211,11 @@ def test_a_fault_in_the_frequencies_is_taken_away(fault):
         error = (model(tokens).logits - right).abs().max()
         swap_rotary(model, Arithmetic(angles="float32"))
         assert (model(tokens).logits - right).abs().max() < error / 100
+
+
+def test_tables_of_several_kinds_of_layer_ask_for_one():
+    tables = FullTables({"full": RopeSpec(head_dim=8), "sliding": RopeSpec(head_dim=8)})
+    for layer_type in (None, "chunked"):
+        message = f"got layer_type={layer_type!r}, expected one of 'full', 'sliding'"
+        with pytest.raises(ValueError, match=message):
+            tables(torch.zeros(1), torch.arange(4)[None], layer_type)

@@ -82,6 +82,9 @@ class FullTables(nn.Module):
         """Both tables, `(B, S, 2 P)`, or `(B, S, P)` with one column for each pair.
 
         `position_ids` are `(B, S)`; with A axes `(A, B, S)` or `(..., S, A)`, as the form has it.
+
+        Raises:
+            ValueError: there are several kinds of layer, and `layer_type` is none of them.
         """
         spec = self._spec(layer_type)
         seq_len = position_ids.max() + 1 if spec.depends_on_length else None
