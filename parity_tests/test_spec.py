@@ -186,7 +186,7 @@ WRONG_KIND = {
     "factor": (lambda: Linear("4"), r"Linear.factor: got '4', expected a number"),
     "a number for a tuple": (
         lambda: Explicit(inv_freq=1.0),
-        r"Explicit.inv_freq: got 1.0, expected a tuple of numbers, which can be hashed. Make one of it",
+        r"Explicit.inv_freq: got 1.0, expected a tuple of numbers, which can be hashed. Make o",
     ),
     "a list of factors": (
         lambda: LongRope([1.0], (2.0,), 4096, 4.0),

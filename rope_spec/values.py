@@ -80,7 +80,7 @@ def convert_fields(owner: Any, convert: Callable[..., Any], *names: str, **optio
     A tuple is converted number by number. None stays where the field may be None: that number is
     derived from the others.
     """
-    kinds = get_type_hints(type(owner))
+    kinds = get_type_hints(cast(Any, type(owner)))
     for name in names:
         label, value = f"{type(owner).__name__}.{name}", getattr(owner, name)
         if get_origin(kinds[name]) is tuple:
