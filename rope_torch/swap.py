@@ -73,13 +73,26 @@ def _tables_for(name: str, module: Any, config: Any, arithmetic: Arithmetic) -> 
         layer_types = _layer_types(module)
         specs = _specs(config, layer_types)
         kwargs = {"layer_type": layer_types[0]} if layer_types else {}
-        return FullTables(specs, arithmetic, _form(module, next(iter(specs.values())), kwargs))
+        fresh = _built_anew(module, config)
+        return FullTables(specs, arithmetic, _form(fresh, next(iter(specs.values())), kwargs))
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f"swap_rotary: got {name}, a {type(module).__name__}: {error}. Expected one that takes "
             "(x, position_ids) and returns cos and sin. Compare what it gives with "
             "rope_torch.cos_sin by itself."
         ) from error
+
+
+def _built_anew(module: nn.Module, config: Any) -> nn.Module:
+    """A module of the same class with its first numbers: those in the model may hide its form.
+
+    The module itself, where its class takes something else than a configuration.
+    """
+    try:
+        with torch.device("cpu"):
+            return type(module)(config)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return module
 
 
 def _layer_types(module: nn.Module) -> list[str]:
