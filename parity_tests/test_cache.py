@@ -148,7 +148,7 @@ def test_the_ends_of_a_table(branch, put):
     factor = inverse_frequencies(SPEC).attention_factor
     assert np.abs(np.asarray(cos) - np.asarray(exact)).max() <= 2 * 1.6e-7 * factor
     with pytest.raises(
-        ValueError, match="or positions that are no integers, expected 'table_free'"
+        ValueError, match="got .fixed. for real positions, expected .table_free."
     ):
         branch.init_cache(RopeSpec(head_dim=8, real=True), "fixed", 8)
 
