@@ -147,9 +147,7 @@ def test_the_ends_of_a_table(branch, put):
     cos, exact = branch.lookup(split, put([1024]))[0], branch.cos_sin(SPEC, put([1024]))[0]
     factor = inverse_frequencies(SPEC).attention_factor
     assert np.abs(np.asarray(cos) - np.asarray(exact)).max() <= 2 * 1.6e-7 * factor
-    with pytest.raises(
-        ValueError, match="got .fixed. for real positions, expected .table_free."
-    ):
+    with pytest.raises(ValueError, match="got .fixed. for real positions, expected .table_free."):
         branch.init_cache(RopeSpec(head_dim=8, real=True), "fixed", 8)
 
 

@@ -157,7 +157,7 @@ WRONG_KIND = {
     "no factor": (lambda: Linear(None), r"Linear.factor: got None, expected a number"),
     "one divisor": (
         lambda: LongRope(1.0, (1.0,), 64, 4.0),
-        r"LongRope.short_factor: got 1.0, expected a tuple of numbers",
+        r"LongRope.short_factor: got 1.0, expected a tuple",
     ),
     "truncate": (lambda: Yarn(4.0, 64, truncate=1), r"truncate: got 1, expected True or False"),
     "rule": (
@@ -186,7 +186,7 @@ WRONG_KIND = {
     "factor": (lambda: Linear("4"), r"Linear.factor: got '4', expected a number"),
     "a number for a tuple": (
         lambda: Explicit(inv_freq=1.0),
-        r"Explicit.inv_freq: got 1.0, expected a tuple of numbers, which can be hashed. Make o",
+        r"Explicit.inv_freq: got 1.0, expected a tuple, which can be hashed. Make one",
     ),
     "a list of factors": (
         lambda: LongRope([1.0], (2.0,), 4096, 4.0),

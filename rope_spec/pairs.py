@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .values import convert_fields, whole
+from .values import convert_fields, convert_tuples, whole
 
 MAX_CHANNELS = 2**16  # of one head: far beyond any model
 
@@ -35,7 +35,7 @@ class Pairs:
     ladder_dim: int
 
     def __post_init__(self) -> None:
-        convert_fields(self, whole, "axis", "rung")
+        convert_tuples(self, whole, "axis", "rung")
         convert_fields(self, whole, "ladder_dim", least=1)
         if not self.axis or len(self.axis) != len(self.rung):
             raise ValueError(

@@ -5,7 +5,7 @@ Their formulas are in `frequencies.py`.
 
 from dataclasses import dataclass
 
-from .values import convert_fields, flag, number, positive, whole
+from .values import convert_fields, convert_tuples, flag, number, positive, whole
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class PerAxis:
     divisor: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        convert_fields(self, positive, "theta")
+        convert_tuples(self, positive, "theta")
         object.__setattr__(self, "divisor", self.divisor or (1.0,) * len(self.theta))
-        convert_fields(self, positive, "divisor")
+        convert_tuples(self, positive, "divisor")
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class LongRope:
     attention_factor: float | None = None
 
     def __post_init__(self) -> None:
-        convert_fields(self, positive, "short_factor", "long_factor")
+        convert_tuples(self, positive, "short_factor", "long_factor")
         convert_fields(self, positive, "factor", "attention_factor")
         convert_fields(self, whole, "original_max_position_embeddings", least=2)
 
@@ -169,7 +169,7 @@ class Explicit:
 
     def __post_init__(self) -> None:
         convert_fields(self, positive, "attention_factor")
-        convert_fields(self, number, "inv_freq")
+        convert_tuples(self, number, "inv_freq")
 
 
 Rule = Linear | PerAxis | DynamicNTK | Yarn | LongRope | Llama3 | Proportional | Explicit

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 from numbers import Integral, Real
-from types import NoneType
-from typing import Any, cast, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_args
 
 import numpy as np
 
@@ -74,17 +73,21 @@ def check_choice(name: str, value: object, allowed: object) -> None:
         raise ValueError(f"{name}: got {value!r}, expected one of {expected}. Name one of them.")
 
 
-def convert_fields(owner: Any, convert: Callable[..., Any], *names: str, **options: int) -> None:
+def convert_fields(owner: object, convert: Callable[..., Any], *names: str, **options: int) -> None:
     """Check fields of a frozen dataclass, and set each to the number that `convert` makes of it.
 
-    A tuple is converted number by number. None stays where the field may be None: that number is
-    derived from the others.
+    None stays where it is the default: that number is derived from the others.
     """
-    kinds = get_type_hints(cast(Any, type(owner)))
     for name in names:
-        label, value = f"{type(owner).__name__}.{name}", getattr(owner, name)
-        if get_origin(kinds[name]) is tuple:
-            numbers = of_kind(label, value, tuple, "a tuple of numbers, which can be hashed")
-            object.__setattr__(owner, name, tuple(convert(label, n, **options) for n in numbers))
-        elif value is not None or NoneType not in get_args(kinds[name]):
+        value, is_optional = getattr(owner, name), getattr(type(owner), name, ...) is None
+        if value is not None or not is_optional:
+            label = f"{type(owner).__name__}.{name}"
             object.__setattr__(owner, name, convert(label, value, **options))
+
+
+def convert_tuples(owner: object, convert: Callable[[str, object], Any], *names: str) -> None:
+    """`convert_fields` for tuples of numbers; TypeError for anything else."""
+    for name in names:
+        label = f"{type(owner).__name__}.{name}"
+        numbers = of_kind(label, getattr(owner, name), tuple, "a tuple, which can be hashed")
+        object.__setattr__(owner, name, tuple(convert(label, each) for each in numbers))
