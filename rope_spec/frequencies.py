@@ -42,7 +42,6 @@ class Frequencies(NamedTuple):
         return self.whole_turns.astype(object) * 2**64 + fraction
 
 
-@lru_cache(maxsize=1024)
 def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> Frequencies:
     """Inverse frequencies and factors of `spec` at a current sequence length.
 
@@ -61,6 +60,11 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> Frequenci
         raise ValueError(
             f"inverse_frequencies: got seq_len={seq_len}, expected at least 1, or None."
         )
+    return _computed(spec, seq_len)
+
+
+@lru_cache(maxsize=1024)  # by position, as it tells a default from the same value that is given
+def _computed(spec: RopeSpec, seq_len: int | None) -> Frequencies:
     with localcontext(prec=DIGITS):
         exact = _frequencies(spec, seq_len, Decimal)
         turns: list[int] = [int(round(value / (2 * PI) * 2**64)) for value in exact]
