@@ -1,13 +1,11 @@
 """What XLA's compiler for a TPU makes of the rotation: bytes to and from HBM, and copies."""
 
 import re
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-import rope_jax
 from rope_jax import rotation
 from rope_spec import Pairs, RopeSpec
 
@@ -15,8 +13,9 @@ from . import hbm, wheel
 
 wheel("libtpu")
 from .aot import compiled  # noqa: E402
+from .programs import KEYS, derivative, forward, shapes  # noqa: E402
 
-TOKENS, QUERIES, KEYS = 65536, 32, 8  # q is larger than the 128 MiB of VMEM
+TOKENS = 65536  # q is larger than the 128 MiB of VMEM
 MOST = {"v5e": 1.25, "v6e": 1.25, "v5p": 1.45}  # of the bytes of x, y, cos and sin
 CHIPS = [("v5e", 64), ("v5e", 128), ("v6e", 128)]
 COLLECTIVE = "all-|collective-|reduce-scatter"
@@ -33,29 +32,6 @@ LAYOUTS = {
 }
 
 
-def shapes(spec, dtype, tokens=TOKENS):
-    """q, k, cos and sin."""
-    array = jax.ShapeDtypeStruct
-    q, k = (array((1, tokens, heads, spec.head_dim), dtype) for heads in (QUERIES, KEYS))
-    table = array((1, tokens, len(spec.pairs)), jnp.float32)
-    return q, k, table, table
-
-
-def forward(spec):
-    rotate = partial(rope_jax.rotate, spec)
-    return lambda q, k, cos, sin: (rotate(q, cos, sin), rotate(k, cos, sin))
-
-
-def derivative(spec):
-    """From the cotangents of q and k to those before the rotation."""
-
-    def pullback(dq, dk, cos, sin):
-        rotate = lambda q, k: forward(spec)(q, k, cos, sin)
-        return jax.linear_transpose(rotate, dq, dk)((dq, dk))
-
-    return pullback
-
-
 def assert_one_pass(program, spec, dtype, most):
     """Few bytes more than have to be moved, and no copy of q or k."""
     k = TOKENS * KEYS * spec.head_dim * jnp.dtype(dtype).itemsize
@@ -69,7 +45,7 @@ def assert_one_pass(program, spec, dtype, most):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_x_is_read_once_and_y_is_written_once(layout, dtype, direction, chip, width):
     spec = LAYOUTS[layout](width)
-    program = compiled(chip, direction(spec), *shapes(spec, dtype))
+    program = compiled(chip, direction(spec), *shapes(spec, dtype, TOKENS))
     assert_one_pass(program, spec, dtype, MOST[chip])
 
 
@@ -77,7 +53,7 @@ def test_x_is_read_once_and_y_is_written_once(layout, dtype, direction, chip, wi
 def test_where_cos_and_sin_cost_most(chip, width):
     """Of the layouts, widths and chips that were compiled, 16 bits of interleaved channels."""
     spec = LAYOUTS["interleaved"](width)
-    program = compiled(chip, forward(spec), *shapes(spec, "bfloat16"))
+    program = compiled(chip, forward(spec), *shapes(spec, "bfloat16", TOKENS))
     assert_one_pass(program, spec, "bfloat16", MOST[chip])
 
 
@@ -102,7 +78,9 @@ def test_no_worse_than_a_concatenation(usual, dtype):
 
     spec = LAYOUTS["half"](128)
     theirs = lambda q, k, cos, sin: (rotate(q, cos, sin), rotate(k, cos, sin))
-    ours, theirs = (compiled("v5e", f, *shapes(spec, dtype)) for f in (forward(spec), theirs))
+    ours, theirs = (
+        compiled("v5e", f, *shapes(spec, dtype, TOKENS)) for f in (forward(spec), theirs)
+    )
     assert hbm.moved(ours) <= hbm.moved(theirs)
 
 
@@ -114,7 +92,7 @@ def test_a_form_that_copies_x_is_seen():
         x, cos[..., None, :], sin[..., None, :], **options
     )
     planted = lambda q, k, cos, sin: (rotate(q, cos, sin), rotate(k, cos, sin))
-    program = compiled("v5e", planted, *shapes(spec, "bfloat16"))
+    program = compiled("v5e", planted, *shapes(spec, "bfloat16", TOKENS))
     assert hbm.moved(program) > 2 * hbm.required(program)
     with pytest.raises(AssertionError, match="rearranged"):
         assert_one_pass(program, spec, "bfloat16", MOST["v5e"])

@@ -1,21 +1,19 @@
 """What XLA's compiler for an H100 makes of the rotation: kernels, temporaries, loads and stores."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import pytest
 
-import rope_jax
 from rope_spec import Pairs, RopeSpec
 
 from . import wheel
 
 wheel("jax_plugins.xla_cuda12")
 wheel("nvidia.cuda_nvcc")
+from .programs import derivative, forward, shapes  # noqa: E402
 from .xla_gpu import program  # noqa: E402
 
-TOKENS, QUERIES, KEYS = 2048, 32, 8
+TOKENS = 2048
 DTYPES = ["float32", "bfloat16", "float16"]
 LAYOUTS = {
     "half": RopeSpec(head_dim=128),
@@ -42,36 +40,13 @@ SCALAR_LOADS = {
 }
 
 
-def shapes(spec, dtype):
-    """q, k, cos and sin."""
-    array = jax.ShapeDtypeStruct
-    q, k = (array((1, TOKENS, heads, spec.head_dim), dtype) for heads in (QUERIES, KEYS))
-    table = array((1, TOKENS, len(spec.pairs)), jnp.float32)
-    return q, k, table, table
-
-
-def forward(spec):
-    rotate = partial(rope_jax.rotate, spec)
-    return lambda q, k, cos, sin: (rotate(q, cos, sin), rotate(k, cos, sin))
-
-
-def derivative(spec):
-    """From the cotangents of q and k to those before the rotation."""
-
-    def pullback(dq, dk, cos, sin):
-        rotate = lambda q, k: forward(spec)(q, k, cos, sin)
-        return jax.linear_transpose(rotate, dq, dk)((dq, dk))
-
-    return pullback
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("direction", [forward, derivative], ids=["forward", "derivative"])
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_one_kernel_for_each_of_q_and_k(name, direction, dtype):
     """Without temporaries and contracted products, in vectors but where the table says so."""
     spec = LAYOUTS[name]
-    made = program(direction(spec), *shapes(spec, dtype))
+    made = program(direction(spec), *shapes(spec, dtype, TOKENS))
     assert (made.kernels, made.temporaries, made.instructions["fma"]) == (2, 0, 0)
     key = name, direction.__name__, jnp.dtype(dtype).itemsize
     assert made.instructions["ld.global"] == SCALAR_LOADS.get(key, 0)
