@@ -162,7 +162,9 @@ def rule(spec):
 def axis_map(pairs):
     """A box for each pair: its colour is the axis that moves it, its number the frequency index."""
     figure, axis = empty(len(pairs), 1.3)
-    for j, (which, index) in enumerate(zip(pairs.axis, pairs.rung, strict=True)):
+    for j, (which, index) in enumerate(
+        zip(pairs.axis, pairs.frequency_index, strict=True)
+    ):
         box(axis, j, 0.2, AXES[which], str(index))
     return figure
 

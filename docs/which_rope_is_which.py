@@ -26,16 +26,16 @@ COLOURS = (
 )  # Okabe and Ito's, told apart by everybody
 KINDS = {
     "single\nLlama": RopeSpec(head_dim=128, theta=500000.0),
-    "sections: one ladder, cut\nM-RoPE of Qwen2-VL": RopeSpec(
+    "sections: one list, cut\nM-RoPE of Qwen2-VL": RopeSpec(
         head_dim=128, theta=1e6, pairs=Pairs.sections(mrope_section=(16, 24, 24))
     ),
-    "strided: one ladder, in turns\nQwen3-VL": RopeSpec(
+    "strided: one list, in turns\nQwen3-VL": RopeSpec(
         head_dim=128, theta=5e6, pairs=Pairs.strided((24, 20, 20))
     ),
-    "axial: a ladder for each axis\nQwen2-VL's vision tower": RopeSpec(
+    "axial: all for each axis\nQwen2-VL's vision tower": RopeSpec(
         head_dim=80, pairs=Pairs.axial(rotary_dim=80)
     ),
-    "axial_shared: one ladder, dealt out\nPixtral": RopeSpec(
+    "axial_shared: one list, dealt out\nPixtral": RopeSpec(
         head_dim=64, pairs=Pairs.axial_shared(rotary_dim=64)
     ),
     "axial_alternating\nKimi's vision tower": RopeSpec(

@@ -100,7 +100,7 @@ LLAMA3 = {
 TRUNK: dict[str, Call] = {
     "RopeSpec": (RopeSpec, SPEC_FIELDS | {"rule": None}),
     "RopeSpec of two sets": (RopeSpec, SPEC_FIELDS | {"rule": LongRope(**LONG)}),
-    "Pairs": (rope_spec.Pairs, {"axis": (0, 0), "rung": (0, 1), "ladder_dim": 4}),
+    "Pairs": (rope_spec.Pairs, {"axis": (0, 0), "frequency_index": (0, 1), "frequency_dim": 4}),
     "Pairs.single": (rope_spec.Pairs.single, {"rotary_dim": 4}),
     "Linear": (rope_spec.Linear, {"factor": 2.0}),
     "DynamicNTK": (DynamicNTK, {"factor": 2.0, "max_position_embeddings": 64}),

@@ -227,7 +227,7 @@ def test_a_hundred_thousandth_turns_the_report_red(name, key, sign):
 
 
 UNSEEN = [
-    ("yarn", "original_max_position_embeddings"),  # the ends of the ramp are whole rungs
+    ("yarn", "original_max_position_embeddings"),  # the ends of the ramp are whole indices
     ("yarn", "beta_fast"),
     ("yarn", "beta_slow"),
 ]

@@ -59,7 +59,7 @@ MUTATIONS = {
     "llama3: smoothing dropped": rule("llama3", low_freq_factor=2.499, high_freq_factor=2.501),
     "llama3: another high end": rule("llama3", high_freq_factor=4.01),
     "llama3: dropped": changed("llama3", rule=None),
-    "proportional: one rung less": rule("proportional", rotated=7),
+    "proportional: one frequency less": rule("proportional", rotated=7),
     "proportional mistaken for partial": changed(
         "proportional", rule=Linear(8.0), pairs=Pairs.single(rotary_dim=16)
     ),
@@ -70,7 +70,7 @@ MUTATIONS = {
         "strided", pairs=Pairs.sections(mrope_section=(12, 10, 10))
     ),
     "axes swapped": changed("sections", pairs=Pairs.sections(mrope_section=(12, 12, 8))),
-    "axial ladder": changed("axial", pairs=replace(Pairs.axial(rotary_dim=72), ladder_dim=72)),
+    "axial ladder": changed("axial", pairs=replace(Pairs.axial(rotary_dim=72), frequency_dim=72)),
     "shared ladder": changed("axial, shared ladder", pairs=Pairs.axial(rotary_dim=64)),
     "interleaved read as half": changed("interleaved", read="half"),
     "de-interleave written interleaved": changed("de-interleave", write=None),

@@ -50,8 +50,14 @@ BAD = {
         lambda: spec(pairs=Pairs((0, 1, 0, 1), (0, 1, 2, 3), 8), read="half_per_axis"),
         r"half_per_axis with axes \(0, 1, 0, 1\), expected one block of equal length for each axis",
     ),
-    "pairs": (lambda: Pairs((0,), (0, 1), 4), r"got 1 axes and 2 rungs, expected the same number"),
-    "rungs": (lambda: Pairs((0,), (2,), 4), r"got rungs 2 to 2, expected 0 to 1 for ladder_dim=4"),
+    "pairs": (
+        lambda: Pairs((0,), (0, 1), 4),
+        r"got 1 axes and 2 frequency indices, expected as many",
+    ),
+    "frequency indices": (
+        lambda: Pairs((0,), (2,), 4),
+        r"got frequency indices 2 to 2, expected 0 to 1 for frequency_dim=4",
+    ),
     "axes": (
         lambda: Pairs((0, 2), (0, 1), 4),
         r"got axes \[0, 2\], expected all of 0 to 2. Renumber",
@@ -107,15 +113,18 @@ BAD = {
         lambda: LongRope((1.0,), (1.0,), 1, 4.0),
         r"original_max_position_embeddings: got 1, expected 2 to",
     ),
-    "longrope rungs": (
+    "longrope factors": (
         lambda: spec(rule=LongRope((1.0,), (1.0,), 4096, 4.0)),
-        r"LongRope: got 1 short and 1 long factors, expected one for each of the 4 rungs",
+        r"LongRope: got 1 short and 1 long factors, expected one for each of the 4 frequencies",
     ),
     "attention factor": (
         lambda: inverse_frequencies(spec(rule=Yarn(40.0, 64, mscale=-10.0, mscale_all_dim=1.0))),
         r"Yarn: got an attention factor of -1.9.*, expected finite numbers above 0",
     ),
-    "explicit rungs": (lambda: spec(rule=Explicit((1.0,))), r"Explicit: got 1 inverse frequencies"),
+    "explicit frequencies": (
+        lambda: spec(rule=Explicit((1.0,))),
+        r"Explicit: got 1 inverse frequencies",
+    ),
     "explicit": (
         lambda: Explicit((float("nan"),)),
         r"Explicit.inv_freq: got nan, expected a finite number",
@@ -129,13 +138,13 @@ BAD = {
         r"got 1e\+31, expected a finite number, from -1e",
     ),
     "proportional": (lambda: Proportional(8, 0.0), r"Proportional.factor: got 0.0"),
-    "fewer than no rungs": (
+    "fewer than no frequencies": (
         lambda: Proportional(-8),
         r"Proportional.rotated: got -8, expected 0 to",
     ),
     "dynamic": (
         lambda: spec(pairs=Pairs.single(rotary_dim=2), rule=DynamicNTK(2.0, 64)),
-        r"DynamicNTK: got ladder_dim=2, expected more than 2",
+        r"DynamicNTK: got frequency_dim=2, expected more than 2",
     ),
     "angles": (
         lambda: Arithmetic(angles="float64"),
@@ -239,7 +248,7 @@ def test_frequencies_that_depend_on_the_length_ask_for_it(rule):
 
 
 def test_pairs_of_every_family():
-    """Axis and rung of each pair, spelt out."""
+    """Axis and frequency index of each pair, spelt out."""
     assert Pairs.sections(mrope_section=(1, 2, 1)) == Pairs((0, 1, 1, 2), (0, 1, 2, 3), 8)
     assert Pairs.strided((4, 2, 2)) == Pairs((0, 1, 2, 0, 1, 2, 0, 0), tuple(range(8)), 16)
     assert Pairs.spatial_first((2, 2, 1)) == Pairs((1, 2, 1, 2, 0), tuple(range(5)), 10)

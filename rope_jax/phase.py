@@ -137,7 +137,7 @@ def _stretched(
 ) -> AtLength:
     """Dynamic NTK in float32: its inverse frequencies, and the same in turns."""
     stretch = rule.factor * (length.astype(jnp.float32) / rule.max_position_embeddings)
-    exponent = -2 * np.array(pairs.rung, np.float32) / (pairs.ladder_dim - 2)
+    exponent = -2 * np.array(pairs.frequency_index, np.float32) / (pairs.frequency_dim - 2)
     stretched = inv_freq * jnp.maximum(stretch - (rule.factor - 1), 1) ** exponent
     upper = stretched * np.float32(2**32 / (2 * np.pi))
     lower = (upper - jnp.floor(upper)) * np.float32(2**32)

@@ -103,7 +103,7 @@ def float32_ladder(
             error = w + _blend(*_yarn_share(spec, rule), rule.factor)
         case _:  # 1 / w
             error = w + U
-    return error[list(spec.pairs.rung)] * SECOND_ORDER
+    return error[list(spec.pairs.frequency_index)] * SECOND_ORDER
 
 
 def _powers(spec: RopeSpec, seq_len: int | None, power: float) -> np.ndarray:
@@ -111,7 +111,7 @@ def _powers(spec: RopeSpec, seq_len: int | None, power: float) -> np.ndarray:
 
     That is `|ln(base) de| + |e dbase|`, and the error of the power function.
     """
-    dim = spec.pairs.ladder_dim
+    dim = spec.pairs.frequency_dim
     even = np.arange(0, dim, 2)
     exponent, rounded = even / dim, even.astype(np.float32) / np.float32(dim)
     stretch, error = _ntk_stretch(spec.rule, seq_len or 0, dim, power)
@@ -143,8 +143,8 @@ def _llama3_share(spec: RopeSpec, rule: Llama3, w: np.ndarray) -> tuple[np.ndarr
     """
     length, low = rule.original_max_position_embeddings, rule.low_freq_factor
     span = rule.high_freq_factor - low
-    even = np.arange(0, spec.pairs.ladder_dim, 2)
-    turns = length / (2 * math.pi) * spec.theta ** -(even / spec.pairs.ladder_dim)
+    even = np.arange(0, spec.pairs.frequency_dim, 2)
+    turns = length / (2 * math.pi) * spec.theta ** -(even / spec.pairs.frequency_dim)
     error = turns * (w + 6 * U + _lost(length)) + low * _lost(low) + np.abs(turns - low) * U
     width = max(span, NO_WIDTH)
     share = (turns - low) / width
@@ -156,9 +156,9 @@ def _yarn_share(spec: RopeSpec, rule: Yarn) -> tuple[np.ndarray, np.ndarray]:
 
     Both ends are Python floats, so what is lost begins with the subtraction.
     """
-    ends = oracle.yarn_range(rule, spec.pairs.ladder_dim, oracle.mpf(spec.theta))
+    ends = oracle.yarn_range(rule, spec.pairs.frequency_dim, oracle.mpf(spec.theta))
     start, end = map(float, ends)
-    k, span = np.arange(spec.pairs.rungs), end - start
+    k, span = np.arange(spec.pairs.num_frequencies), end - start
     ramp = (k - start) / span
     error = (start * _lost(start) + np.abs(k - start) * U) / abs(span)
     error += np.abs(ramp) * (U + _lost(span))

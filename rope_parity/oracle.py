@@ -21,7 +21,7 @@ Real = Any  # an mpf
 def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> list[Real]:
     """Radians per position of every pair, to 50 digits."""
     unit = 2 * mp.pi if spec.unit == "turn" else 1
-    pairs = zip(spec.pairs.axis, spec.pairs.rung, strict=True)
+    pairs = zip(spec.pairs.axis, spec.pairs.frequency_index, strict=True)
     return [unit * _inv_freq(spec, axis, k, seq_len) for axis, k in pairs]
 
 
@@ -108,7 +108,7 @@ def _rule(spec: RopeSpec) -> tuple[Any, str]:
 
 
 def _inv_freq(spec: RopeSpec, axis: int, k: int, seq_len: int | None) -> Real:
-    (rule, kind), dim = _rule(spec), spec.pairs.ladder_dim
+    (rule, kind), dim = _rule(spec), spec.pairs.frequency_dim
     plain = mpf(spec.theta) ** (-mpf(2 * k) / dim)
     match kind:
         case "NoneType":

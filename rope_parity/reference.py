@@ -72,7 +72,11 @@ class Reference:
         if buffer is None:
             return None
         ladder = -np.sort(-array(buffer)) if self._kind in PERMUTED else array(buffer)
-        return ladder if len(ladder) == len(self.spec.pairs) else ladder[list(self.spec.pairs.rung)]
+        return (
+            ladder
+            if len(ladder) == len(self.spec.pairs)
+            else ladder[list(self.spec.pairs.frequency_index)]
+        )
 
     def cos_sin(self, positions: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
         """cos and sin for x in `dtype`, `(B, S, P)`; float32 where their table is complex."""

@@ -1,7 +1,7 @@
 """From a spec to the inverse frequency of each pair, twice: correctly rounded, and in float32.
 
-A pair on rung k of the ladder has `w = theta ** (2 k / ladder_dim)`, and its frequency without a
-rule is `1 / w`. Each rule is written once, as a function of w, and evaluated twice: in `Decimal`
+A pair with frequency index k has `w = theta ** (2 k / frequency_dim)`, and its frequency without
+a rule is `1 / w`. Each rule is written once, as a function of w, and evaluated twice: in `Decimal`
 with 50 digits, which gives the same result on every machine, and in float32 in the order of
 operations of transformers' `modeling_rope_utils.py`. L0 is the original context of a rule.
 """
@@ -106,7 +106,7 @@ def _of_rule(spec: RopeSpec, seq_len: int | None, number: Number) -> OfPairs:
     """The inverse frequency of every pair, under the rule of the spec."""
     rule, pairs, theta = spec.rule, spec.pairs, number(spec.theta)
     if isinstance(rule, DynamicNTK):
-        theta = _ntk_theta(theta, rule, seq_len, pairs.ladder_dim, number)
+        theta = _ntk_theta(theta, rule, seq_len, pairs.frequency_dim, number)
     base = _select(rule.theta, pairs.axis, number) if isinstance(rule, PerAxis) else theta
     w = _powers(base, pairs, number)
     match rule:
@@ -119,13 +119,15 @@ def _of_rule(spec: RopeSpec, seq_len: int | None, number: Number) -> OfPairs:
         case Yarn():
             return _yarn(w, rule, theta, pairs, number)
         case LongRope():
-            return 1 / (_select(_divisors(rule, seq_len), pairs.rung, number) * w)
+            return 1 / (_select(_divisors(rule, seq_len), pairs.frequency_index, number) * w)
         case Llama3():
             return _llama3(w, rule, number)
         case Proportional(rotated=rotated, factor=factor):
-            return np.where(np.array(pairs.rung) < rotated, 1 / w, 0 * w) / number(factor)
+            return np.where(np.array(pairs.frequency_index) < rotated, 1 / w, 0 * w) / number(
+                factor
+            )
         case Explicit(inv_freq=inv_freq):
-            return _select(inv_freq, pairs.rung, number)
+            return _select(inv_freq, pairs.frequency_index, number)
 
 
 def _select(values: Sequence[float], index: Sequence[int], number: Number) -> OfPairs:
@@ -135,8 +137,9 @@ def _select(values: Sequence[float], index: Sequence[int], number: Number) -> Of
 
 
 def _powers(base: Any, pairs: Pairs, number: Number) -> OfPairs:
-    """`base ** (2 k / ladder_dim)`, as Decimals or in float32 steps, for one base or one a pair."""
-    exponent = _select(range(0, pairs.ladder_dim, 2), pairs.rung, number) / pairs.ladder_dim
+    """`base ** (2 k / frequency_dim)`, as Decimals or in float32; the base may be one a pair."""
+    even = range(0, pairs.frequency_dim, 2)
+    exponent = _select(even, pairs.frequency_index, number) / pairs.frequency_dim
     return base**exponent if number is Decimal else _float32_power(base, exponent)
 
 
@@ -157,7 +160,7 @@ def _ntk_theta(theta: Any, rule: DynamicNTK, seq_len: int | None, dim: int, numb
 
 
 def _divisors(rule: LongRope, seq_len: int | None) -> tuple[float, ...]:
-    """One for each rung: the long factors for a length beyond L0."""
+    """One for each frequency index: the long factors for a length beyond L0."""
     beyond = (seq_len or 0) > rule.original_max_position_embeddings
     return rule.long_factor if beyond else rule.short_factor
 
@@ -183,14 +186,14 @@ def _llama3(w: OfPairs, rule: Llama3, number: Number) -> OfPairs:
 
 def _yarn(w: OfPairs, rule: Yarn, theta: Any, pairs: Pairs, number: Number) -> OfPairs:
     """`(1 - keep_k) / (factor w_k) + keep_k / w_k`: keep falls from 1 to 0 over `_yarn_range`."""
-    low, high = _yarn_range(rule, theta, pairs.ladder_dim, number)
-    ramp = (np.array(pairs.rung).astype(w.dtype) - low) / (high - low)
+    low, high = _yarn_range(rule, theta, pairs.frequency_dim, number)
+    ramp = (np.array(pairs.frequency_index).astype(w.dtype) - low) / (high - low)
     keep = 1 - np.clip(ramp, 0, 1).astype(w.dtype)
     return 1 / (number(rule.factor) * w) * (1 - keep) + 1 / w * keep
 
 
 def _yarn_range(rule: Yarn, theta: Any, dim: int, number: Number) -> tuple[Any, Any]:
-    """The rungs, as fractions, whose pairs make `beta_fast` and `beta_slow` turns in L0 tokens."""
+    """The k, as fractions, whose pairs make `beta_fast` and `beta_slow` turns in L0 tokens."""
     length = number(rule.original_max_position_embeddings)
     turns = (number(beta) * 2 * _pi(number) for beta in (rule.beta_fast, rule.beta_slow))
     low, high = (dim * _ln(length / turn) / (2 * _ln(theta)) for turn in turns)

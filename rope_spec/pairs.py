@@ -18,38 +18,38 @@ MAX_CHANNELS = 2**16  # of one head: far beyond any model
 
 @dataclass(frozen=True)
 class Pairs:
-    """For each pair of channels: the coordinate that rotates it, and its rung on the ladder.
+    """For each pair of channels: the coordinate that rotates it, and the index of its frequency.
 
-    The ladder is the list of frequencies `theta ** (-2 k / ladder_dim)`, and a rung is an index k,
-    from 0 to `ceil(ladder_dim / 2) - 1`. Every exponent is a fraction, so that ladders of several
-    widths are rungs of one: see `widths`.
+    Frequency k is `theta ** (-2 k / frequency_dim)`, for k from 0 to `ceil(frequency_dim / 2) - 1`.
+    Every exponent is a fraction, so that one `frequency_dim` serves axes of several widths: see
+    `widths`.
 
     Attributes:
         axis: for each of the P pairs, which of the A coordinates of a position rotates it.
-        rung: for each of the P pairs, the index of its frequency on the ladder.
-        ladder_dim: the denominator of the exponent.
+        frequency_index: for each of the P pairs, the k of its frequency.
+        frequency_dim: the denominator of the exponent.
     """
 
     axis: tuple[int, ...]
-    rung: tuple[int, ...]
-    ladder_dim: int
+    frequency_index: tuple[int, ...]
+    frequency_dim: int
 
     def __post_init__(self) -> None:
-        convert_tuples(self, whole, "axis", "rung")
-        convert_fields(self, whole, "ladder_dim", least=1)
-        if not self.axis or len(self.axis) != len(self.rung):
+        convert_tuples(self, whole, "axis", "frequency_index")
+        convert_fields(self, whole, "frequency_dim", least=1)
+        if not self.axis or len(self.axis) != len(self.frequency_index):
             raise ValueError(
-                f"Pairs: got {len(self.axis)} axes and {len(self.rung)} rungs, expected the same "
-                "number of both, 1 or more. Give one axis and one rung for each pair."
+                f"Pairs: got {len(self.axis)} axes and {len(self.frequency_index)} frequency "
+                "indices, expected as many of both, 1 or more. Give one of both for each pair."
             )
         self._check_numbers()
 
     def _check_numbers(self) -> None:
-        if max(self.rung) >= self.rungs:
+        if max(self.frequency_index) >= self.num_frequencies:
             raise ValueError(
-                f"Pairs: got rungs {min(self.rung)} to {max(self.rung)}, expected 0 to "
-                f"{self.rungs - 1} for ladder_dim={self.ladder_dim}. Give a wider ladder, or lower "
-                "rungs."
+                f"Pairs: got frequency indices {min(self.frequency_index)} to "
+                f"{max(self.frequency_index)}, expected 0 to {self.num_frequencies - 1} for "
+                f"frequency_dim={self.frequency_dim}. Give a larger one, or lower indices."
             )
         if set(self.axis) != set(range(self.axes)):
             raise ValueError(
@@ -73,9 +73,9 @@ class Pairs:
         return positions[..., None] if self.axes == 1 else positions[..., np.array(self.axis)]
 
     @property
-    def rungs(self) -> int:
-        """The length of the ladder."""
-        return math.ceil(self.ladder_dim / 2)
+    def num_frequencies(self) -> int:
+        """The number of frequencies that `frequency_dim` has; pairs may share or skip some."""
+        return math.ceil(self.frequency_dim / 2)
 
     @classmethod
     def single(cls, *, rotary_dim: int) -> Pairs:
@@ -88,9 +88,9 @@ class Pairs:
 
     @classmethod
     def sections(cls, *, mrope_section: tuple[int, ...]) -> Pairs:
-        """M-RoPE: one ladder for all axes, cut into consecutive sections of pairs.
+        """M-RoPE: one list of frequencies, cut into one section of pairs for each axis.
 
-        The first axis has the highest frequencies. Where each axis has a ladder of its own, as in
+        The first axis has the highest frequencies. Where each axis has high and low ones, as in
         Flux, the constructor is `widths`.
 
         Source: Qwen2-VL, arXiv:2409.12191.
@@ -102,12 +102,12 @@ class Pairs:
 
     @classmethod
     def widths(cls, widths: tuple[int, ...]) -> Pairs:
-        """A ladder of its own for each axis, one block of channels after the other.
+        """Frequencies of its own for each axis, one block of channels after the other.
 
         `widths((16, 56, 56))` has the frequencies `theta ** (-2 k / 16)` for the first axis and
-        `theta ** (-2 k / 56)` for the others. On the ladder of 112, the least common multiple,
-        these are every seventh rung and every second one. A rule that counts rungs (`Yarn`,
-        `LongRope`, ...) counts those of that ladder.
+        `theta ** (-2 k / 56)` for the others. With a `frequency_dim` of 112, the least common
+        multiple, these are every seventh frequency and every second one. A rule that counts
+        frequencies (`Yarn`, `LongRope`, ...) counts those of 112.
 
         Source: `axes_dims_rope` of Flux and of most image and video models in diffusers.
 
@@ -119,11 +119,11 @@ class Pairs:
                 f"Pairs.widths: got {widths}, expected an even number of channels for each axis, "
                 "2 or more. Channels are twice the pairs."
             )
-        ladder_dim = math.lcm(*widths)
+        frequency_dim = math.lcm(*widths)
         return cls(
             tuple(axis for axis, width in enumerate(widths) for _ in range(width // 2)),
-            tuple(k * (ladder_dim // width) for width in widths for k in range(width // 2)),
-            ladder_dim,
+            tuple(k * (frequency_dim // width) for width in widths for k in range(width // 2)),
+            frequency_dim,
         )
 
     @classmethod
@@ -162,54 +162,54 @@ class Pairs:
         if height != width:
             raise ValueError(
                 f"Pairs.spatial_first: got sections {sections}, expected as many for height as for "
-                "width. Call Pairs(axis, rung, ladder_dim) instead."
+                "width. Call Pairs(axis, frequency_index, frequency_dim) instead."
             )
         return cls._shared([1, 2] * height + [0] * time)
 
     @classmethod
     def alternating(cls, *, rotary_dim: int, axes: int = 2) -> Pairs:
-        """One ladder; axes take turns, pair by pair (NeoMME)."""
+        """One list of frequencies; axes take turns, pair by pair (NeoMME)."""
         _pairs_per_axis(rotary_dim, axes)
         return cls._shared([j % axes for j in range(rotary_dim // 2)])
 
     @classmethod
     def axial(cls, *, rotary_dim: int, axes: int = 2) -> Pairs:
-        """A ladder for each axis, of `rotary_dim / A` channels; one block of pairs after the other.
+        """Frequencies of `rotary_dim / A` channels for each axis; one block of pairs after another.
 
         Most vision towers have it.
 
         Source: arXiv:2104.09864, in two dimensions.
         """
-        rungs = _pairs_per_axis(rotary_dim, axes)
+        count = _pairs_per_axis(rotary_dim, axes)
         return cls(
-            tuple(a for a in range(axes) for _ in range(rungs)),
-            tuple(range(rungs)) * axes,
+            tuple(axis for axis in range(axes) for _ in range(count)),
+            tuple(range(count)) * axes,
             rotary_dim // axes,
         )
 
     @classmethod
     def axial_shared(cls, *, rotary_dim: int, axes: int = 2) -> Pairs:
-        """The axes share one ladder: axis a has the rungs a, a + A, ..., one block after the other.
+        """The axes share one list of frequencies: axis a has a, a + A, ..., block by block.
 
         Source: Pixtral, arXiv:2410.07073.
         """
-        rungs = _pairs_per_axis(rotary_dim, axes)
-        blocks = [(axis, axis + axes * k) for axis in range(axes) for k in range(rungs)]
-        return cls(tuple(axis for axis, _ in blocks), tuple(rung for _, rung in blocks), rotary_dim)
+        count = _pairs_per_axis(rotary_dim, axes)
+        blocks = [(axis, axis + axes * k) for axis in range(axes) for k in range(count)]
+        return cls(tuple(axis for axis, _ in blocks), tuple(k for _, k in blocks), rotary_dim)
 
     @classmethod
     def axial_alternating(cls, *, rotary_dim: int, axes: int = 2) -> Pairs:
-        """Every rung once for each axis, which take turns: Kimi's vision tower."""
-        rungs = _pairs_per_axis(rotary_dim, axes)
+        """Every frequency once for each axis, which take turns: Kimi's vision tower."""
+        count = _pairs_per_axis(rotary_dim, axes)
         return cls(
-            tuple(range(axes)) * rungs,
-            tuple(k for k in range(rungs) for _ in range(axes)),
+            tuple(range(axes)) * count,
+            tuple(k for k in range(count) for _ in range(axes)),
             rotary_dim // axes,
         )
 
     @classmethod
-    def _shared(cls, axis: list[int], ladder_dim: int | None = None) -> Pairs:
-        return cls(tuple(axis), tuple(range(len(axis))), ladder_dim or 2 * len(axis))
+    def _shared(cls, axis: list[int], frequency_dim: int | None = None) -> Pairs:
+        return cls(tuple(axis), tuple(range(len(axis))), frequency_dim or 2 * len(axis))
 
 
 def _pairs_per_axis(rotary_dim: int, axes: int) -> int:

@@ -1,4 +1,4 @@
-"""One small frozen dataclass for each rule that scales the frequency ladder.
+"""One small frozen dataclass for each rule that scales the frequencies.
 
 Their formulas are in `frequencies.py`.
 """
@@ -20,7 +20,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class PerAxis:
-    """Every axis has a base and a divisor of its own: `theta_a ** (-2 k / ladder_dim) / divisor_a`.
+    """A base and a divisor for each axis: `theta_a ** (-2 k / frequency_dim) / divisor_a`.
 
     The theta of the spec is unused. Source: Cosmos (bases) and Kandinsky 5 (divisors) in diffusers.
 
@@ -67,7 +67,7 @@ class Yarn:
         mscale: DeepSeek's numerator of the attention factor.
         mscale_all_dim: DeepSeek's denominator of the attention factor.
         attention_factor: overrides the factor that the rule derives.
-        truncate: whether the ends of the ramp are rounded to whole rungs (gpt-oss does not).
+        truncate: whether the ends of the ramp are rounded to whole indices (gpt-oss does not).
         scales_softmax: whether attention also multiplies its scale by the square of
             `0.1 mscale_all_dim ln(factor) + 1`, as DeepSeek-V3 does.
     """
@@ -147,7 +147,7 @@ class Llama3:
 
 @dataclass(frozen=True)
 class Proportional:
-    """The first `rotated` rungs of the whole head's ladder are divided by `factor`.
+    """The first `rotated` frequencies of the whole head are divided by `factor`.
 
     The other frequencies are 0. Source: Gemma 4 in transformers.
     """

@@ -32,11 +32,11 @@ class RopeSpec:
 
     Attributes:
         head_dim: H, the width of the array that is handed to `rotate`; in MLA `qk_rope_head_dim`.
-        theta: the base of the frequency ladder.
-        pairs: axis and rung of each pair. Left out, it is `Pairs.single(rotary_dim=head_dim)`: one
-            coordinate, and all channels are rotated. Give it with `dataclasses.replace` if head_dim
-            changes.
-        rule: how the ladder is scaled for long contexts, or None.
+        theta: the base of the frequencies, `rope_theta` in a config.json.
+        pairs: axis and frequency of each pair. Left out, it is `Pairs.single(rotary_dim=head_dim)`:
+            one coordinate, and all channels are rotated. Give it with `dataclasses.replace` if
+            head_dim changes.
+        rule: how the frequencies are scaled for long contexts, or None.
         read: where pair j lies in x. `half`: channels j and P + j; `interleaved`: 2j and 2j + 1;
             `half_per_axis`: halves within the block of each axis.
         write: where pair j goes in the result; None, also for the same layout: where it was read.
@@ -177,7 +177,7 @@ class RopeSpec:
             )
 
     def _check_rule(self) -> None:
-        count, each = self.pairs.rungs, "rungs"
+        count, each = self.pairs.num_frequencies, "frequencies"
         match self.rule:
             case LongRope(short_factor=short, long_factor=long) if (
                 not len(short) == len(long) == count
@@ -198,10 +198,10 @@ class RopeSpec:
                     "Yarn: got theta=1.0, expected another: the ramp divides by its logarithm. "
                     "Correct it."
                 )
-            case DynamicNTK() if self.pairs.ladder_dim <= 2:
+            case DynamicNTK() if self.pairs.frequency_dim <= 2:
                 raise ValueError(
-                    f"DynamicNTK: got ladder_dim={self.pairs.ladder_dim}, expected more than 2: "
-                    "its exponent is d / (d - 2). Rotate more channels."
+                    f"DynamicNTK: got frequency_dim={self.pairs.frequency_dim}, expected more than "
+                    "2: its exponent is d / (d - 2). Rotate more channels."
                 )
             case _:
                 return

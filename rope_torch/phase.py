@@ -98,8 +98,8 @@ def _stretched(
 ) -> AtLength:
     """Dynamic NTK in float32: its inverse frequencies, and the same in turns."""
     stretch = rule.factor * (length.float() / rule.max_position_embeddings) - (rule.factor - 1)
-    rung = torch.tensor(pairs.rung, dtype=torch.float32, device=length.device)
-    stretched = inv_freq * stretch.clamp(min=1) ** (-2 * rung / (pairs.ladder_dim - 2))
+    index = torch.tensor(pairs.frequency_index, dtype=torch.float32, device=length.device)
+    stretched = inv_freq * stretch.clamp(min=1) ** (-2 * index / (pairs.frequency_dim - 2))
     upper = stretched * (2**32 / (2 * math.pi))
     lower = (upper - upper.floor()) * 2**32
     return AtLength((upper.long() << 32) + lower.long(), stretched)

@@ -89,7 +89,7 @@ def with_pairs(spec: RopeSpec, count: int) -> list[RopeSpec]:
     if count == len(spec.pairs):
         return [spec]
     least = 2 * count - 1
-    widths = {2 * count, max(spec.pairs.ladder_dim, least), max(spec.head_dim, least)}
+    widths = {2 * count, max(spec.pairs.frequency_dim, least), max(spec.head_dim, least)}
     ladders = [Pairs((0,) * count, tuple(range(count)), width) for width in sorted(widths)]
     return [_on(spec, pairs, _rule_for(spec.rule, pairs)) for pairs in ladders]
 
@@ -100,11 +100,14 @@ def moving(spec: RopeSpec) -> RopeSpec:
     if (w != 0).all() or not w.any():
         return spec
     kept = np.flatnonzero(w)
-    axis, rung = (
-        tuple(np.array(values)[kept].tolist()) for values in (spec.pairs.axis, spec.pairs.rung)
+    axis, index = (
+        tuple(np.array(values)[kept].tolist())
+        for values in (spec.pairs.axis, spec.pairs.frequency_index)
     )
     has_all_axes = set(axis) == set(range(max(axis) + 1))
-    return _on(spec, Pairs(axis, rung, spec.pairs.ladder_dim), spec.rule) if has_all_axes else spec
+    return (
+        _on(spec, Pairs(axis, index, spec.pairs.frequency_dim), spec.rule) if has_all_axes else spec
+    )
 
 
 def _on(spec: RopeSpec, pairs: Pairs, rule: Rule | None) -> RopeSpec:
@@ -113,7 +116,9 @@ def _on(spec: RopeSpec, pairs: Pairs, rule: Rule | None) -> RopeSpec:
 
 def _rule_for(rule: Rule | None, pairs: Pairs) -> Rule | None:
     """The rule, with as many divisors as another ladder has frequencies."""
-    if isinstance(rule, LongRope) and len(rule.short_factor) >= pairs.rungs:
-        short, long = (each[: pairs.rungs] for each in (rule.short_factor, rule.long_factor))
+    if isinstance(rule, LongRope) and len(rule.short_factor) >= pairs.num_frequencies:
+        short, long = (
+            each[: pairs.num_frequencies] for each in (rule.short_factor, rule.long_factor)
+        )
         return replace(rule, short_factor=short, long_factor=long)
     return None if isinstance(rule, LongRope | Explicit) else rule

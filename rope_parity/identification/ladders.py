@@ -41,7 +41,11 @@ def fits(candidate: np.ndarray, w: np.ndarray, allowed: np.ndarray, outliers: fl
 
 def exponents(spec: RopeSpec) -> dict[str, np.ndarray]:
     """The negated exponents of theta by the name of the mistake; `""` is the right one."""
-    k, d, pairs = np.array(spec.pairs.rung, float), spec.pairs.ladder_dim, spec.pairs.rungs
+    k, d, pairs = (
+        np.array(spec.pairs.frequency_index, float),
+        spec.pairs.frequency_dim,
+        spec.pairs.num_frequencies,
+    )
     others = {spec.head_dim, spec.rotary_dim, 2 * spec.rotary_dim, spec.head_dim // 2} - {d}
     return {
         "": 2 * k / d,
@@ -79,7 +83,7 @@ def scaled(
     w: np.ndarray, spec: RopeSpec, length: int | None, theta: float | None = None
 ) -> np.ndarray:
     """What the rule of the spec makes of the frequencies of its pairs."""
-    rule, k, theta = spec.rule, np.array(spec.pairs.rung), theta or spec.theta
+    rule, k, theta = spec.rule, np.array(spec.pairs.frequency_index), theta or spec.theta
     match rule:
         case Linear(factor=factor):
             return w / factor
@@ -89,19 +93,19 @@ def scaled(
             beyond = (length or 0) > original
             return w / np.array(rule.long_factor if beyond else rule.short_factor)[k]
         case DynamicNTK():
-            return w * _ntk_stretch(rule, length) ** (-2 * k / (spec.pairs.ladder_dim - 2))
+            return w * _ntk_stretch(rule, length) ** (-2 * k / (spec.pairs.frequency_dim - 2))
         case Llama3(factor=factor, low_freq_factor=low, high_freq_factor=high):
             turns = rule.original_max_position_embeddings * np.abs(w) / (2 * np.pi)
             keep = (turns - low) / (high - low) if high > low else (turns >= low) * 1.0
             return w * _blend(keep, factor)
         case Yarn(factor=factor):
-            start, end = yarn_ramp(rule, theta, spec.pairs.ladder_dim)
+            start, end = yarn_ramp(rule, theta, spec.pairs.frequency_dim)
             return w * _blend(1 - (k - start) / (end - start), factor)
         case Explicit(inv_freq=inv_freq):
             return np.array(inv_freq)[k] * _unit(spec)
         case PerAxis(theta=bases, divisor=divisors):
             axis = np.array(spec.pairs.axis)
-            powers = np.array(bases)[axis] ** (-2 * k / spec.pairs.ladder_dim)
+            powers = np.array(bases)[axis] ** (-2 * k / spec.pairs.frequency_dim)
             return powers / np.array(divisors)[axis] * _unit(spec)
     return w
 

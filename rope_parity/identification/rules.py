@@ -25,7 +25,7 @@ def readings(
 ) -> Iterator[RopeSpec]:
     """Descriptions with the pairs of `spec` that have these frequencies, the shortest first."""
     allowed = room(w, uncertainty, relative)
-    k = 2 * np.array(spec.pairs.rung) / spec.pairs.ladder_dim
+    k = 2 * np.array(spec.pairs.frequency_index) / spec.pairs.frequency_dim
     for candidate in _candidates(spec, k, w):
         if candidate is None:
             continue
@@ -86,15 +86,15 @@ def ramps(
     """The rules whose blend of kept and divided frequencies gives these ratios to a plain ladder.
 
     Args:
-        spec: its pairs have rungs.
+        spec: its pairs have frequency indices.
         theta: of the ladder.
         w: the frequencies that were read.
         ladder: before the rule; by default that of theta.
         factor: of the rule, where the frequencies do not show it; by default the largest stretch.
         tolerance: of a ratio, relative.
     """
-    rung = np.array(spec.pairs.rung)
-    ladder = theta ** (-2 * rung / spec.pairs.ladder_dim) if ladder is None else ladder
+    index = np.array(spec.pairs.frequency_index)
+    ladder = theta ** (-2 * index / spec.pairs.frequency_dim) if ladder is None else ladder
     ratio = np.abs(w) / ladder
     if ratio.min() <= 0 or ratio.min() > 1 - 1e-4 or theta < 1.001:
         return
@@ -102,7 +102,7 @@ def ramps(
     keep = (ratio - 1 / factor) / (1 - 1 / factor) if factor != 1 else np.ones(len(ratio))
     blended = (keep > 40 * tolerance) & (keep < 1 - 40 * tolerance)
     yield from filter(None, _llama3(ladder, keep, blended, factor))
-    yield from filter(None, _yarn(spec, theta, rung, keep, blended, factor))
+    yield from filter(None, _yarn(spec, theta, index, keep, blended, factor))
 
 
 def _llama3(
@@ -129,7 +129,7 @@ def _llama3(
 def _yarn(
     spec: RopeSpec,
     theta: float,
-    rung: np.ndarray,
+    index: np.ndarray,
     keep: np.ndarray,
     blended: np.ndarray,
     factor: float,
@@ -138,17 +138,17 @@ def _yarn(
 
     Of the betas and the length only the ends of the ramp can be read.
     """
-    if len(set(rung[blended])) < 2:
+    if len(set(index[blended])) < 2:
         return
-    slope, start = np.polyfit(rung[blended], keep[blended], 1)
+    slope, start = np.polyfit(index[blended], keep[blended], 1)
     if slope >= 0:
         return
     ends = (1 - start) / slope, -start / slope
     for length in CONTEXTS:
         rule = valid(lambda length=length: Yarn(factor, length))
-        if rule and np.allclose(yarn_ramp(rule, theta, spec.pairs.ladder_dim), ends, atol=0.02):
+        if rule and np.allclose(yarn_ramp(rule, theta, spec.pairs.frequency_dim), ends, atol=0.02):
             yield rule
-    dim, unit = spec.pairs.ladder_dim, 2 * np.log(theta)
+    dim, unit = spec.pairs.frequency_dim, 2 * np.log(theta)
     turns = [
         4096 / (2 * np.pi) * float(np.exp(np.clip(-end * unit / dim, -60, 60))) for end in ends
     ]

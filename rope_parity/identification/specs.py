@@ -76,7 +76,7 @@ def bare_specs(reading: Reading, head_dim: int) -> Iterator[RopeSpec]:
 
 
 def axis_maps(axis: tuple[int, ...], head_dim: int) -> Iterator[Pairs]:
-    """Which rung each pair may have: one ladder for all, one for each axis, or one dealt out."""
+    """Frequency indices that pairs may have: one list for all, one for each axis, or dealt out."""
     count, axes = len(axis), max(axis) + 1
     if set(axis) != set(range(axes)):
         return

@@ -128,9 +128,9 @@ def _ltx(keys: Keys) -> RopeSpec:
     """
     heads = keys.get("num_attention_heads", int, 32)
     width = heads * keys.get("attention_head_dim", int, 64)
-    rungs = width // 6
-    quarters = tuple(10000.0 ** (k / (rungs - 1)) / 4 for k in range(rungs))
-    pairs = Pairs.axial_alternating(rotary_dim=6 * rungs, axes=3)
+    count = width // 6
+    quarters = tuple(10000.0 ** (k / (count - 1)) / 4 for k in range(count))
+    pairs = Pairs.axial_alternating(rotary_dim=6 * count, axes=3)
     return RopeSpec(
         head_dim=width,
         pairs=pairs,

@@ -59,7 +59,7 @@ def rule_facts(rope: Keys, keys: Keys, family: Family, head_dim: int) -> tuple[s
 
 
 def rule_of(name: str, parameters: dict[str, Any]) -> Rule | None:
-    """The rule itself; None for the plain ladder."""
+    """The rule itself; None without scaling."""
     if name == "default":
         return None
     return (Proportional if name == "proportional" else RULES[name])(**parameters)
