@@ -133,7 +133,7 @@ DIFFERENCES = (
         "promotion",
         promotion,
         "absolute",
-        "A 0-d tensor is weak in torch and not in JAX: float16 or float32. "
+        "float16 times a 0-d float32 is float16 in torch and float32 in JAX. "
         "Cast by hand; rope_torch and rope_jax do.",
     ),
     Difference(
@@ -147,7 +147,7 @@ DIFFERENCES = (
         "subnormals",
         subnormals,
         "absolute",
-        "XLA on a CPU flushes them to zero. Nothing to do: left out of comparisons by name.",
+        "XLA on a CPU flushes them to zero. The comparisons here skip them, and say so.",
     ),
     Difference(
         "torch.compile",
@@ -159,13 +159,13 @@ DIFFERENCES = (
         "autocast",
         autocast,
         "absolute",
-        "It casts matmuls to 16 bits, not elementwise code. Rotations stay as they are.",
+        "It casts matmuls to 16 bits. Nothing to do for a rotation, which is elementwise.",
     ),
     Difference(
         "+0.0 as a guard",
         zeros_behind_a_barrier,
         "sign bit",
         "Adding 0.0 to keep a product from fusing turns -0 to +0. "
-        "The minimum of bit patterns changes no number.",
+        "rope_jax.rounding.keep_rounding changes no number.",
     ),
 )
