@@ -103,9 +103,9 @@ def test_a_terminal_has_the_verdict_first_and_last(parts, verbose):
     assert all(re.search(rf"^{part.records[0].case} .* ok$", text, re.MULTILINE) for part in parts)
 
 
-def test_a_line_shows_the_element_nearest_its_bound(parts):
+def test_a_line_shows_the_largest_error(parts):
     """Its figures are those of the records."""
-    worst = max(parts[0].records, key=lambda record: record.bound_used)
+    worst = max(parts[0].records, key=lambda record: record.bound_used * record.bound)
     (line,) = re.findall("^one .*", printed(parts, False), re.MULTILINE)
     name, error, bound, ok = re.fullmatch(r"one +(.*?) +(\S+) <= (\S+) +(\S+)", line).groups()
     assert worst.quantity in name and ok == "ok"

@@ -23,7 +23,7 @@ NAMES = {
     "transformers": "transformers",
 }
 RULER = (
-    "error and bound: |d| / (eps |pair|), at the element that is nearest its bound. A rotation "
+    "error and bound: |d| / (eps |pair|), of the comparison where that is largest. A rotation "
     "keeps the length of a pair, so that is what an error is compared with. A bound is no "
     "tolerance: it is the most that the roundings can add up to, derived before anything is "
     "measured. An error near its bound is no near miss; it says that the bound is tight. "
@@ -52,7 +52,7 @@ def verdict(outcome: Outcome) -> str:
 
 def head(width: int) -> str:
     """The names of the columns of `lines`."""
-    return f"[bold]{'configuration':{width}} {'nearest its bound':22} {'error':>5}    bound"
+    return f"[bold]{'configuration':{width}} {'largest error':22} {'error':>5}    bound"
 
 
 def lines(part: Outcome, width: int) -> Iterator[str]:
@@ -72,7 +72,7 @@ def _line(records: Sequence[Record], width: int) -> str:
     name = f"{escape(title(records[0])):{width}}"
     if count := sum(not record.ok for record in records):
         return f"{name} [bold red]BROKEN[/]: {count} of {len(records)} comparisons"
-    worst = nearest(records)
+    worst = max(records, key=lambda record: record.at_worst)
     error, bound = figure(worst.at_worst), figure(worst.bound)
     return f"{name} {what(worst):22} {error:>5} <= {bound:5} [green]ok"
 
