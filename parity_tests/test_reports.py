@@ -11,6 +11,7 @@ import torch
 
 import rope_jax
 import rope_torch
+from rope_parity import check_rope
 from rope_spec import Arithmetic, Pairs, RopeSpec
 
 PART = Pairs.single(rotary_dim=64)
@@ -70,3 +71,45 @@ def test_a_format_of_scales_is_no_number():
             rope_torch.rotate(spec, x, cos, cos)
     with pytest.raises(TypeError, match="got x of dtype float8_e8m0fnu, expected a floating dty"):
         rope_jax.rotate(spec, jnp.ones((5, 2, 8), jnp.float8_e8m0fnu), *[jnp.ones((5, 4))] * 2)
+
+
+def rounding(spec, **kinds):
+    """A rope of halves in float32, of which the frequencies or cos and sin are rounded."""
+    pass_by = lambda t, kind: t if kind is None else t.astype(kind).astype(np.float32)
+    w = spec.theta ** (-np.arange(0, spec.head_dim, 2, dtype=np.float32) / spec.head_dim)
+    w = pass_by(w.astype(np.float32), kinds.get("frequencies"))
+
+    def rope(x, positions):
+        angles = (positions[..., None].astype(np.float32) * w)[:, :, None]
+        cos, sin = (pass_by(f(angles), kinds.get("table")) for f in (np.cos, np.sin))
+        a, b = np.split(x.astype(np.float32), 2, -1)
+        y = np.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
+        return pass_by(y, kinds.get("products")).astype(x.dtype)
+
+    return rope, w
+
+
+HALVES = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
+
+
+@pytest.mark.parametrize("kind", HALVES)
+@pytest.mark.parametrize("spec", [RopeSpec(head_dim=64), RopeSpec(head_dim=128, theta=1e6)])
+def test_the_error_of_rounded_frequencies_is_said(spec, kind):
+    """sgl-project/sglang-jax#1472: 0.83 at position 4095, where 6e-07 was said."""
+    rope, w = rounding(spec, frequencies=HALVES[kind])
+    verdict = check_rope(rope, spec)
+    assert verdict.names == ("frequencies_rounded",)
+    exact = spec.theta ** (-np.arange(0, spec.head_dim, 2) / spec.head_dim)
+    turns = (np.exp(1j * verdict.errors.positions[:, None] * rates) for rates in (w, exact))
+    error = np.abs(np.subtract(*turns)).max()
+    # `rope` rounds an angle of up to 4094 radians, cos, sin, two products and a sum to float32
+    assert abs(verdict.findings[0].departure.size - error) < (4094 + 5) * 2.0**-24
+    assert f"Largest error: {error:.2g} of the length" in " ".join(verdict.text.split())
+
+
+@pytest.mark.parametrize("what", ["table", "products"])
+@pytest.mark.parametrize("head_dim, theta, kind", [(128, 1e6, "bfloat16"), (128, 5e5, "float16")])
+def test_a_rounded_table_is_all_that_is_found(head_dim, theta, kind, what):
+    """sgl-project/sglang#33117: of frequencies, it shows no more digits than it has itself."""
+    spec = RopeSpec(head_dim=head_dim, theta=theta)
+    assert check_rope(rounding(spec, **{what: HALVES[kind]})[0], spec).names == (f"{what}_rounded",)
