@@ -3,6 +3,8 @@
 Each test names its report, an issue or a pull request on GitHub.
 """
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
@@ -11,8 +13,9 @@ import torch
 
 import rope_jax
 import rope_torch
+from parity_tests.test_check_rope import exact_rotation
 from rope_parity import check_rope
-from rope_spec import Arithmetic, Pairs, RopeSpec
+from rope_spec import Arithmetic, Pairs, RopeSpec, Yarn
 
 PART = Pairs.single(rotary_dim=64)
 LAYOUTS = {  # all forms of the CPU: whole heads and a part, in halves, neighbours, and across
@@ -113,3 +116,18 @@ def test_a_rounded_table_is_all_that_is_found(head_dim, theta, kind, what):
     """sgl-project/sglang#33117: of frequencies, it shows no more digits than it has itself."""
     spec = RopeSpec(head_dim=head_dim, theta=theta)
     assert check_rope(rounding(spec, **{what: HALVES[kind]})[0], spec).names == (f"{what}_rounded",)
+
+
+YARN = Yarn(factor=8.0, original_max_position_embeddings=4096)
+
+
+@pytest.mark.parametrize(
+    "name, found", [("truncate", False), ("original_max_position_embeddings", 8192)]
+)
+def test_the_number_of_a_rule_that_differs_is_said(name, found):
+    """keras-team/keras-hub#2981: YaRN without `truncate`; a rule in full was cut off before it."""
+    spec = RopeSpec(head_dim=64, rule=YARN)
+    theirs = replace(spec, rule=replace(YARN, **{name: found}))
+    verdict = check_rope(lambda x, p: exact_rotation(theirs, x, p), spec, context=8192)
+    sentence = f"found {name}={found}, described {name}={getattr(YARN, name)}."
+    assert sentence in " ".join(verdict.text.split())
