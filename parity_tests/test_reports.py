@@ -69,6 +69,8 @@ def test_where_they_would_be_added_or_promoted(branch):
 def test_a_format_of_scales_is_no_number():
     spec, cos = RopeSpec(head_dim=8), torch.ones(5, 4)
     for dtype in ("float8_e8m0fnu", "float4_e2m1fn_x2"):
+        if not hasattr(torch, dtype):  # torch 2.6
+            continue
         x = torch.zeros(2, 5, 8, dtype=torch.uint8).view(getattr(torch, dtype))
         with pytest.raises(TypeError, match=f"got x of dtype {dtype}, expected a floating dtype"):
             rope_torch.rotate(spec, x, cos, cos)
