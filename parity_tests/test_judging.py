@@ -164,6 +164,17 @@ def test_what_was_not_tested_is_said():
     assert "Not tested: a fresh instance" in check_rope(rope, SPEC).text
 
 
+def test_why_a_dtype_was_not_tested_is_said():
+    def strict(x, positions):
+        if x.dtype != np.float32:
+            raise TypeError(f"no kernel for {x.dtype}.\nSee the log.")
+        return rope(x, positions)
+
+    text = " ".join(check_rope(strict, SPEC).text.split())
+    raised = "Not tested: x in float16: The function raised TypeError at positions up to 4095: "
+    assert raised + "no kernel for float16." in text and "See the log" not in text
+
+
 BAD = {
     "layout": ({"layout": "BSNX"}, "layout: got 'BSNX', expected letters of B, S, N, H"),
     "dtype": ({"dtype": "int8"}, "dtype: got 'int8', expected one of"),

@@ -22,6 +22,7 @@ from rope_spec.checks import (
     check_positions,
     check_rotation,
     check_spec,
+    check_wide,
 )
 
 from .autodiff import rotate_differentiably
@@ -198,7 +199,9 @@ def apply_rotary_pos_emb(
     """
     arrays, name = {"q": q, "k": k, "cos": cos, "sin": sin}, "apply_rotary_pos_emb"
     check_arrays(name, (jax.Array, np.ndarray), **arrays)
-    check_floating(name, **{key: t.dtype.name for key, t in arrays.items()})
+    dtypes = {key: t.dtype.name for key, t in arrays.items()}
+    check_floating(name, **dtypes)
+    check_wide(name, **dtypes)
     for x in (q, k):
         check_full_tables(x.shape, cos.shape, sin.shape, position_ids is not None, unsqueeze_dim)
     if position_ids is not None:

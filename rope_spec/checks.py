@@ -11,6 +11,7 @@ from .spec import Arithmetic, RopeSpec
 from .values import whole
 
 Shape = tuple[Any, ...]  # of ints; of symbols too, under jax.export
+NO_NUMBERS = "float8_e8m0fnu", "float4_e2m1fn_x2"  # powers of two without a sign; two in one byte
 
 
 def check_spec(function: str, spec: object) -> None:
@@ -129,9 +130,20 @@ def check_dtypes(x: str, cos: str, sin: str) -> None:
 def check_floating(function: str, **dtypes: str) -> None:
     """Raise TypeError for an argument whose dtype, given by name, is no floating one."""
     for name, dtype in dtypes.items():
-        if not dtype.startswith(("float", "bfloat")):
+        if not dtype.startswith(("float", "bfloat")) or dtype in NO_NUMBERS:
             raise TypeError(
                 f"{function}: got {name} of dtype {dtype}, expected a floating dtype. Cast it."
+            )
+
+
+def check_wide(function: str, **dtypes: str) -> None:
+    """Raise TypeError for numbers of 8 bits or fewer where they would have to be added."""
+    for name, dtype in dtypes.items():
+        if dtype.startswith(("float8", "float4")):
+            raise TypeError(
+                f"{function}: got {name} of dtype {dtype}, expected 16 bits or more: so few bits "
+                "are neither added nor promoted to another dtype. Cast it, or call rotate, which "
+                "computes in float32 unless rotate_in='input'."
             )
 
 

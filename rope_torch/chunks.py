@@ -85,7 +85,8 @@ def copy_from_interleaved(numbers: Tensor, y: Tensor, blocks: int) -> None:
     if 2 * blocks == y.shape[-1]:
         y.copy_(numbers)
         return
-    narrow, wide = {2: (torch.int16, torch.int32), 4: (torch.int32, torch.int64)}[y.dtype.itemsize]
+    integers = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    narrow, wide = (integers[width * y.dtype.itemsize] for width in (1, 2))
     words = numbers.to(y.dtype).view(wide).unflatten(-1, (blocks, -1))
     a, b = as_pairs(y.view(narrow), blocks).unbind(-2)
     a.copy_(words)  # the lower half: the first channel, as on any little-endian CPU

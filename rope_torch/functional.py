@@ -19,6 +19,7 @@ from rope_spec.checks import (
     check_positions,
     check_rotation,
     check_spec,
+    check_wide,
 )
 
 from .autodiff import rotate_differentiably
@@ -132,9 +133,11 @@ def rotate(
 
     Returns:
         The rotated x, in its shape and dtype. Its derivative is the rotation by the negative angle.
+        Beyond the range of float8_e4m3fn it is what casts of PyTorch give (448), and NaN in JAX.
 
     Raises:
-        TypeError: x, cos or sin is not of a floating dtype, or x is float64 and cos or sin is not.
+        TypeError: x, cos or sin is not of a floating dtype, x is float64 and cos or sin is not, or
+            x has 8 bits and is to be rotated in them.
         ValueError: x is not head_dim wide, or its other dimensions do not fit those of cos.
 
     Example:
@@ -147,6 +150,8 @@ def rotate(
     check_arrays("rotate", Tensor, x=x, cos=cos, sin=sin)
     check_arithmetic("rotate", arithmetic)
     check_dtypes(*(name_of(t.dtype) for t in (x, cos, sin)))
+    if arithmetic.rotate_in == "input":
+        check_wide("rotate", x=name_of(x.dtype))
     shapes = (tuple(t.shape) for t in (x, cos, sin))
     axis = check_rotation(spec, *shapes, heads_axis=heads_axis)
     if axis is not None and -axis <= cos.ndim:  # else the heads stand left of all axes of cos
@@ -181,7 +186,9 @@ def apply_rotary_pos_emb(
     """
     arrays, name = {"q": q, "k": k, "cos": cos, "sin": sin}, "apply_rotary_pos_emb"
     check_arrays(name, Tensor, **arrays)
-    check_floating(name, **{key: name_of(t.dtype) for key, t in arrays.items()})
+    dtypes = {key: name_of(t.dtype) for key, t in arrays.items()}
+    check_floating(name, **dtypes)
+    check_wide(name, **dtypes)
     tables, gathers = (tuple(cos.shape), tuple(sin.shape)), position_ids is not None
     for x in (q, k):
         check_full_tables(tuple(x.shape), *tables, gathers, unsqueeze_dim)

@@ -49,7 +49,7 @@ def _rotate_slice(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in:
 
 def compute_dtype(dtype: torch.dtype, rotate_in: RotateIn) -> torch.dtype:
     """The dtype in which a rotation of x of `dtype` is computed."""
-    return dtype if rotate_in == "input" else torch.promote_types(dtype, torch.float32)
+    return dtype if rotate_in == "input" or dtype.itemsize > 4 else torch.float32
 
 
 def as_pairs(x: Shaped[Tensor, "... C"], blocks: int) -> Shaped[Tensor, "... {blocks} 2 _"]:

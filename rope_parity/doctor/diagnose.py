@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from rope_spec import RopeSpec
@@ -11,7 +13,7 @@ from ..identification.measure import Measurement
 from ..identification.reading import Reading
 from ..identification.result import Departure
 from .channels import of_channels
-from .compare import Expected, expected, roundoff, worst_of_images, worst_of_turns
+from .compare import Expected, expected, roundoff, turn_errors, worst_of_images, worst_of_turns
 from .frequencies import with_frequencies
 from .mistakes import Found
 
@@ -36,6 +38,9 @@ def diagnose(measured: Measurement, spec: RopeSpec) -> Found:
     found += of_factor(reading, what)
     found += describe.of_phase(reading)
     found = without_consequences(with_frequencies(found, measured, reading, spec, what))
+    if [d.name for d in found] == ["frequencies_rounded"]:
+        errors, _ = turn_errors(reading.raw, what, roundoff(measured))
+        found = [replace(found[0], size=min(float(errors.max()), 2.0))]
     found += [d for d in measured.departures if d.name == "dtype"]
     return found or [Departure("unexplained", size=worst(measured, spec)[0])]
 

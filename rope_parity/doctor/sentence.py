@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from numbers import Integral
 from typing import Any
 
@@ -48,8 +49,8 @@ def _fields(d: Departure, spec: RopeSpec) -> dict[str, Any]:
     found, is_number = d.found, isinstance(d.found, Integral)
     return {
         "d": d,
-        "found": shown(found),
-        "expected": shown(d.expected),
+        "found": _against(found, d.expected),
+        "expected": _against(d.expected, found),
         "layout": LAYOUT.get(str(found)),
         "expected_layout": LAYOUT.get(str(d.expected)),
         "half": spec.rotary_dim // 2,
@@ -57,6 +58,22 @@ def _fields(d: Departure, spec: RopeSpec) -> dict[str, Any]:
         "signed": f"{found:+d}" if is_number else "",
         "each": " and ".join(map(shown, found)) if isinstance(found, tuple) else "",
     }
+
+
+def _against(value: object, other: object) -> str:
+    """A value in short; of a rule, the numbers that another one of its kind does not have."""
+    if type(value) is not type(other) or not is_dataclass(value):
+        return shown(value)
+    of, its = vars(value), vars(other)
+    numbers = (f"{name}={shown(of[name])}" for name in of if not _is_same(of[name], its[name]))
+    return ", ".join(numbers) or shown(value)
+
+
+def _is_same(number: object, other: object) -> bool:
+    """Whether two numbers of a rule are the same, as far as they can be measured."""
+    if isinstance(number, float) and isinstance(other, float):
+        return math.isclose(number, other, rel_tol=SAME)
+    return number == other
 
 
 def shown(value: object) -> str:

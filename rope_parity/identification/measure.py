@@ -148,10 +148,14 @@ def look_at_precision(
     if angles:
         found.append(precision.departure("angles_rounded", angles, reading))
         reading.uncertainty = precision.widened(reading, ROUNDOFF[angles])
+    numbers = _of_table_and_products(probe, reading, y)
+    for departure in numbers:
+        least = precision.least_uncertainty(reading, ROUNDOFF[departure.how])
+        reading.uncertainty = np.maximum(reading.uncertainty, least)
     kind = precision.frequencies_rounded(reading.w.sum(axis=1), reading.uncertainty.max(axis=1))
     if kind:
-        found.append(precision.departure("frequencies_rounded", kind, reading))
-    return found + _of_table_and_products(probe, reading, y)
+        found.append(Departure("frequencies_rounded", kind, kind))
+    return found + numbers
 
 
 def _of_table_and_products(probe: Probe, reading: Reading, y: np.ndarray) -> list[Departure]:

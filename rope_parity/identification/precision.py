@@ -73,6 +73,15 @@ def widened(reading: Reading, roundoff: float) -> np.ndarray:
     return np.maximum(share * roundoff * np.abs(reading.w), reading.uncertainty)
 
 
+def least_uncertainty(reading: Reading, roundoff: float) -> np.ndarray:
+    """The uncertainty of frequencies that are read off rounded cos and sin, `(P, A)`.
+
+    At no position is the angle known to less than `roundoff` of it, or of one radian.
+    """
+    furthest = np.maximum(reading.turns.positions.max(axis=0), 1)
+    return roundoff * np.minimum(np.abs(reading.w), 1 / furthest)
+
+
 def frequencies_rounded(w: np.ndarray, uncertainty: np.ndarray) -> str | None:
     """The half precision of which all frequencies are numbers, or their reciprocals.
 

@@ -85,7 +85,8 @@ def after_another_dtype(
             probe.call(x, frame, dtype)
             departures += same_dtype(probe, dtype)
         except (NotMeasured, ImportError) as error:
-            not_tested.append(f"x in {dtype}: {str(error).splitlines()[0]}")
+            why = " ".join(str(error).splitlines()[:2])  # what happened, and the error in its words
+            not_tested.append(f"x in {dtype}: {why.rstrip('. ')}")
     y = probe.call(x, frame)
     gap = difference(y, before)
     if gap > room(probe, x):
