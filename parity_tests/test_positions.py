@@ -337,6 +337,12 @@ def test_times_that_are_refused(options, message):
         mrope_positions([2, (3, 4, 4)], **options)
 
 
+@pytest.mark.unchecked
+def test_intervals_that_are_lists_of_several_lengths():
+    with pytest.raises(TypeError, match=r"second_per_grid: got \[1\], expected a number"):
+        mrope_positions([(3, 4, 4), (3, 4, 4)], second_per_grid=[[1], [1, 2]])
+
+
 def test_texts_that_are_refused():
     with pytest.raises(ValueError, match="tokens of a text: got -3, expected 0 to"):
         mrope_positions([2, -3])

@@ -262,7 +262,8 @@ def _one_per_grid(
     if isinstance(second_per_grid, (int, float, np.number)):
         return [number("second_per_grid", second_per_grid)] * grids
     of_kind("second_per_grid", second_per_grid, list | tuple | np.ndarray, "one number or several")
-    intervals = [number("second_per_grid", interval) for interval in np.ravel(second_per_grid)]
+    given = second_per_grid.ravel() if isinstance(second_per_grid, np.ndarray) else second_per_grid
+    intervals = [number("second_per_grid", interval) for interval in given]
     if len(intervals) != grids:
         raise ValueError(
             f"second_per_grid: got {len(intervals)} intervals for {grids} grids, expected one "
