@@ -4,7 +4,6 @@ from unittest.mock import patch
 
 import haliax as hax
 import jax
-import jax.numpy as jnp
 from levanter.layers.attention import AttentionMask
 from levanter.layers.rotary import Llama3RotaryEmbeddings, RotaryEmbeddingsConfig
 from levanter.models.llama import LlamaConfig, LlamaLMHeadModel
