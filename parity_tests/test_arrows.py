@@ -56,6 +56,12 @@ ALONE = {  # nowhere else in their room
     "parity_tests/accelerators/xla_gpu.py": {"nvidia"},
     "examples/others/tunix.py": {"tunix"},
     "examples/others/keras_llama.py": {"keras", "keras_hub"},
+    "examples/others/levanter_llama.py": {"levanter", "haliax"},
+    "examples/others/levanter_yarn.py": {"levanter"},
+    "examples/others/easydel_llama.py": {"easydel"},
+    "examples/others/gemma.py": {"gemma"},
+    "examples/others/penzai_neox.py": {"penzai"},
+    "examples/others/metatron.py": {"nanoguard"},
     "parity_tests/test_diffusers.py": {"diffusers"},
 }
 LAZILY = {"rope_parity/reference.py": {"transformers"}}  # and inside a function alone
@@ -164,7 +170,8 @@ def of_others(room):
 @pytest.mark.parametrize("room", ["rope_spec", *EXTRA_OF])
 def test_what_a_package_imports_is_declared(room):
     optional = {"triton"}  # which torch for CUDA brings
-    by_hand = {"keras", "keras_hub", "tunix"}  # of scripts whose README names them
+    scripts = [name for name in ALONE if name.startswith("examples/others/")]
+    by_hand = {module for name in scripts for module in ALONE[name]}  # their README names them
     assert of_others(room) <= declared(EXTRA_OF.get(room)) | optional | by_hand
 
 

@@ -157,6 +157,14 @@ def test_nan_from_a_row_on_is_a_finding():
     assert "A table of 3000 rows: later positions come out as NaN." in finding.text
 
 
+def test_the_rows_of_a_table_that_clamps_are_counted():
+    spec = SPECS["half"]
+    (finding,) = check_rope(
+        lambda x, positions: exact_rotation(spec, x, np.minimum(positions, 2999)), spec
+    ).findings
+    assert "A table of 3000 rows: every later position is given row 2999." in finding.text
+
+
 def test_ours_in_both_branches():
     import jax
     import torch

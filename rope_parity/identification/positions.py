@@ -80,8 +80,8 @@ def table_end(
     for how, is_so in tests.items():
         rows = is_so(seen)
         if rows[-1] and rows.sum() > 3 and bad[rows].any() and p[rows].min() < 0.97 * p[-1]:
-            first = _first(p, rows, is_so, look)
-            return _end(how, first, seen, reading, axis)
+            own = how == "clamped"  # the last row belongs to one position, which has it rightly
+            return _end(how, _first(p, rows, is_so, look) + own, seen, reading, axis)
     return _wrapped(seen, bad, reading, axis, look, context)
 
 
