@@ -94,9 +94,13 @@ def layers_of(config: Any, labels: set[str]) -> list[str]:
 
 
 def expect_agreement(given: Any, values: Values) -> None:
-    """Every label of `given` as transformers has it for `values`, and the label of every layer."""
+    """Every label of `given` as transformers has it for `values`, and the label of every layer.
+    Real coordinates are compared in test_vision.py.
+    """
     found = {}
     for label, spec in rotating(given).items():
+        if spec.real:
+            continue
         try:
             found[label] = disagreement(values, label, spec)
         except NoReference:
