@@ -1,6 +1,5 @@
 """Vision transformers with real coordinates: DINOv3, its kin and SAM 3 of transformers, timm's."""
 
-import math
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -13,8 +12,7 @@ import pytest
 import torch
 from transformers import AutoConfig, Sam3ViTConfig
 
-import rope_torch
-from parity_tests.float32_angles import U, allowed
+from parity_tests.float32_angles import allowed, expect_rotation
 from rope_spec import (
     centred_coordinates,
     cos_sin,
@@ -34,17 +32,6 @@ DINOV3 = {  # the class of each model type that has DINOv3's embedding
     "sapiens2": "Sapiens2RopePositionEmbedding",
 }
 PREFIX = 5  # class and register tokens, at the coordinate 0
-
-
-def expect_rotation(spec, coordinates, tables, rotate, rng):
-    """Our table and rotation are theirs, within what their float32 angles may be off by."""
-    bound = allowed(spec, coordinates)
-    for ours, theirs in zip(cos_sin(spec, coordinates), tables, strict=True):
-        assert (np.abs(ours - theirs.numpy()) <= bound).all()
-    x = torch.from_numpy(rng.standard_normal((2, 3, len(bound), 64)).astype(np.float32))
-    y = rope_torch.rotate(spec, x, *rope_torch.cos_sin(spec, torch.from_numpy(coordinates)))
-    longest = float(x.abs().max()) * math.sqrt(2)
-    assert (y - rotate(x)).abs().max() <= (math.sqrt(2) * bound.max() + 4 * U) * longest
 
 
 @pytest.mark.parametrize("theta", [{}, {"rope_theta": 50.0}])
