@@ -1,10 +1,8 @@
 """Vision transformers with real coordinates: DINOv3, its kin and SAM 3 of transformers, timm's."""
 
-import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,18 +11,8 @@ import torch
 from transformers import AutoConfig, Sam3ViTConfig
 
 from parity_tests.float32_angles import allowed, expect_rotation
-from rope_spec import (
-    centred_coordinates,
-    cos_sin,
-    grid_coordinates,
-    spec_from_config,
-    spec_from_timm,
-)
-
-ROWS, COLUMNS = 5, 8
-counted = lambda n: np.arange(n, dtype=np.float32)
-CENTRES = grid_coordinates(centred_coordinates(ROWS), centred_coordinates(COLUMNS))
-
+from parity_tests.timm_ropes import CENTRES, COLUMNS, ROWS, TIMM, counted, loaded, tables
+from rope_spec import cos_sin, grid_coordinates, spec_from_config, spec_from_timm
 
 DINOV3 = {  # the class of each model type that has DINOv3's embedding
     "dinov3_vit": "DINOv3ViTRopePositionEmbedding",
@@ -74,43 +62,10 @@ def test_sam3_of_transformers(window, rng):
 
 @pytest.fixture(scope="module")
 def timm() -> Iterator[Any]:
-    """timm's file of ropes alone: the package around it needs torchvision."""
-    found = find_spec("timm")
-    if found is None or not found.submodule_search_locations:
+    if find_spec("timm") is None:
         pytest.skip("timm is not installed: make test-vision")
-    root = found.submodule_search_locations[0]
-    with pytest.MonkeyPatch.context() as patch:
-        for name, path in (("timm", root), ("timm.layers", f"{root}/layers")):
-            package = ModuleType(name)
-            package.__path__ = [path]
-            patch.setitem(sys.modules, name, package)
-        yield import_module("timm.layers.pos_embed_sincos")
-        for name in [name for name in sys.modules if name.startswith("timm.layers.")]:
-            patch.delitem(sys.modules, name)
-
-
-resized = grid_coordinates(counted(ROWS) / ROWS * 16, counted(COLUMNS) / COLUMNS * 16)
-pixels = grid_coordinates(*(torch.linspace(-1, 1, n).numpy() for n in (ROWS, COLUMNS)))
-time = grid_coordinates(np.arange(1), np.arange(ROWS), np.arange(COLUMNS))
-TIMM = {  # arguments that a spec has, those that move the grid, and our coordinates
-    "EVA": ({"in_pixels": False}, {"ref_feat_shape": [16, 16]}, resized.astype(np.float32)),
-    "EVA, halves": (
-        {"in_pixels": False, "rotate_half": True, "temperature": 100.0},
-        {},
-        grid_coordinates(counted(ROWS), counted(COLUMNS)),
-    ),
-    "pixels": ({}, {}, pixels),
-    "pixels, linear": ({"linear_bands": True, "max_res": 384}, {}, pixels),
-    "DINOv3": ({"rope_type": "dinov3"}, {}, CENTRES),
-    "DINOv3, interleaved": ({"rope_type": "dinov3", "rotate_half": False}, {}, CENTRES),
-    "DINOv3, periods": (
-        {"rope_type": "dinov3", "min_period": 0.5, "max_period": 90.0},
-        {},
-        CENTRES,
-    ),
-    "M-RoPE": ({"rope_type": "mrope"}, {}, time),
-    "M-RoPE, 12 each": ({"rope_type": "mrope", "mrope_section": (12, 12, 12)}, {}, time),
-}
+    with loaded() as module:
+        yield module
 
 
 @pytest.mark.parametrize("arguments, of_grid, positions", TIMM.values(), ids=TIMM)
@@ -118,11 +73,9 @@ def test_timm(timm, arguments, of_grid, positions, rng):
     sizes = {"dim": 128, "num_heads": 2}
     spec = spec_from_timm(**sizes, **arguments)
     theirs = timm.create_rope_embed(**sizes, **arguments, **of_grid).get_embed([ROWS, COLUMNS])
-    sin, cos = theirs.chunk(2, -1)
     is_half = spec.read == "half"
-    tables = (table[:, :32] if is_half else table[:, ::2] for table in (cos, sin))
     rotate = lambda x: timm.apply_rot_embed_cat(x, theirs, half=is_half)
-    expect_rotation(spec, positions, tables, rotate, rng)
+    expect_rotation(spec, positions, tables(theirs, is_half), rotate, rng)
 
 
 def test_a_spec_of_other_arguments_is_another(timm):
