@@ -158,7 +158,7 @@ def of_timm(timm: Any, rng: random.Random) -> Tried:
     given = RIGHT | TIMM[name][0]
     for _ in range(rng.choice([1, 1, 2])):
         given[rng.choice(OF_TIMM)] = rng.choice(VALUES_OF_TIMM)
-    given = {key: value for key, value in given.items() if value is not None}
+    given = {key: value for key, value in given.items() if key in RIGHT or value is not None}
     spec, wrong, text = outcome(lambda given: spec_from_timm(**given), given)
     theirs = None
     if spec is not None:

@@ -18,20 +18,24 @@ from diffusers.models.transformers import (
     transformer_wan,
     transformer_z_image,
 )
+from diffusers.pipelines.cogvideo import pipeline_cogvideox
 
 from parity_tests.float32_angles import EXACT, HALF_ULP
 from rope_spec import (
     PerAxis,
+    cogvideox_coordinates,
     flux2_positions,
     flux_positions,
     grid_coordinates,
+    ltx_coordinates,
     lumina2_positions,
     qwen_image_positions,
 )
 
 SMALL = {"num_layers": 0, "num_attention_heads": 1}
+GRID = (3, 4, 7)
 count = np.arange
-VIDEO = grid_coordinates(count(3), count(4), count(7))  # of `latent()`
+VIDEO = grid_coordinates(*map(count, GRID))
 latent = lambda: torch.zeros(1, 16, 3, 8, 14)
 
 
@@ -127,12 +131,9 @@ def cogvideox(model: Any) -> Theirs:
     if model.config.patch_size_t is not None:
         tables = make(head_dim, None, (4, 7), 3, grid_type="slice", max_size=(30, 45))
         return Theirs(VIDEO, *interleaved(tables), applied(tables), None)
-    tables = make(head_dim, ((2, 0), (28, 45)), (4, 7), 3)
-    axes = (
-        torch.linspace(a, b * (n - 1) / n, n) for a, b, n in ((0, 3, 3), (2, 28, 4), (0, 45, 7))
-    )
-    positions = grid_coordinates(*(axis.numpy() for axis in axes))
-    return Theirs(positions, *interleaved(tables), applied(tables), None)
+    crops = pipeline_cogvideox.get_resize_crop_region_for_grid(GRID[1:], 45, 30)
+    tables = make(head_dim, crops, GRID[1:], GRID[0])
+    return Theirs(cogvideox_coordinates(*GRID), *interleaved(tables), applied(tables), None)
 
 
 def qwen(model: Any) -> Theirs:
@@ -177,15 +178,10 @@ def cosmos(model: Any, fps: int | None = None) -> Theirs:
 
 
 def ltx(model: Any) -> Theirs:
-    scale = (8 / 25, 32, 32)
-    tables = model.rope(torch.zeros(1, 84, 8), 3, 4, 7, scale)
-    axes = [
-        count(n, dtype=np.float32) * np.float32(s) / np.float32(base) * 2 - 1
-        for n, s, base in zip((3, 4, 7), scale, (20, 2048, 2048), strict=True)
-    ]
+    tables = model.rope(torch.zeros(1, 84, 8), *GRID, (8 / 25, 32, 32))
     cos, sin = (t[0, :, t.shape[-1] % 6 :: 2] for t in tables)
     rotate = lambda x: transformer_ltx.apply_rotary_emb(x[:, :, 0], tables)[:, :, None]
-    return Theirs(grid_coordinates(*axes), cos, sin, rotate, None)
+    return Theirs(ltx_coordinates(*GRID), cos, sin, rotate, None)
 
 
 def kandinsky(model: Any) -> Theirs:

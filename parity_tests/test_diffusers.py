@@ -17,10 +17,11 @@ import torch
 
 import rope_torch
 from parity_tests.float32_angles import U, allowed
-from rope_spec import Pairs, cos_sin, spec_from_config, specs_from_config
+from rope_spec import Pairs, cogvideox_coordinates, cos_sin, spec_from_config, specs_from_config
 
 pytest.importorskip("diffusers", reason="diffusers is not installed: make test-vision")
-ROPES = pytest.importorskip("parity_tests.diffusers_ropes").ROPES
+ropes = pytest.importorskip("parity_tests.diffusers_ropes")
+ROPES = ropes.ROPES
 
 
 @pytest.mark.parametrize("rope", ROPES.values(), ids=ROPES)
@@ -54,6 +55,19 @@ def test_one_list_of_frequencies_for_all_axes_is_another_rotation(name):
     lengths = tuple(spec.pairs.axis.count(axis) for axis in range(spec.pairs.axes))
     wrong = replace(spec, pairs=Pairs.sections(mrope_section=lengths))
     assert np.abs(cos_sin(wrong, theirs.positions)[0] - theirs.cos.numpy()).max() > 0.5
+
+
+@pytest.mark.parametrize("grid", [(13, 30, 45), (1, 60, 90), (2, 45, 30), (3, 7, 4), (1, 1, 1)])
+def test_coordinates_of_cogvideox(grid):
+    """The region by diffusers' own function; both round the ends of an axis, and then a point."""
+    _, rows, columns = grid
+    region = ropes.pipeline_cogvideox.get_resize_crop_region_for_grid((rows, columns), 45, 30)
+    ours = cogvideox_coordinates(*grid).reshape(*grid, 3)
+    for axis, count in ((1, rows), (2, columns)):
+        start, end = (corner[axis - 1] for corner in region)
+        theirs = torch.linspace(start, end * (count - 1) / count, count, dtype=torch.float64)
+        along = np.moveaxis(ours[..., axis], axis, 0).reshape(count, -1)
+        assert (np.abs(along - theirs.numpy()[:, None]) <= U * np.abs(along)).all()
 
 
 def test_broken_configurations():

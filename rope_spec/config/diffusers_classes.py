@@ -12,23 +12,23 @@ from .keys import Keys, shown
 from .widths import checked_head_width
 
 
-class Axes(NamedTuple):
+class Channels(NamedTuple):
     """The keys of the channels of each axis, of the width of a head, and of the base."""
 
     widths: str
     head_dim: str = "attention_head_dim"  # or `a/b`
     theta: str | None = None
-    count: int = 3
+    axes: int = 3
 
 
-def _of_axes(axes: Axes, keys: Keys) -> RopeSpec:
-    head_dim, pairs = _width(keys, axes.head_dim), _of_widths(keys, axes.widths, axes.count)
+def _of_axes(at: Channels, keys: Keys) -> RopeSpec:
+    head_dim, pairs = _width(keys, at.head_dim), _of_widths(keys, at.widths, at.axes)
     if 2 * len(pairs) != head_dim:
         raise ValueError(
-            f"config: got {axes.widths}={keys.values[axes.widths]} for heads of {head_dim} "
+            f"config: got {at.widths}={keys.values[at.widths]} for heads of {head_dim} "
             "channels, expected as many channels in all. Correct one of them."
         )
-    theta = 10000.0 if axes.theta is None else keys.need(axes.theta, float, "it is the base")
+    theta = 10000.0 if at.theta is None else keys.need(at.theta, float, "it is the base")
     return RopeSpec(head_dim=head_dim, theta=theta, pairs=pairs, read="interleaved")
 
 
@@ -127,17 +127,21 @@ READERS: Mapping[str, Callable[[Keys], RopeSpec]] = {
     "CogVideoXTransformer3DModel": _cogvideox,
     "CosmosTransformer3DModel": _cosmos,
     "Flux2Transformer2DModel": partial(
-        _of_axes, Axes("axes_dims_rope", theta="rope_theta", count=4)
+        _of_axes, Channels("axes_dims_rope", theta="rope_theta", axes=4)
     ),
-    "FluxTransformer2DModel": partial(_of_axes, Axes("axes_dims_rope")),
-    "HiDreamImageTransformer2DModel": partial(_of_axes, Axes("axes_dims_rope")),
-    "HunyuanVideoTransformer3DModel": partial(_of_axes, Axes("rope_axes_dim", theta="rope_theta")),
+    "FluxTransformer2DModel": partial(_of_axes, Channels("axes_dims_rope")),
+    "HiDreamImageTransformer2DModel": partial(_of_axes, Channels("axes_dims_rope")),
+    "HunyuanVideoTransformer3DModel": partial(
+        _of_axes, Channels("rope_axes_dim", theta="rope_theta")
+    ),
     "Kandinsky5Transformer3DModel": _kandinsky,
     "LTXVideoTransformer3DModel": _ltx,
     "Lumina2Transformer2DModel": partial(
-        _of_axes, Axes("axes_dim_rope", "hidden_size/num_attention_heads")
+        _of_axes, Channels("axes_dim_rope", "hidden_size/num_attention_heads")
     ),
-    "QwenImageTransformer2DModel": partial(_of_axes, Axes("axes_dims_rope")),
+    "QwenImageTransformer2DModel": partial(_of_axes, Channels("axes_dims_rope")),
     "WanTransformer3DModel": _wan,
-    "ZImageTransformer2DModel": partial(_of_axes, Axes("axes_dims", "dim/n_heads", "rope_theta")),
+    "ZImageTransformer2DModel": partial(
+        _of_axes, Channels("axes_dims", "dim/n_heads", "rope_theta")
+    ),
 }

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from ..pairs import MAX_CHANNELS, Pairs
 from ..rules import Explicit
 from ..spec import RopeSpec
-from ..values import flag, positive, whole
+from ..values import flag, of_kind, positive, whole
 
 Described = Literal["cat", "dinov3", "mrope"]
 
@@ -36,7 +36,8 @@ def spec_from_timm(
         ValueError: `mixed`, whose frequencies are learned, unknown types, and numbers out of range.
         TypeError: an argument of the wrong kind.
     """
-    if not isinstance(rope_type, str) or rope_type not in get_args(Described):
+    of_kind("rope_type", rope_type, str, "'cat', 'dinov3' or 'mrope'")
+    if rope_type not in get_args(Described):
         raise ValueError(
             f"spec_from_timm: got rope_type={rope_type!r}, expected 'cat', 'dinov3' or 'mrope'. "
             "The angles of 'mixed' are sums over axes with learned frequencies: use timm's class."
