@@ -94,17 +94,13 @@ def layers_of(config: Any, labels: set[str]) -> list[str]:
 
 
 def expect_agreement(given: Any, values: Values) -> None:
-    """Every label of `given` as transformers has it for `values`, and the label of every layer.
-    Real coordinates are compared in test_vision.py.
-    """
+    """Every label of `given` as transformers has it for `values`, and the label of every layer."""
     found = {}
     for label, spec in rotating(given).items():
-        if spec.real:
-            continue
         try:
             found[label] = disagreement(values, label, spec)
         except NoReference:
-            assert values["model_type"] in UNREFERENCED, label
+            assert spec.real or values["model_type"] in UNREFERENCED, label
     assert not any(found.values()), found
     has_layers = hasattr(text_of(built(values)), "num_hidden_layers")
     if has_layers and any(label == "text" or KIND_OF_LAYER.search(label) for label in found):

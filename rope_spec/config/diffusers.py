@@ -14,7 +14,7 @@ from .towers import Config, read_config
 from .unread import checked_names
 
 CLASS = "_class_name"
-ROPE_KEY = "rope|rotary|yarn|ntk|axes|theta"
+ROPE_KEY = "rope|rotary|yarn|ntk|axes|theta|(^|_)xpos"
 BESIDE = {"rope_max_seq_len", "axes_lens"}  # lengths of tables
 REFUSED = {
     "MochiTransformer3DModel": "its angles are sums over axes, with learned frequencies",
