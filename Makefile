@@ -5,6 +5,7 @@ NEWEST ?= $(shell for python in python3.14 python3.13 python3.12 $(PYENV); do $$
 BIN := .venv/bin
 TESTS := $(addprefix parity_tests/test_,$(addsuffix .py,spec phase jax flax))
 QUICK := $(addprefix parity_tests/test_,$(addsuffix .py,spec phase axes arguments weights positions config published isolation arrows))
+VISION := $(addprefix parity_tests/test_,$(addsuffix .py,diffusers kornia vision))
 OLDEST := $(addprefix parity_tests/test_,$(addsuffix .py,axes arguments strides))
 TORCH_OLDEST ?= 2.6.0 --index-url https://download.pytorch.org/whl/cpu
 
@@ -50,9 +51,9 @@ test-accelerators:
 	@if $(MAKE) .venv-accelerators/installed; then .venv-accelerators/bin/pytest parity_tests/accelerators; \
 	else echo "skipped: the wheels of accelerators.txt cannot be had here"; fi
 
-# The ropes of diffusers and timm against their own classes; elsewhere these tests are skipped
+# The ropes of diffusers, kornia and timm against their own classes; elsewhere these tests are skipped
 test-vision:
-	@if $(MAKE) .venv-vision/installed; then .venv-vision/bin/pytest parity_tests/test_diffusers.py parity_tests/test_vision.py; \
+	@if $(MAKE) .venv-vision/installed; then .venv-vision/bin/pytest $(VISION); \
 	else echo "skipped: the wheels of vision.txt cannot be had here"; fi
 
 .venv/installed: pyproject.toml constraints.txt

@@ -10,7 +10,7 @@ from rope_parity import bounds
 from rope_parity.backends import Torch
 from rope_parity.cases import Case
 from rope_parity.measure import DTYPES, compare
-from rope_parity.reference import Reference
+from rope_parity.reference import NoReference, Reference
 from rope_spec import (
     Arithmetic,
     DynamicNTK,
@@ -30,9 +30,12 @@ def disagreement(config: Mapping[str, Any], label: str, spec: RopeSpec) -> str |
     """The first of inv_freq, attention_factor, cos_sin, rotate in which transformers differs.
 
     Raises:
-        NoReference: transformers has no class or function that `rope_parity.reference` knows.
+        NoReference: transformers has no class or function that `rope_parity.reference` knows, or
+            its coordinates are real, which `test_vision.py` compares.
         Exception: what transformers raises for this configuration.
     """
+    if spec.real:
+        raise NoReference(label)
     found = (
         _disagreement(Case("agreement", spec, length, config, label)) for length in _lengths(spec)
     )

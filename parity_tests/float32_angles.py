@@ -3,8 +3,10 @@
 import math
 
 import numpy as np
+import torch
 
-from rope_spec import PerAxis, RopeSpec, inverse_frequencies
+import rope_torch
+from rope_spec import PerAxis, RopeSpec, cos_sin, inverse_frequencies
 
 U = 2.0**-24
 EXACT, HALF_ULP = 3.2e-8, 2.0**-25  # rope_spec/phase.py; of a float32 below 1
@@ -22,3 +24,14 @@ def allowed(spec: RopeSpec, positions: np.ndarray) -> np.ndarray:
     relative = (2 * math.log(max(of_axis)) + 7 + 3) * U
     angle = spec.pairs.coordinates(positions) * inverse_frequencies(spec).inv_freq
     return np.abs(angle) * relative + 2 * U + EXACT
+
+
+def expect_rotation(spec, coordinates, tables, rotate, rng):
+    """Our table and rotation are theirs, within what their float32 angles may be off by."""
+    bound = allowed(spec, coordinates)
+    for ours, theirs in zip(cos_sin(spec, coordinates), tables, strict=True):
+        assert (np.abs(ours - theirs.numpy()) <= bound).all()
+    x = torch.from_numpy(rng.standard_normal((2, 3, len(bound), spec.head_dim)).astype(np.float32))
+    y = rope_torch.rotate(spec, x, *rope_torch.cos_sin(spec, torch.from_numpy(coordinates)))
+    longest = float(x.abs().max()) * math.sqrt(2)
+    assert (y - rotate(x)).abs().max() <= (math.sqrt(2) * bound.max() + 4 * U) * longest

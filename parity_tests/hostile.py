@@ -97,12 +97,28 @@ LLAMA3 = {
     "original_max_position_embeddings": 64,
 }
 
+IMAGE = {"text": 2, "rows": 3, "columns": 4}
+OF_TIMM = {
+    **{"rope_type": "cat", "dim": 8, "num_heads": 1, "temperature": None, "rotate_half": None},
+    **{"in_pixels": True, "max_res": 224, "linear_bands": False},
+    **{"min_period": None, "max_period": None, "mrope_section": (1, 1, 1)},
+}
+
 TRUNK: dict[str, Call] = {
     "RopeSpec": (RopeSpec, SPEC_FIELDS | {"rule": None}),
     "RopeSpec of two sets": (RopeSpec, SPEC_FIELDS | {"rule": LongRope(**LONG)}),
     "Pairs": (rope_spec.Pairs, {"axis": (0, 0), "frequency_index": (0, 1), "frequency_dim": 4}),
     "Pairs.single": (rope_spec.Pairs.single, {"rotary_dim": 4}),
+    "Pairs.sections": (rope_spec.Pairs.sections, {"mrope_section": (1, 1, 2)}),
+    "Pairs.widths": (rope_spec.Pairs.widths, {"widths": (4, 6)}),
+    "Pairs.strided": (rope_spec.Pairs.strided, {"sections": (2, 1, 1), "pairs": None}),
+    "Pairs.spatial_first": (rope_spec.Pairs.spatial_first, {"sections": (1, 1, 2)}),
+    "Pairs.alternating": (rope_spec.Pairs.alternating, {"rotary_dim": 8, "axes": 2}),
+    "Pairs.axial": (rope_spec.Pairs.axial, {"rotary_dim": 8, "axes": 2}),
+    "Pairs.axial_shared": (rope_spec.Pairs.axial_shared, {"rotary_dim": 8, "axes": 2}),
+    "Pairs.axial_alternating": (rope_spec.Pairs.axial_alternating, {"rotary_dim": 8, "axes": 2}),
     "Linear": (rope_spec.Linear, {"factor": 2.0}),
+    "PerAxis": (rope_spec.PerAxis, {"theta": (2.0, 3.0), "divisor": ()}),
     "DynamicNTK": (DynamicNTK, {"factor": 2.0, "max_position_embeddings": 64}),
     "Yarn": (rope_spec.Yarn, YARN),
     "LongRope": (LongRope, LONG),
@@ -129,6 +145,19 @@ TRUNK: dict[str, Call] = {
         {"parts": [3, (1, 2, 2)], "merge": 2, "tokens_per_second": 1.0, "second_per_grid": 1.0},
     ),
     "mrope_delta": (rope_spec.mrope_delta, {"positions": np.zeros((4, 3), int)}),
+    "centred_coordinates": (rope_spec.centred_coordinates, {"count": 4}),
+    "cogvideox_coordinates": (
+        rope_spec.cogvideox_coordinates,
+        {"frames": 2, "rows": 3, "columns": 4, "trained": (6, 9)},
+    ),
+    "ltx_coordinates": (
+        rope_spec.ltx_coordinates,
+        {"frames": 2, "rows": 3, "columns": 4, "fps": 25.0},
+    ),
+    "flux_positions": (rope_spec.flux_positions, IMAGE),
+    "flux2_positions": (rope_spec.flux2_positions, IMAGE),
+    "lumina2_positions": (rope_spec.lumina2_positions, IMAGE),
+    "qwen_image_positions": (rope_spec.qwen_image_positions, {"grids": [(1, 2, 3)], "text": 2}),
     "channel_order": (rope_spec.channel_order, {"spec": SPEC, "to": "interleaved"}),
     "convert_projection": (
         rope_spec.convert_projection,
@@ -141,6 +170,7 @@ TRUNK: dict[str, Call] = {
             **{"heads": 2, "kv_heads": 1, "grouped": False},
         },
     ),
+    "spec_from_timm": (rope_spec.spec_from_timm, OF_TIMM),
     "spec_from_config": (rope_spec.spec_from_config, LABELLED),
     "specs_from_config": (rope_spec.specs_from_config, READ),
     "layer_labels": (rope_spec.layer_labels, READ),

@@ -177,6 +177,17 @@ BAD = {
         ValueError,
         "got 'rope_ratio', which nothing here reads",
     ),
+    "xPos": (changed(use_xpos=True), ValueError, "got 'use_xpos', which nothing here reads"),
+    "xPos as a rule": (
+        changed({"rope_type": "xpos"}),
+        ValueError,
+        "got rope type 'xpos', expected one of default",
+    ),
+    "LongRoPE of PhiMoE": (
+        changed({"rope_type": "longrope", "short_mscale": 1.2}, model_type="phimoe"),
+        ValueError,
+        "got rope type 'longrope', expected one of default",
+    ),
     "unread rope key": (
         changed({"beta": 1}),
         ValueError,

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from rope_spec import Pairs, RopeSpec, inverse_frequencies, spec_from_config, specs_from_config
+from rope_spec import (
+    Pairs,
+    RopeSpec,
+    context_length,
+    inverse_frequencies,
+    layer_labels,
+    reference_arithmetic,
+    spec_from_config,
+    specs_from_config,
+)
 
 ROOT = Path(__file__).parent.parent
 # as published on the Hugging Face hub; keys that say nothing of the rotation are left out
@@ -55,6 +64,16 @@ REFUSED = {
     "a width that is not whole": (
         FLUX | {"axes_dims_rope": [16.5, 55.5, 56]},
         r"got axes_dims_rope",
+    ),
+    "another number of axes": (
+        FLUX | {"axes_dims_rope": [64, 64]},
+        "expected whole numbers for 3 axes, as the positions",
+    ),
+    "a head of no channels": (FLUX | {"attention_head_dim": 0}, "head_dim: got 0, expected 1 to"),
+    "a quarter that is not whole": (COGVIDEOX | {"attention_head_dim": 66}, "a multiple of 16"),
+    "two scales": (
+        {"_class_name": "CosmosTransformer3DModel", "rope_scale": [2.0, 1.0]},
+        "got rope_scale=.*expected 3 numbers",
     ),
     "an odd width": (
         FLUX | {"axes_dims_rope": [15, 57, 56]},
@@ -115,9 +134,35 @@ def test_a_key_that_is_known_to_change_nothing_can_be_ignored():
     assert spec_from_config(config, ignore=("rope_note",)) == spec_from_config(FLUX)
 
 
-def test_another_label_is_refused():
-    with pytest.raises(ValueError, match="model_type"):
-        spec_from_config(FLUX, "vision")
+NOT_OF_LANGUAGE = {
+    "spec_from_config": lambda config: spec_from_config(config, "vision"),
+    "layer_labels": layer_labels,
+    "context_length": context_length,
+    "reference_arithmetic": reference_arithmetic,
+}
+
+
+@pytest.mark.parametrize("name, read", NOT_OF_LANGUAGE.items())
+def test_what_is_about_language_models_names_diffusers(name, read):
+    """With a model_type, the config is read as that."""
+    message = f"{name}: got _class_name='FluxTransformer2DModel', a transformer of diffusers, exp"
+    with pytest.raises(ValueError, match=message):
+        read(FLUX)
+    assert context_length(FLUX | {"max_position_embeddings": 64}, model_type="llama") == 64
+
+
+def test_null_is_no_default():
+    """diffusers hands a null to the constructor, which fails."""
+    with pytest.raises(ValueError, match="got no 'axes_dims_rope', expected a list"):
+        spec_from_config(FLUX | {"axes_dims_rope": None})
+    with pytest.raises(ValueError, match="got no 'hidden_size', expected a whole number"):
+        spec_from_config(LUMINA2 | {"hidden_size": None})
+
+
+@pytest.mark.unchecked
+def test_ignored_keys_are_names():
+    with pytest.raises(TypeError, match="ignore: got 'rope_note', expected names of keys"):
+        spec_from_config(FLUX, ignore="rope_note")
 
 
 def test_the_page_on_which_rope_is_which():

@@ -76,7 +76,7 @@ BAD = {
         lambda: Pairs.widths((16, 55, 57)),
         r"widths: got \(16, 55, 57\), expected an even number of channels for each axis",
     ),
-    "no widths": (lambda: Pairs.widths(()), r"widths: got \(\), expected an even number"),
+    "no widths": (lambda: Pairs.widths(()), r"widths: got \(\), 0 in all, expected one or more"),
     "a base for each axis": (
         lambda: spec(pairs=Pairs.widths((4, 4)), rule=PerAxis((1e4, 1e3, 1e2))),
         r"PerAxis: got 3 bases and 3 divisors, expected one for each of the 2 axes. Give that many",

@@ -1,86 +1,71 @@
-"""Vision transformers whose coordinates are real numbers: DINOv3 of transformers, and timm's."""
+"""Vision transformers with real coordinates: DINOv3, its kin and SAM 3 of transformers, timm's."""
 
-import math
-import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import DINOv3ViTConfig
-from transformers.models.dinov3_vit.modeling_dinov3_vit import DINOv3ViTRopePositionEmbedding
+from transformers import AutoConfig, Sam3ViTConfig
 
-import rope_torch
-from parity_tests.float32_angles import U, allowed
-from rope_spec import (
-    Pairs,
-    RopeSpec,
-    centred_coordinates,
-    cos_sin,
-    grid_coordinates,
-    spec_from_timm,
-)
+from parity_tests.float32_angles import allowed, expect_rotation
+from parity_tests.timm_ropes import CENTRES, COLUMNS, ROWS, TIMM, counted, loaded, tables
+from rope_spec import cos_sin, grid_coordinates, spec_from_config, spec_from_timm
 
-ROWS, COLUMNS = 5, 8
-CENTRES = grid_coordinates(centred_coordinates(ROWS), centred_coordinates(COLUMNS))
+DINOV3 = {  # the class of each model type that has DINOv3's embedding
+    "dinov3_vit": "DINOv3ViTRopePositionEmbedding",
+    "eomt_dinov3": "EomtDinov3RotaryEmbedding",
+    "sapiens2": "Sapiens2RopePositionEmbedding",
+}
+PREFIX = 5  # class and register tokens, at the coordinate 0
 
 
-def test_dinov3_of_transformers():
-    """A coordinate of 1 is one turn of the first pair; coordinates and table are theirs."""
-    config = DINOv3ViTConfig(hidden_size=64, num_attention_heads=1, patch_size=16)
-    module = DINOv3ViTRopePositionEmbedding(config).eval()  # in training it moves coordinates
-    tables = module(torch.zeros(1, 3, 16 * ROWS, 16 * COLUMNS))
-    pairs = Pairs.axial(rotary_dim=64)
-    spec = RopeSpec(head_dim=64, theta=100.0, pairs=pairs, real=True, unit="turn")
-    bound = allowed(spec, CENTRES)
-    for ours, theirs in zip(cos_sin(spec, CENTRES), tables, strict=True):
-        assert (np.abs(ours - theirs[:, :32].numpy()) <= bound).all()
+@pytest.mark.parametrize("theta", [{}, {"rope_theta": 50.0}])
+@pytest.mark.parametrize("model_type, name", DINOV3.items())
+def test_dinov3_of_transformers(model_type, name, theta, rng):
+    """A coordinate of 1 is one turn of the first pair; coordinates, table and rotation are theirs.
+    What they leave alone, class and register tokens, has the coordinate 0.
+    """
+    sizes = {"hidden_size": 128, "num_attention_heads": 2, "patch_size": 16}
+    config = AutoConfig.for_model(model_type, **sizes, **theta)
+    module = import_module(f"transformers.models.{model_type}.modeling_{model_type}")
+    embedding = getattr(module, name)(config).eval()  # in training it moves coordinates
+    cos, sin = embedding(torch.zeros(1, 3, 16 * ROWS, 16 * COLUMNS))
+    spec = spec_from_config(config)
+    assert spec == spec_from_config({"model_type": model_type, **sizes, **theta})
+    whole = np.concatenate([np.zeros((PREFIX, 2), np.float32), CENTRES])
+    tables = (
+        torch.cat([f(torch.zeros(PREFIX, 64)), t])[:, :32]
+        for f, t in ((torch.cos, cos), (torch.sin, sin))
+    )
+    rotate = lambda x: module.apply_rotary_pos_emb(x, x, cos, sin)[0]
+    expect_rotation(spec, whole, tables, rotate, rng)
+
+
+@pytest.mark.parametrize("window", [24, 0])
+def test_sam3_of_transformers(window, rng):
+    """Columns and rows of a window; a layer without windows stretches them to its size."""
+    module = import_module("transformers.models.sam3.modeling_sam3")
+    config = Sam3ViTConfig(hidden_size=128, num_attention_heads=2, intermediate_size=8)
+    layer = module.Sam3ViTLayer(config, window)
+    cos, sin = layer.rotary_emb(torch.zeros(1), layer.position_ids)
+    side = window or config.image_size // config.patch_size
+    axis = counted(side) * np.float32(24 / side)
+    columns_first = np.ascontiguousarray(grid_coordinates(axis, axis)[:, ::-1])
+    assert np.array_equal(columns_first, layer.position_ids.numpy())
+    rotate = lambda x: module.apply_rotary_pos_emb_2d(x, x, cos, sin)[0]
+    tables = (cos[0, :, ::2], sin[0, :, ::2])
+    expect_rotation(spec_from_config(config), columns_first, tables, rotate, rng)
 
 
 @pytest.fixture(scope="module")
 def timm() -> Iterator[Any]:
-    """timm's file of ropes alone: the package around it needs torchvision."""
-    found = find_spec("timm")
-    if found is None or not found.submodule_search_locations:
+    if find_spec("timm") is None:
         pytest.skip("timm is not installed: make test-vision")
-    root = found.submodule_search_locations[0]
-    with pytest.MonkeyPatch.context() as patch:
-        for name, path in (("timm", root), ("timm.layers", f"{root}/layers")):
-            package = ModuleType(name)
-            package.__path__ = [path]
-            patch.setitem(sys.modules, name, package)
-        yield import_module("timm.layers.pos_embed_sincos")
-        for name in [name for name in sys.modules if name.startswith("timm.layers.")]:
-            patch.delitem(sys.modules, name)
-
-
-counted = lambda n: np.arange(n, dtype=np.float32)
-resized = grid_coordinates(counted(ROWS) / ROWS * 16, counted(COLUMNS) / COLUMNS * 16)
-pixels = grid_coordinates(*(torch.linspace(-1, 1, n).numpy() for n in (ROWS, COLUMNS)))
-time = grid_coordinates(np.arange(1), np.arange(ROWS), np.arange(COLUMNS))
-TIMM = {  # arguments that a spec has, those that move the grid, and our coordinates
-    "EVA": ({"in_pixels": False}, {"ref_feat_shape": [16, 16]}, resized.astype(np.float32)),
-    "EVA, halves": (
-        {"in_pixels": False, "rotate_half": True, "temperature": 100.0},
-        {},
-        grid_coordinates(counted(ROWS), counted(COLUMNS)),
-    ),
-    "pixels": ({}, {}, pixels),
-    "pixels, linear": ({"linear_bands": True, "max_res": 384}, {}, pixels),
-    "DINOv3": ({"rope_type": "dinov3"}, {}, CENTRES),
-    "DINOv3, interleaved": ({"rope_type": "dinov3", "rotate_half": False}, {}, CENTRES),
-    "DINOv3, periods": (
-        {"rope_type": "dinov3", "min_period": 0.5, "max_period": 90.0},
-        {},
-        CENTRES,
-    ),
-    "M-RoPE": ({"rope_type": "mrope"}, {}, time),
-    "M-RoPE, 12 each": ({"rope_type": "mrope", "mrope_section": (12, 12, 12)}, {}, time),
-}
+    with loaded() as module:
+        yield module
 
 
 @pytest.mark.parametrize("arguments, of_grid, positions", TIMM.values(), ids=TIMM)
@@ -88,17 +73,9 @@ def test_timm(timm, arguments, of_grid, positions, rng):
     sizes = {"dim": 128, "num_heads": 2}
     spec = spec_from_timm(**sizes, **arguments)
     theirs = timm.create_rope_embed(**sizes, **arguments, **of_grid).get_embed([ROWS, COLUMNS])
-    sin, cos = theirs.chunk(2, -1)
     is_half = spec.read == "half"
-    bound = allowed(spec, positions)
-    for ours, table in zip(cos_sin(spec, positions), (cos, sin), strict=True):
-        table = table[:, :32] if is_half else table[:, ::2]
-        assert (np.abs(ours - table.numpy()) <= bound).all()
-    x = torch.from_numpy(rng.standard_normal((2, 3, ROWS * COLUMNS, 64)).astype(np.float32))
-    y = rope_torch.rotate(spec, x, *rope_torch.cos_sin(spec, torch.from_numpy(positions)))
-    expected = timm.apply_rot_embed_cat(x, theirs, half=is_half)
-    longest = float(x.abs().max()) * math.sqrt(2)
-    assert (y - expected).abs().max() <= (math.sqrt(2) * bound.max() + 4 * U) * longest
+    rotate = lambda x: timm.apply_rot_embed_cat(x, theirs, half=is_half)
+    expect_rotation(spec, positions, tables(theirs, is_half), rotate, rng)
 
 
 def test_a_spec_of_other_arguments_is_another(timm):

@@ -13,9 +13,11 @@ from .config import (
 from .frequencies import Frequencies as Frequencies, inverse_frequencies as inverse_frequencies
 from .grids import (
     centred_coordinates as centred_coordinates,
+    cogvideox_coordinates as cogvideox_coordinates,
     flux2_positions as flux2_positions,
     flux_positions as flux_positions,
     grid_coordinates as grid_coordinates,
+    ltx_coordinates as ltx_coordinates,
     lumina2_positions as lumina2_positions,
     qwen_image_positions as qwen_image_positions,
 )

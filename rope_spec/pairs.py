@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .values import convert_fields, convert_tuples, whole
+from .values import convert_fields, convert_tuples, of_kind, whole
 
 MAX_CHANNELS = 2**16  # of one head: far beyond any model
 
@@ -98,7 +98,8 @@ class Pairs:
         Args:
             mrope_section: how many pairs each axis has.
         """
-        return cls._shared([a for a, length in enumerate(mrope_section) for _ in range(length)])
+        lengths = _lengths("Pairs.sections", mrope_section)
+        return cls._shared([a for a, length in enumerate(lengths) for _ in range(length)])
 
     @classmethod
     def widths(cls, widths: tuple[int, ...]) -> Pairs:
@@ -114,7 +115,8 @@ class Pairs:
         Args:
             widths: how many channels each axis has, an even number: twice its pairs.
         """
-        if not widths or any(whole("Pairs.widths", width) < 2 or width % 2 for width in widths):
+        widths = _lengths("Pairs.widths", widths)
+        if any(width < 2 or width % 2 for width in widths):
             raise ValueError(
                 f"Pairs.widths: got {widths}, expected an even number of channels for each axis, "
                 "2 or more. Channels are twice the pairs."
@@ -139,12 +141,11 @@ class Pairs:
             pairs: P. If it is given, the sections only say where each axis stops taking turns, as
                 for timm's (8, 12, 12): the other pairs have axis 0.
         """
+        sections = _lengths("Pairs.strided", sections)
         axes = len(sections)
-        turns = [
-            j % axes if j < axes * sections[j % axes] else 0
-            for j in range(sum(sections) if pairs is None else pairs)
-        ]
-        if pairs is None and tuple(turns.count(axis) for axis in range(axes)) != tuple(sections):
+        count = sum(sections) if pairs is None else whole("Pairs.strided", pairs, most=MAX_CHANNELS)
+        turns = [j % axes if j < axes * sections[j % axes] else 0 for j in range(count)]
+        if pairs is None and tuple(turns.count(axis) for axis in range(axes)) != sections:
             raise ValueError(
                 f"Pairs.strided: got sections {sections}, expected the first of {axes} to be the "
                 f"longest. In turns they have {tuple(turns.count(axis) for axis in range(axes))} "
@@ -158,19 +159,20 @@ class Pairs:
 
         Source: Ernie-4.5-VL in transformers.
         """
-        height, width, time = sections
-        if height != width:
+        height, *others = lengths = _lengths("Pairs.spatial_first", sections)
+        if len(lengths) != 3 or height != others[0]:
             raise ValueError(
-                f"Pairs.spatial_first: got sections {sections}, expected as many for height as for "
-                "width. Call Pairs(axis, frequency_index, frequency_dim) instead."
+                f"Pairs.spatial_first: got sections {lengths}, expected as many for height as for "
+                "width, then time. Call Pairs(axis, frequency_index, frequency_dim) instead."
             )
+        time = others[1]
         return cls._shared([1, 2] * height + [0] * time)
 
     @classmethod
     def alternating(cls, *, rotary_dim: int, axes: int = 2) -> Pairs:
         """One list of frequencies; axes take turns, pair by pair (NeoMME)."""
-        _pairs_per_axis(rotary_dim, axes)
-        return cls._shared([j % axes for j in range(rotary_dim // 2)])
+        count, axes = _pairs_per_axis(rotary_dim, axes)
+        return cls._shared([*range(axes)] * count)
 
     @classmethod
     def axial(cls, *, rotary_dim: int, axes: int = 2) -> Pairs:
@@ -180,11 +182,11 @@ class Pairs:
 
         Source: arXiv:2104.09864, in two dimensions.
         """
-        count = _pairs_per_axis(rotary_dim, axes)
+        count, axes = _pairs_per_axis(rotary_dim, axes)
         return cls(
             tuple(axis for axis in range(axes) for _ in range(count)),
             tuple(range(count)) * axes,
-            rotary_dim // axes,
+            2 * count,
         )
 
     @classmethod
@@ -193,18 +195,18 @@ class Pairs:
 
         Source: Pixtral, arXiv:2410.07073.
         """
-        count = _pairs_per_axis(rotary_dim, axes)
+        count, axes = _pairs_per_axis(rotary_dim, axes)
         blocks = [(axis, axis + axes * k) for axis in range(axes) for k in range(count)]
-        return cls(tuple(axis for axis, _ in blocks), tuple(k for _, k in blocks), rotary_dim)
+        return cls(tuple(axis for axis, _ in blocks), tuple(k for _, k in blocks), 2 * len(blocks))
 
     @classmethod
     def axial_alternating(cls, *, rotary_dim: int, axes: int = 2) -> Pairs:
         """Every frequency once for each axis, which take turns: Kimi's vision tower."""
-        count = _pairs_per_axis(rotary_dim, axes)
+        count, axes = _pairs_per_axis(rotary_dim, axes)
         return cls(
             tuple(range(axes)) * count,
             tuple(k for k in range(count) for _ in range(axes)),
-            rotary_dim // axes,
+            2 * count,
         )
 
     @classmethod
@@ -212,11 +214,25 @@ class Pairs:
         return cls(tuple(axis), tuple(range(len(axis))), frequency_dim or 2 * len(axis))
 
 
-def _pairs_per_axis(rotary_dim: int, axes: int) -> int:
+def _lengths(name: str, lengths: object) -> tuple[int, ...]:
+    """Whole numbers that are a length for each axis, all of them at most `MAX_CHANNELS`."""
+    given = of_kind(name, lengths, tuple | list, "a length for each axis, as in (16, 24, 24)")
+    numbers = tuple(whole(name, length, most=MAX_CHANNELS) for length in given)
+    if not numbers or sum(numbers) > MAX_CHANNELS:
+        raise ValueError(
+            f"{name}: got {numbers[:8]}, {sum(numbers)} in all, expected one or more, at most "
+            f"{MAX_CHANNELS} in all. Give one for each axis."
+        )
+    return numbers
+
+
+def _pairs_per_axis(rotary_dim: int, axes: int) -> tuple[int, int]:
+    """The pairs of each axis, and the number of axes."""
     rotary_dim = whole("Pairs: rotary_dim", rotary_dim, most=MAX_CHANNELS)
-    if whole("Pairs: axes", axes) < 1 or rotary_dim < 1 or rotary_dim % (2 * axes):
+    axes = whole("Pairs: axes", axes, most=MAX_CHANNELS)
+    if axes < 1 or rotary_dim < 1 or rotary_dim % (2 * axes):
         raise ValueError(
             f"Pairs: got rotary_dim={rotary_dim} for {axes} axes, expected a multiple of "
             f"{2 * axes}. Round it down."
         )
-    return rotary_dim // (2 * axes)
+    return rotary_dim // (2 * axes), axes

@@ -140,7 +140,7 @@ def grid_positions(grid: Grid, merge: int = 1) -> Int32[np.ndarray, "S 2"]:
         ValueError: rows or columns are not a multiple of `merge`.
     """
     merge = whole("merge", merge)
-    frames, rows, columns = _checked_grid(grid, merge)
+    frames, rows, columns = checked_grid(grid, merge)
     row, column = np.divmod(np.arange(rows * columns), columns)
     squares = np.stack([row, column], axis=-1).reshape(
         rows // merge, merge, columns // merge, merge, 2
@@ -192,7 +192,7 @@ def mrope_positions(
         if isinstance(part, Count):
             axes = _text_tokens(whole("mrope_positions: tokens of a text", part))
         else:
-            axes = _grid_tokens(_checked_grid(part, merge), merge, next(intervals), rate)
+            axes = _grid_tokens(checked_grid(part, merge), merge, next(intervals), rate)
         tokens.append(start + axes)
         start = int(tokens[-1].max(initial=start - 1)) + 1
     check_int32(0, start - 1)
@@ -295,7 +295,8 @@ def _grid_tokens(
     return axes
 
 
-def _checked_grid(grid: object, merge: int) -> Grid:
+def checked_grid(grid: object, merge: int = 1) -> Grid:
+    """Frames, rows and columns; ValueError where they are not multiples of `merge`."""
     given = grid.tolist() if isinstance(grid, np.ndarray) else grid
     sides = of_kind("grid", given, tuple | list, "(frames, rows, columns)")
     numbers = [whole("grid", side) for side in sides]

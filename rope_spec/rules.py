@@ -33,9 +33,8 @@ class PerAxis:
     divisor: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        convert_tuples(self, positive, "theta")
+        convert_tuples(self, positive, "theta", "divisor")
         object.__setattr__(self, "divisor", self.divisor or (1.0,) * len(self.theta))
-        convert_tuples(self, positive, "divisor")
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def types() -> None:
     without, console = len(data()["without"]["model_types"]), terminal()
     console.print(f"{described} model types are described, {without} have no rotary embedding.")
     console.print(f"{len(refusals())} are refused:")
-    for entry in [*data()["refused"], *data()["later"]]:
+    for entry in data()["refused"]:
         console.print(f"- {', '.join(entry['model_types'])}: {entry['why']}")
 
 

@@ -26,6 +26,8 @@ def spec_of(facts: Facts, label: str) -> RopeSpec:
         write=facts.write,
         start=facts.start,
         sign=facts.sign,
+        real=facts.real,
+        unit=facts.unit,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..spec import Layout, RotateIn
+from ..spec import Layout, RotateIn, Unit
 from ..values import positive
 from .family import Axes, Family
 from .keys import ROPE_KEY, Keys, shown
@@ -30,6 +30,8 @@ class Facts:
     axis_count: int
     width_first: bool
     sections: tuple[int, ...]
+    real: bool
+    unit: Unit
     read: Layout
     write: Layout | None
     sign: int
@@ -93,6 +95,8 @@ def _facts(keys: Keys, rope: Keys, family: Family, width: int | None) -> Facts:
         axis_count=family.axis_count,
         width_first=family.width_first,
         sections=() if not family.sections else _sections(rope, family),
+        real=family.real,
+        unit=family.unit,
         read=_layout(keys, family),
         write=family.write,
         sign=family.sign,

@@ -73,8 +73,7 @@ def harmless() -> tuple[Harmless, ...]:
 @lru_cache
 def refusals() -> dict[str, str]:
     """The known model types that are not supported, each with the reason."""
-    entries = [*data()["refused"], *data()["later"]]
-    return {name: entry["why"] for entry in entries for name in entry["model_types"]}
+    return {name: entry["why"] for entry in data()["refused"] for name in entry["model_types"]}
 
 
 def family(entry: Mapping[str, Any], name: str) -> Family:

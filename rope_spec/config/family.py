@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..spec import Layout, RotateIn
+from ..spec import Layout, RotateIn, Unit
 
 Axes = Literal[
     "single",
@@ -83,6 +83,8 @@ class Family:
     axis_count: int = 2  # of an axial rotation
     width_first: bool = False  # columns come before rows
     sections: tuple[int, ...] = ()  # pairs of each axis, if the config gives none
+    real: bool = False  # whether coordinates are real numbers
+    unit: Unit = "radian"
     partial: tuple[str, ...] | None = None  # keys of the rotated share of head_dim; None: all of it
     partial_default: float = 1.0
     # keys of the width of the whole head, if head_dim is already the rotated share of it

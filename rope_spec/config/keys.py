@@ -9,7 +9,7 @@ from typing import Any, TypeGuard, TypeVar, overload
 T = TypeVar("T")
 Number = TypeVar("Number", int, float)
 
-ROPE_KEY = re.compile("rope|rotary|yarn|ntk")
+ROPE_KEY = re.compile("rope|rotary|yarn|ntk|(^|_)xpos")
 PATH = re.compile(r"(?:(\d+)\*)?([\w.]+)(?:([/+-])(\w+))?")
 ANY_KEY = re.compile("")
 OBJECT: type[dict[str, Any]] = dict  # the kind of a JSON object

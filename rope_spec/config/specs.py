@@ -10,7 +10,7 @@ from .build import spec_of
 from .facts import Facts, facts_of
 from .layers import labels_of
 from .scaling import family_context_length
-from .towers import Config, Tower, towers
+from .towers import Config, Tower, Towers, towers
 from .unread import check_unread
 from .widths import missing_width
 
@@ -55,7 +55,7 @@ def specs_from_config(
     """
     if model_type is None and diffusers.is_of_diffusers(config):
         return {TRANSFORMER: diffusers.spec_of(config, ignore)}
-    facts = _read(config, model_type, ignore).facts
+    facts = _read("specs_from_config", config, model_type, ignore).facts
     return {label: spec_of(its, label) if its else None for label, its in facts.items()}
 
 
@@ -84,7 +84,8 @@ def spec_from_config(
     of_kind("label", label, str | None, "a label of specs_from_config, or None")
     if model_type is None and diffusers.is_of_diffusers(config) and label in (None, TRANSFORMER):
         return diffusers.spec_of(config, ignore)
-    label, facts = _chosen("spec_from_config", _read(config, model_type, ignore), label)
+    reading = _read("spec_from_config", config, model_type, ignore)
+    label, facts = _chosen("spec_from_config", reading, label)
     return spec_of(facts, label)
 
 
@@ -97,7 +98,7 @@ def layer_labels(
         ValueError: no `num_hidden_layers`, layers that are unknown or too many; else as
             `specs_from_config`.
     """
-    return labels_of(_read(config, model_type, ignore).text)
+    return labels_of(_read("layer_labels", config, model_type, ignore).text)
 
 
 def reference_arithmetic(
@@ -112,13 +113,14 @@ def reference_arithmetic(
     The arguments and the errors are those of `spec_from_config`.
     """
     of_kind("label", label, str | None, "a label of specs_from_config, or None")
-    _, facts = _chosen("reference_arithmetic", _read(config, model_type, ignore), label)
+    reading = _read("reference_arithmetic", config, model_type, ignore)
+    _, facts = _chosen("reference_arithmetic", reading, label)
     return Arithmetic(angles="float32", rotate_in=facts.rotate_in)
 
 
 def context_length(config: Config, *, model_type: str | None = None) -> int:
     """`max_position_embeddings` of the text model; ValueError if it is missing."""
-    text = towers(config, model_type).text
+    text = _towers("context_length", config, model_type).text
     if text.family is None:
         raise ValueError(
             f"context_length: got model_type={text.model_type!r}, which has no rotary embedding, "
@@ -127,8 +129,10 @@ def context_length(config: Config, *, model_type: str | None = None) -> int:
     return family_context_length(text.keys, text.family)
 
 
-def _read(config: Config, model_type: str | None, ignore: Collection[str]) -> Reading:
-    all_towers = towers(config, model_type)
+def _read(
+    function: str, config: Config, model_type: str | None, ignore: Collection[str]
+) -> Reading:
+    all_towers = _towers(function, config, model_type)
     text, *others = all_towers.parts
     facts = facts_of(text)
     default_labels = [
@@ -143,6 +147,12 @@ def _read(config: Config, model_type: str | None, ignore: Collection[str]) -> Re
         facts |= its_facts if is_supported else {}
     check_unread(all_towers, ignore)
     return Reading(text, facts, default_labels or [name for name in facts if facts[name]], refusals)
+
+
+def _towers(function: str, config: Config, model_type: str | None) -> Towers:
+    if model_type is None:
+        diffusers.refuse(function, config)
+    return towers(config, model_type)
 
 
 def _chosen(function: str, reading: Reading, label: str | None) -> tuple[str, Facts]:

@@ -9,9 +9,7 @@ from .towers import Towers
 
 def check_unread(towers: Towers, ignore: Collection[str]) -> None:
     """Raise ValueError for a rope-like key that nothing read, if it is not harmless or ignored."""
-    names = ignore if isinstance(ignore, tuple | list | set | frozenset) else (None,)
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError(f'ignore: got {ignore!r}, expected names of keys, such as ("some_key",).')
+    ignore = checked_names(ignore)
     text = towers.text.keys
     objects = [(keys, towers.text.model_type) for keys in towers.around]
     objects += [(tower.keys, tower.model_type) for tower in towers.parts if not tower.refusal]
@@ -36,6 +34,14 @@ def check_unread(towers: Towers, ignore: Collection[str]) -> None:
             f"ignore: got {', '.join(map(repr, read))}, which decides the rotation, expected keys "
             "that nothing reads. Change its value in the config instead."
         )
+
+
+def checked_names(ignore: Collection[str]) -> Collection[str]:
+    """`ignore` itself; TypeError where it is not a collection of names."""
+    names = ignore if isinstance(ignore, tuple | list | set | frozenset) else (None,)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f'ignore: got {ignore!r}, expected names of keys, such as ("some_key",).')
+    return ignore
 
 
 def _says_the_same(keys: Keys, text: Keys, key: str) -> bool:
