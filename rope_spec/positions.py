@@ -1,6 +1,7 @@
 """Positions for padded, packed and sharded sequences, images and videos, in NumPy; int32."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, Integer, Shaped
@@ -153,7 +154,7 @@ def mrope_positions(
     merge: int = 2,
     *,
     tokens_per_second: float = 1.0,
-    second_per_grid: float | Sequence[float] = 1.0,
+    second_per_grid: float | Sequence[float] | Shaped[np.ndarray, "..."] = 1.0,
 ) -> Int32[np.ndarray, "S 3"]:
     """M-RoPE positions (time, row, column) of each token of a prompt with images and videos.
 
@@ -256,13 +257,15 @@ def _text_tokens(count: int) -> Int64[np.ndarray, "S 3"]:
 
 
 def _one_per_grid(
-    second_per_grid: float | Sequence[float], parts: Sequence[Count | Grid]
+    second_per_grid: float | Sequence[float] | Shaped[np.ndarray, "..."],
+    parts: Sequence[Count | Grid],
 ) -> list[float]:
     grids = sum(not isinstance(part, Count) for part in parts)
     if isinstance(second_per_grid, (int, float, np.number)):
         return [number("second_per_grid", second_per_grid)] * grids
     of_kind("second_per_grid", second_per_grid, list | tuple | np.ndarray, "one number or several")
-    given = second_per_grid.ravel() if isinstance(second_per_grid, np.ndarray) else second_per_grid
+    is_array = isinstance(second_per_grid, np.ndarray)
+    given: Any = second_per_grid.ravel() if is_array else second_per_grid
     intervals = [number("second_per_grid", interval) for interval in given]
     if len(intervals) != grids:
         raise ValueError(
