@@ -75,13 +75,18 @@ def whole_ladder(reading: Reading, sign: float, relative: float, length: int | N
 def ladder_at(
     measured: Measurement, reading: Reading, length: int, relative: float, sign: float
 ) -> Ladder:
-    """The frequencies at a length, from the images of random vectors at its first positions."""
-    turns, noise = measured.by_length[length], reading.roundoff
+    """The frequencies at a length, from the images of random vectors at its first positions.
+
+    cos, a product, the sum and the cast are a roundoff each, of two products whose sum is at most
+    sqrt(2) times the length of the pair.
+    """
+    turns, probe = measured.by_length[length], measured.probe
+    of = Rounding(probe.kind, reading.factor, floor=4 * np.sqrt(2) * probe.noise)
     p = turns.positions[:, 0]
     _, first = np.unique(p, return_index=True)
     rows = first[(p[first] > 0) & (p[first] <= FIRST) & turns.finite[first]]
-    fit = line(p[rows], turns.z[rows], noise, 3 * noise)
-    return Ladder(sign * fit.w, fit.uncertainty + noise / len(rows), relative, length)
+    fit = line(p[rows], turns.z[rows], of)
+    return Ladder(sign * fit.w, fit.uncertainty, relative, length)
 
 
 def with_pairs(spec: RopeSpec, count: int) -> list[RopeSpec]:
