@@ -13,6 +13,7 @@ from ..identification.frequencies import line
 from ..identification.ladders import exponents, fits, plain, room, scaled
 from ..identification.measure import Measurement
 from ..identification.reading import Reading
+from ..identification.rounding import Rounding
 
 FIRST = 256  # positions that are rotated alike at every length, if the frequencies are
 

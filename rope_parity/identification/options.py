@@ -22,7 +22,7 @@ class Options(TypedDict, total=False):
         factory: the function takes no arguments and returns the function to measure, so that state
             can be tested on a fresh one.
         framework: `numpy`, `torch`, `jax`, `mlx` or `keras`; by default what its code names.
-        device: where the arrays are put, as the framework takes it.
+        device: where the arrays are put, as torch, jax or keras takes it.
     """
 
     layout: str

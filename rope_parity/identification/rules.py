@@ -35,7 +35,9 @@ def readings(
 
 
 def _candidates(spec: RopeSpec, k: np.ndarray, w: np.ndarray) -> Iterator[RopeSpec | None]:
-    yield with_rule(spec, theta_that_fits(lambda theta: theta**-k, w), None)
+    theta = theta_that_fits(lambda theta: theta**-k, w)
+    for digits in (1, 2, 3, 4, 17):  # the shortest number that fits
+        yield with_rule(spec, float(f"{theta:.{digits}g}"), None)
     linear = linear_factor(k, w)
     if linear:
         yield with_rule(spec, linear[0], Linear(linear[1]))
@@ -81,7 +83,7 @@ def ramps(
     w: np.ndarray,
     ladder: np.ndarray | None = None,
     factor: float | None = None,
-    tolerance: float = 1e-6,
+    tolerance: float | np.ndarray = 1e-6,
 ) -> Iterator[Llama3 | Yarn]:
     """The rules whose blend of kept and divided frequencies gives these ratios to a plain ladder.
 
@@ -91,22 +93,31 @@ def ramps(
         w: the frequencies that were read.
         ladder: before the rule; by default that of theta.
         factor: of the rule, where the frequencies do not show it; by default the largest stretch.
-        tolerance: of a ratio, relative.
+        tolerance: of the ratios, relative, one for all or `(P,)`.
     """
     index = np.array(spec.pairs.frequency_index)
     ladder = theta ** (-2 * index / spec.pairs.frequency_dim) if ladder is None else ladder
     ratio = np.abs(w) / ladder
     if ratio.min() <= 0 or ratio.min() > 1 - 1e-4 or theta < 1.001:
         return
-    factor = factor or round_within(float(1 / ratio.min()), 1e-5)
+    tolerance = np.broadcast_to(tolerance, ratio.shape)
+    factor = factor or _stretch(ratio, tolerance)
     keep = (ratio - 1 / factor) / (1 - 1 / factor) if factor != 1 else np.ones(len(ratio))
     blended = (keep > 40 * tolerance) & (keep < 1 - 40 * tolerance)
-    yield from filter(None, _llama3(ladder, keep, blended, factor))
-    yield from filter(None, _yarn(spec, theta, index, keep, blended, factor))
+    weight = 1 / tolerance[blended]
+    yield from filter(None, _llama3(ladder, keep, blended, weight, factor))
+    yield from filter(None, _yarn(spec, theta, index, keep, blended, weight, factor))
+
+
+def _stretch(ratio: np.ndarray, tolerance: np.ndarray) -> float:
+    """The factor of the pairs that are slowed down most, as far as they can be told apart."""
+    slowest = ratio <= ratio.min() * (1 + 8 * tolerance)
+    mean = np.average(ratio[slowest], weights=tolerance[slowest] ** -2.0)
+    return round_within(float(1 / mean), max(1e-5, float(4 * tolerance[slowest].min())))
 
 
 def _llama3(
-    ladder: np.ndarray, keep: np.ndarray, blended: np.ndarray, factor: float
+    ladder: np.ndarray, keep: np.ndarray, blended: np.ndarray, weight: np.ndarray, factor: float
 ) -> Iterator[Llama3 | None]:
     """`keep` is linear in the frequency; one scale of (length, low, high) is free: low is 1."""
     if len(set(ladder[blended])) < 2:
@@ -115,7 +126,7 @@ def _llama3(
             middle = np.sqrt(kept.min() * other.max())
             yield valid(lambda: Llama3(factor, 1.0, 1.0, max(round(2 * np.pi / middle), 1)))
         return
-    slope, start = np.polyfit(ladder[blended], keep[blended], 1)
+    slope, start = np.polyfit(ladder[blended], keep[blended], 1, w=weight)
     if slope <= 0 or start >= 0:
         return
     high = round_within(float(1 - 1 / start), 2e-4)
@@ -132,6 +143,7 @@ def _yarn(
     index: np.ndarray,
     keep: np.ndarray,
     blended: np.ndarray,
+    weight: np.ndarray,
     factor: float,
 ) -> Iterator[Yarn | None]:
     """YaRN, whose `keep` is linear in the index of the frequency.
@@ -140,7 +152,7 @@ def _yarn(
     """
     if len(set(index[blended])) < 2:
         return
-    slope, start = np.polyfit(index[blended], keep[blended], 1)
+    slope, start = np.polyfit(index[blended], keep[blended], 1, w=weight)
     if slope >= 0:
         return
     ends = (1 - start) / slope, -start / slope

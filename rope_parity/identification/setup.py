@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Unpack
 
 import numpy as np
 
 from .axis_order import AxisOrder
+from .frameworks import FRAMEWORKS
 from .number import ROUNDOFF
 from .options import Options, completed
 from .probe import ROWS, Probe
@@ -37,7 +38,9 @@ def build(
     """
     given = completed(options)
     context = UNSAID if given["context"] is None else given["context"]
-    _check(head_dim, context, given["dtype"], axes)
+    _check(head_dim, context, axes)
+    _check_choice("dtype", given["dtype"], ROUNDOFF)
+    _check_choice("framework", given["framework"] or "numpy", FRAMEWORKS)
     mode, fixed = _mode(given["positions"], axes, context)
     subject = Subject(
         fn if given["factory"] else lambda: fn,
@@ -60,9 +63,12 @@ def build(
     return probe
 
 
-def _check(head_dim: int, context: int, dtype: str, axes: int) -> None:
-    if dtype not in ROUNDOFF:
-        raise ValueError(f"dtype: got {dtype!r}, expected one of {', '.join(ROUNDOFF)}.")
+def _check_choice(name: str, value: str, choices: Collection[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(choices)}.")
+
+
+def _check(head_dim: int, context: int, axes: int) -> None:
     for name, value, least in (
         ("head_dim", head_dim, 2),
         ("context", context, 8),
