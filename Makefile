@@ -6,6 +6,7 @@ BIN := .venv/bin
 TESTS := $(addprefix parity_tests/test_,$(addsuffix .py,spec phase jax flax))
 QUICK := $(addprefix parity_tests/test_,$(addsuffix .py,spec phase axes arguments weights positions config published isolation arrows))
 OLDEST := $(addprefix parity_tests/test_,$(addsuffix .py,axes arguments strides))
+LIBRARIES := $(addprefix parity_tests/test_,$(addsuffix .py,diffusers vision mlx keras))
 TORCH_OLDEST ?= 2.6.0 --index-url https://download.pytorch.org/whl/cpu
 
 .PHONY: parity quick test lint format test-oldest test-newest test-accelerators docs test-vision
@@ -50,9 +51,9 @@ test-accelerators:
 	@if $(MAKE) .venv-accelerators/installed; then .venv-accelerators/bin/pytest parity_tests/accelerators; \
 	else echo "skipped: the wheels of accelerators.txt cannot be had here"; fi
 
-# The ropes of diffusers and timm against their own classes; elsewhere these tests are skipped
+# The ropes of diffusers, timm, MLX and Keras against their own classes; elsewhere these tests are skipped
 test-vision:
-	@if $(MAKE) .venv-vision/installed; then .venv-vision/bin/pytest parity_tests/test_diffusers.py parity_tests/test_vision.py; \
+	@if $(MAKE) .venv-vision/installed; then .venv-vision/bin/pytest $(LIBRARIES) && KERAS_BACKEND=torch .venv-vision/bin/pytest parity_tests/test_keras.py; \
 	else echo "skipped: the wheels of vision.txt cannot be had here"; fi
 
 .venv/installed: pyproject.toml constraints.txt

@@ -17,7 +17,7 @@ import numpy as np
 
 from .result import NotMeasured
 
-KNOWN = ("torch", "jax", "mlx", "keras", "tensorflow")
+KNOWN = ("keras", "torch", "jax", "mlx", "tensorflow")  # a layer of Keras is a module of torch too
 FRAMEWORKS = ("numpy", *KNOWN)
 
 
