@@ -179,10 +179,8 @@ BAD = {
     "layout": ({"layout": "BSNX"}, "layout: got 'BSNX', expected letters of B, S, N, H"),
     "dtype": ({"dtype": "int8"}, "dtype: got 'int8', expected one of"),
     "positions": ({"positions": "some"}, "positions: got 'some', expected 'any'"),
-    "framework": (
-        {"framework": "pytorch"},
-        "framework: got 'pytorch', expected one of numpy, torch",
-    ),
+    "framework": ({"framework": "pytorch"}, "framework: got 'pytorch', expected one of numpy"),
+    "real grid": ({"positions": [0.5, 1.0]}, "positions: got numbers that are not whole"),
     "context": ({"context": 3}, "context: got 3, expected a whole number, 8 or more"),
 }
 

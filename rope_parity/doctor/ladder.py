@@ -67,10 +67,13 @@ class Ladder:
         return slow
 
 
-def whole_ladder(reading: Reading, sign: float, relative: float, length: int | None) -> Ladder:
-    """The frequencies at the length of the whole context."""
+def whole_ladder(
+    measured: Measurement, reading: Reading, sign: float, relative: float, length: int | None
+) -> Ladder:
+    """The frequencies at the length of the whole context, for a position or coordinate of 1."""
+    step = measured.probe.subject.unit or 1.0
     w, uncertainty = sign * reading.w.sum(axis=1), reading.uncertainty.max(axis=1)
-    return Ladder(w, uncertainty, relative, length)
+    return Ladder(w / step, uncertainty / step, relative, length)
 
 
 def ladder_at(

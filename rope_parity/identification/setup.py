@@ -17,23 +17,16 @@ from .subject import Subject
 UNSAID = 4096  # positions where nothing says how long the context is
 SHORT = 192  # the shortest length that is tried
 PREFIX = 4096  # positions of a function that makes its own
+REAL_UNIT = 2.0**-8  # real coordinates are measured in these steps
 
 
-def build(
-    fn: Callable,
-    head_dim: int,
-    *,
-    axes: int = 1,
-    unit: float | None = None,
-    **options: Unpack[Options],
-) -> Probe:
+def build(fn: Callable, head_dim: int, *, axes: int = 1, **options: Unpack[Options]) -> Probe:
     """The probe of a function.
 
     Args:
         fn: the function, or what makes it.
         head_dim: H.
         axes: A, the number of coordinates of a position.
-        unit: what a position of 1 stands for, where positions are real numbers.
         **options: see `Options`.
     """
     given = completed(options)
@@ -47,7 +40,7 @@ def build(
         AxisOrder(given["layout"]),
         given["dtype"],
         axes,
-        unit,
+        REAL_UNIT if mode == "real" else None,
         shared=mode == "shared",
         is_factory=given["factory"],
         framework=given["framework"],
@@ -55,7 +48,8 @@ def build(
     )
     if fixed is not None:
         context = int(fixed.max()) + 1
-    probe = Probe(subject, head_dim, context, "any" if mode == "shared" else mode, fixed)
+    mode = "any" if mode in ("shared", "real") else mode
+    probe = Probe(subject, head_dim, context, mode, fixed)
     if fixed is None and mode == "contiguous" and context < probe.rows:
         raise ValueError(
             f"context: got {context}, expected at least {ROWS} where positions are contiguous."
@@ -80,7 +74,12 @@ def _check(head_dim: int, context: int, axes: int) -> None:
 
 def _mode(positions: Any, axes: int, context: int) -> tuple[str, np.ndarray | None]:
     if not isinstance(positions, str):
-        fixed = np.asarray(positions, np.int64)
+        fixed = np.asarray(positions).astype(np.int64)
+        if not np.array_equal(fixed, positions):
+            raise ValueError(
+                "positions: got numbers that are not whole, expected integers. Hand over a "
+                "function that takes real coordinates, with positions='real'."
+            )
         fixed = fixed[:, None] if fixed.ndim == 1 else fixed
         if fixed.ndim != 2 or fixed.shape[1] != axes:
             raise ValueError(
@@ -89,10 +88,10 @@ def _mode(positions: Any, axes: int, context: int) -> tuple[str, np.ndarray | No
         return "fixed", fixed
     if positions == "prefix":
         return "fixed", np.repeat(np.arange(min(context, PREFIX))[:, None], axes, 1)
-    if positions not in ("any", "shared", "contiguous"):
+    if positions not in ("any", "shared", "contiguous", "real"):
         raise ValueError(
-            f"positions: got {positions!r}, expected 'any', 'shared', 'contiguous', 'prefix', or "
-            "the positions that the function makes itself as an array (S, A)."
+            f"positions: got {positions!r}, expected 'any', 'shared', 'contiguous', 'real', "
+            "'prefix', or the positions that the function makes itself as an array (S, A)."
         )
     return positions, None
 
