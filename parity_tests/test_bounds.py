@@ -147,9 +147,8 @@ def bases(rng):
     divisor = (1.0, *(between(rng, 0.5, 8) for _ in range(2)))
     width = 2 * int(rng.integers(8, 33))
     powers = torch.arange(0, width, 2, dtype=torch.float32) / width
-    axes = [
-        1 / b**powers / d if d != 1 else 1 / b**powers for b, d in zip(base, divisor, strict=True)
-    ]
+    axes = [1 / theta**powers for theta in base]
+    axes = [w if by == 1 else w / by for w, by in zip(axes, divisor, strict=True)]
     pairs = Pairs.axial(rotary_dim=3 * width, axes=3)
     spec = RopeSpec(head_dim=3 * width, pairs=pairs, rule=PerAxis(base, divisor))
     return spec, torch.cat(axes).numpy()
