@@ -5,11 +5,11 @@ NEWEST ?= $(shell for python in python3.14 python3.13 python3.12 $(PYENV); do $$
 BIN := .venv/bin
 TESTS := $(addprefix parity_tests/test_,$(addsuffix .py,spec phase jax flax))
 QUICK := $(addprefix parity_tests/test_,$(addsuffix .py,spec phase axes arguments weights positions config published isolation arrows))
-VISION := $(addprefix parity_tests/test_,$(addsuffix .py,diffusers kornia vision))
 OLDEST := $(addprefix parity_tests/test_,$(addsuffix .py,axes arguments strides))
+LIBRARIES := $(addprefix parity_tests/test_,$(addsuffix .py,diffusers kornia vision mlx keras))
 TORCH_OLDEST ?= 2.6.0 --index-url https://download.pytorch.org/whl/cpu
 
-.PHONY: parity quick test lint format test-oldest test-newest test-accelerators docs test-vision
+.PHONY: parity quick test lint format test-oldest test-newest test-accelerators docs test-libraries
 
 parity: .venv/installed
 	$(BIN)/rope-parity
@@ -51,10 +51,10 @@ test-accelerators:
 	@if $(MAKE) .venv-accelerators/installed; then .venv-accelerators/bin/pytest parity_tests/accelerators; \
 	else echo "skipped: the wheels of accelerators.txt cannot be had here"; fi
 
-# The ropes of diffusers, kornia and timm against their own classes; elsewhere these tests are skipped
-test-vision:
-	@if $(MAKE) .venv-vision/installed; then .venv-vision/bin/pytest $(VISION); \
-	else echo "skipped: the wheels of vision.txt cannot be had here"; fi
+# The ropes of diffusers, kornia, timm, MLX and Keras against their own classes; elsewhere these tests are skipped
+test-libraries:
+	@if $(MAKE) .venv-libraries/installed; then .venv-libraries/bin/pytest $(LIBRARIES) && KERAS_BACKEND=torch .venv-libraries/bin/pytest parity_tests/test_keras.py; \
+	else echo "skipped: the wheels of libraries.txt cannot be had here"; fi
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -76,10 +76,10 @@ test-vision:
 	.venv-oldest/bin/pip install --quiet --editable ".[jax]" jax==0.9.2 flax==0.12.4 beartype hypothesis ml-dtypes mpmath pytest
 	touch $@
 
-.venv-vision/installed: pyproject.toml constraints.txt vision.txt
-	$(PYTHON) -m venv .venv-vision
-	.venv-vision/bin/pip install --quiet --constraint constraints.txt --editable ".[jax,torch]" beartype hypothesis ml-dtypes mpmath pillow pytest requests transformers
-	.venv-vision/bin/pip install --quiet --no-deps --requirement vision.txt
+.venv-libraries/installed: pyproject.toml constraints.txt libraries.txt
+	$(PYTHON) -m venv .venv-libraries
+	.venv-libraries/bin/pip install --quiet --constraint constraints.txt --editable ".[jax,torch]" beartype hypothesis ml-dtypes mpmath pillow pytest requests transformers
+	.venv-libraries/bin/pip install --quiet --no-deps --requirement libraries.txt
 	touch $@
 
 .venv-accelerators/installed: pyproject.toml constraints.txt accelerators.txt

@@ -9,8 +9,9 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig
+from transformers import DINOv3ViTConfig, LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+from transformers.models.dinov3_vit.modeling_dinov3_vit import DINOv3ViTRopePositionEmbedding
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from rope_parity import bounds, oracle
@@ -23,6 +24,7 @@ from rope_spec import (
     Llama3,
     LongRope,
     Pairs,
+    PerAxis,
     Proportional,
     RopeSpec,
     Yarn,
@@ -126,6 +128,38 @@ def test_right_ladders_keep_their_bound_and_come_near_it(make, rng):
     draws = [drawn(make, rng) for _ in range(DRAWS)]
     shares = [used(spec, theirs(spec, make.__name__, seq_len), seq_len) for spec, seq_len in draws]
     assert 0.5 < max(shares) <= 1
+
+
+def turns(rng):
+    """transformers' DINOv3: the angles at a coordinate of 1."""
+    theta, head_dim = between(rng, 10, 1e6), 4 * int(rng.integers(4, 33))
+    config = DINOv3ViTConfig(hidden_size=head_dim, num_attention_heads=1, rope_theta=theta)
+    rotary = DINOv3ViTRopePositionEmbedding(config)
+    angles = 2 * math.pi * torch.ones(2, 1) * rotary.inv_freq
+    pairs = Pairs.axial(rotary_dim=head_dim)
+    spec = RopeSpec(head_dim=head_dim, theta=theta, pairs=pairs, real=True, unit="turn")
+    return spec, angles.flatten().numpy()
+
+
+def bases(rng):
+    """The operations of Cosmos and Kandinsky in diffusers."""
+    base = tuple(between(rng, 10, 1e6) for _ in range(3))
+    divisor = (1.0, *(between(rng, 0.5, 8) for _ in range(2)))
+    width = 2 * int(rng.integers(8, 33))
+    powers = torch.arange(0, width, 2, dtype=torch.float32) / width
+    axes = [1 / theta**powers for theta in base]
+    axes = [w if by == 1 else w / by for w, by in zip(axes, divisor, strict=True)]
+    pairs = Pairs.axial(rotary_dim=3 * width, axes=3)
+    spec = RopeSpec(head_dim=3 * width, pairs=pairs, rule=PerAxis(base, divisor))
+    return spec, torch.cat(axes).numpy()
+
+
+@pytest.mark.parametrize("make", [turns, bases])
+def test_turns_and_bases_of_axes_keep_their_bound_and_come_near_it(make, rng):
+    shares = [used(*make(rng), None) for _ in range(DRAWS)]
+    assert 0.5 < max(shares) <= 1
+    spec, ladder = make(rng)
+    assert used(spec, ladder * np.float32(1 + 1e-5), None) > 1
 
 
 def test_a_step_of_llama3_is_either_value_at_the_step_alone(rng):

@@ -19,7 +19,7 @@ import rope_torch
 from parity_tests.float32_angles import U, allowed
 from rope_spec import Pairs, cogvideox_coordinates, cos_sin, spec_from_config, specs_from_config
 
-pytest.importorskip("diffusers", reason="diffusers is not installed: make test-vision")
+pytest.importorskip("diffusers", reason="diffusers is not installed: make test-libraries")
 ropes = pytest.importorskip("parity_tests.diffusers_ropes")
 ROPES = ropes.ROPES
 
@@ -73,7 +73,7 @@ def test_coordinates_of_cogvideox(grid):
 def test_broken_configurations():
     """Their own rotation, or an error that helps: never a third thing. In a process of its own."""
     if find_spec("timm") is None:
-        pytest.skip("timm is not installed: make test-vision")
+        pytest.skip("timm is not installed: make test-libraries")
     count, seed = os.environ.get("MUTATIONS", "200"), os.environ.get("SEED", "0")
     command = [sys.executable, "-m", "parity_tests.broken_ropes", count, seed]
     root = Path(__file__).parent.parent

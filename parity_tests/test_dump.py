@@ -1,11 +1,13 @@
 """Other languages: a probe, a program in C, its dump; files that lie; test vectors."""
 
+import functools
 import json
 import shutil
 import struct
 import subprocess
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -106,3 +108,44 @@ def test_the_vectors_are_those_of_the_oracle(tmp_path):
         y = oracle.rotate(vector.spec, arrays["x"], cos[:, None], sin[:, None])
         assert np.abs(arrays["y"] - y).max() < 1e-6
         assert (np.abs(arrays["y"] - y) <= arrays["tolerance"] * np.abs(arrays["x"]).max()).all()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The index that was written, and what validates it by the schema beside it."""
+    folder = tmp_path_factory.mktemp("vectors")
+    write_vectors(folder)
+    index = json.loads((folder / "index.json").read_text())
+    schema = json.loads((folder / index["$schema"]).read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert f"version {index['version']}" in schema["title"]
+    return index, jsonschema.Draft202012Validator(schema)
+
+
+def test_the_index_is_what_its_schema_says(written):
+    index, validator = written
+    validator.validate(index)
+
+
+MISTAKES = {
+    "another version": (("version",), "2"),
+    "a file in another folder": (("vectors", 0, "file"), "../half.safetensors"),
+    "catches nothing": (("vectors", 3, "catches"), ""),
+    "a layout that there is not": (("vectors", 1, "spec", "read"), "pairs"),
+    "theta in words": (("vectors", 5, "spec", "theta"), "500000"),
+    "a rule that there is not": (("vectors", 7, "spec", "rule", "name"), "Llama4"),
+    "another sign": (("vectors", 6, "spec", "sign"), 0),
+    "half a frequency index": (("vectors", 0, "spec", "pairs", "frequency_index", 1), 0.5),
+    "a key that nobody knows": (("vectors", 0, "spec", "theta_"), 1e4),
+    "an array without a dtype": (("arrays", "x"), "tokens, heads, channels"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_schema_refuses(mistake, written):
+    index, validator = json.loads(json.dumps(written[0])), written[1]
+    (*path, last), value = MISTAKES[mistake]
+    inner = functools.reduce(lambda values, key: values[key], path, index)
+    inner[last] = value
+    (error,) = validator.iter_errors(index)
+    assert error.absolute_path[0] == MISTAKES[mistake][0][0]

@@ -179,6 +179,8 @@ BAD = {
     "layout": ({"layout": "BSNX"}, "layout: got 'BSNX', expected letters of B, S, N, H"),
     "dtype": ({"dtype": "int8"}, "dtype: got 'int8', expected one of"),
     "positions": ({"positions": "some"}, "positions: got 'some', expected 'any'"),
+    "framework": ({"framework": "pytorch"}, "framework: got 'pytorch', expected one of numpy"),
+    "real grid": ({"positions": [0.5, 1.0]}, "positions: got numbers that are not whole"),
     "context": ({"context": 3}, "context: got 3, expected a whole number, 8 or more"),
 }
 
@@ -199,6 +201,28 @@ def test_another_order_of_the_axes_is_not_measured():
 def test_another_shape_is_not_measured():
     with pytest.raises(NotMeasured, match="returned"):
         check_rope(lambda x, positions: x[..., :3], SPEC)
+
+
+def test_a_device():
+    """NumPy's arrays are on none; JAX's and torch's may be asked for by name."""
+    import jax.numpy as jnp
+    import torch
+
+    def in_torch(x, positions):
+        return torch.from_numpy(rope(x.numpy(), positions.numpy()))
+
+    def in_jax(x, positions):
+        return jnp.asarray(rope(np.asarray(x), np.asarray(positions)))
+
+    assert check_rope(in_jax, SPEC, framework="jax", device="cpu").right
+    with pytest.raises(NotMeasured, match="(?s)no values to read: .*meta"):
+        check_rope(lambda x, positions: x.to("meta"), SPEC, framework="torch")
+    for device, framework in (("cuda:99", "torch"), ("tpu", "jax")):
+        said = f"No float32 array of {framework} could be made on device='{device}'"
+        with pytest.raises(NotMeasured, match=said):
+            check_rope(in_torch, SPEC, framework=framework, device=device)
+    with pytest.raises(NotMeasured, match="arrays of numpy are on no device. Leave device= out"):
+        check_rope(rope, SPEC, framework="numpy", device="cuda")
 
 
 def test_a_fixed_grid_is_measured_there():

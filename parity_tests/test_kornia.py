@@ -10,7 +10,7 @@ import torch
 from parity_tests.float32_angles import expect_rotation
 from rope_spec import Pairs, RopeSpec, grid_coordinates, grid_positions
 
-pytest.importorskip("kornia", reason="kornia is not installed: make test-vision")
+pytest.importorskip("kornia", reason="kornia is not installed: make test-libraries")
 ROWS, COLUMNS = 4, 6
 
 

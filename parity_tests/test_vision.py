@@ -63,7 +63,7 @@ def test_sam3_of_transformers(window, rng):
 @pytest.fixture(scope="module")
 def timm() -> Iterator[Any]:
     if find_spec("timm") is None:
-        pytest.skip("timm is not installed: make test-vision")
+        pytest.skip("timm is not installed: make test-libraries")
     with loaded() as module:
         yield module
 

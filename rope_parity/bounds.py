@@ -8,10 +8,21 @@ at most eps / 2. A cos with an error of d moves a component of a turned pair by 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from rope_spec import Arithmetic, DynamicNTK, Linear, Llama3, LongRope, Proportional, RopeSpec, Yarn
+from rope_spec import (
+    Arithmetic,
+    DynamicNTK,
+    Linear,
+    Llama3,
+    LongRope,
+    PerAxis,
+    Proportional,
+    RopeSpec,
+    Yarn,
+)
 
 from . import oracle
 from .measure import eps_of
@@ -91,6 +102,12 @@ def float32_ladder(
         seq_len: the current length, for the rules that depend on it.
         power: relative error of the power function: an ULP in torch, u where it rounds correctly.
     """
+    turn = U + _lost(2 * math.pi) if spec.unit == "turn" else 0.0  # the product with 2 pi
+    if isinstance(spec.rule, PerAxis):
+        error = _per_axis(spec, spec.rule, power)[
+            list(spec.pairs.axis), list(spec.pairs.frequency_index)
+        ]
+        return (error + turn) * SECOND_ORDER
     w, rule = _powers(spec, seq_len, power), spec.rule
     match rule:
         case Linear(factor=factor) | Proportional(factor=factor):  # 1 / w / factor
@@ -103,7 +120,18 @@ def float32_ladder(
             error = w + _blend(*_yarn_share(spec, rule), rule.factor)
         case _:  # 1 / w
             error = w + U
-    return error[list(spec.pairs.frequency_index)] * SECOND_ORDER
+    return (error[list(spec.pairs.frequency_index)] + turn) * SECOND_ORDER
+
+
+def _per_axis(spec: RopeSpec, rule: PerAxis, power: float) -> np.ndarray:
+    """`1 / w / divisor` with a base for each axis, `(A, K)`: a divisor of 1 rounds nothing."""
+    return np.stack(
+        [
+            _powers(replace(spec, theta=theta, rule=None), None, power)
+            + (U if divisor == 1 else 2 * U + _lost(divisor))
+            for theta, divisor in zip(rule.theta, rule.divisor, strict=True)
+        ]
+    )
 
 
 def _powers(spec: RopeSpec, seq_len: int | None, power: float) -> np.ndarray:

@@ -1,11 +1,13 @@
 """Test vectors for any language.
 
-The numbers are safetensors; JSON says what they mean and the mistake that each catches.
+The numbers are safetensors; JSON says what they mean and the mistake that each catches, and
+`vectors.schema.json` what may stand in that JSON.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +19,8 @@ from rope_spec import DynamicNTK, Llama3, LongRope, Pairs, RopeSpec, Yarn, inver
 from .array_files import write
 from .doctor.compare import angle_room, expected, image
 
-VERSION = "1"
+VERSION = "1"  # of index.json, its schema and the files of numbers
+SCHEMA = Path(__file__).parent / "vectors.schema.json"
 ROWS, HEADS, LONGEST = 12, 2, 131072
 TOLERANCE = "|y - expected| <= tolerance * |x|, elementwise, with |x| the largest element of x"
 
@@ -68,12 +71,13 @@ VECTORS = (
 
 
 def write_vectors(folder: Path) -> int:
-    """Write every vector and `index.json`; return the number of vectors."""
+    """Write every vector, `index.json` and its schema; return the number of vectors."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = [_write(folder, number, vector) for number, vector in enumerate(VECTORS)]
-    index = {"format": "rope-parity vectors", "version": VERSION, "tolerance": TOLERANCE}
-    index |= {"arrays": ARRAYS, "vectors": entries}
+    index = {"$schema": SCHEMA.name, "format": "rope-parity vectors", "version": VERSION}
+    index |= {"tolerance": TOLERANCE, "arrays": ARRAYS, "vectors": entries}
     (folder / "index.json").write_text(json.dumps(index, indent=1), encoding="utf-8")
+    shutil.copyfile(SCHEMA, folder / SCHEMA.name)
     return len(entries)
 
 

@@ -30,7 +30,6 @@ from .sentence import sentence
 from .verdict import FIRST, Errors, Finding, Verdict
 
 LONGEST = 2**20  # positions, at most
-REAL_UNIT = 2.0**-8  # real coordinates are measured in these steps
 
 
 def check_rope(
@@ -74,8 +73,9 @@ def check_rope(
 def probe_of(fn: Callable, spec: RopeSpec, **options: Unpack[Options]) -> Probe:
     """The probe of a function that is to be what `spec` describes."""
     options["context"] = min(options.get("context") or UNSAID, LONGEST)
-    unit = REAL_UNIT if spec.real else None
-    return build(fn, spec.head_dim, axes=spec.pairs.axes, unit=unit, **options)
+    if spec.real and isinstance(options.get("positions", "any"), str):
+        options["positions"] = "real"
+    return build(fn, spec.head_dim, axes=spec.pairs.axes, **options)
 
 
 def judge(measured: Measurement, spec: RopeSpec) -> Verdict:

@@ -68,6 +68,7 @@ def _single(spec: RopeSpec, ladder: Ladder) -> Iterator[Found | None]:
     yield mistakes.no_rule(spec, ladder)
     yield mistakes.exponent(spec, ladder)
     yield mistakes.theta(spec, ladder, powers, spec)
+    yield mistakes.bases(spec, ladder)
     yield parameters(spec, ladder, plain(spec, powers), spec.theta)
 
 

@@ -57,7 +57,7 @@ def of_frequencies(
         if len(what.w) == len(reading.w) and any(not explain(spec, one) for one in ladders):
             return found
     others = _on_other_axes(spec) if any(d.name == "axes" for d in found) else ()
-    return found + shortest(spec, whole_ladder(reading, sign, relative, None), others)
+    return found + shortest(spec, whole_ladder(measured, reading, sign, relative, None), others)
 
 
 def _unexpected_dependence(measured: Measurement) -> Departure:

@@ -13,6 +13,7 @@ from ..identification.frequencies import line
 from ..identification.ladders import exponents, fits, plain, room, scaled
 from ..identification.measure import Measurement
 from ..identification.reading import Reading
+from ..identification.rounding import Rounding
 
 FIRST = 256  # positions that are rotated alike at every length, if the frequencies are
 
@@ -66,22 +67,30 @@ class Ladder:
         return slow
 
 
-def whole_ladder(reading: Reading, sign: float, relative: float, length: int | None) -> Ladder:
-    """The frequencies at the length of the whole context."""
+def whole_ladder(
+    measured: Measurement, reading: Reading, sign: float, relative: float, length: int | None
+) -> Ladder:
+    """The frequencies at the length of the whole context, for a position or coordinate of 1."""
+    step = measured.probe.subject.unit or 1.0
     w, uncertainty = sign * reading.w.sum(axis=1), reading.uncertainty.max(axis=1)
-    return Ladder(w, uncertainty, relative, length)
+    return Ladder(w / step, uncertainty / step, relative, length)
 
 
 def ladder_at(
     measured: Measurement, reading: Reading, length: int, relative: float, sign: float
 ) -> Ladder:
-    """The frequencies at a length, from the images of random vectors at its first positions."""
-    turns, noise = measured.by_length[length], reading.roundoff
+    """The frequencies at a length, from the images of random vectors at its first positions.
+
+    cos, a product, the sum and the cast are a roundoff each, of two products whose sum is at most
+    sqrt(2) times the length of the pair.
+    """
+    turns, probe = measured.by_length[length], measured.probe
+    of = Rounding(probe.kind, reading.factor, floor=4 * np.sqrt(2) * probe.noise)
     p = turns.positions[:, 0]
     _, first = np.unique(p, return_index=True)
     rows = first[(p[first] > 0) & (p[first] <= FIRST) & turns.finite[first]]
-    fit = line(p[rows], turns.z[rows], noise, 3 * noise)
-    return Ladder(sign * fit.w, fit.uncertainty + noise / len(rows), relative, length)
+    fit = line(p[rows], turns.z[rows], of)
+    return Ladder(sign * fit.w, fit.uncertainty, relative, length)
 
 
 def with_pairs(spec: RopeSpec, count: int) -> list[RopeSpec]:

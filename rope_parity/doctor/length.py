@@ -29,7 +29,7 @@ def of_length(
     beyond = {n: ladder for n, ladder in ladders.items() if n > original}
     if beyond or not within:
         longest = max(beyond, default=measured.probe.context)
-        beyond[longest] = whole_ladder(reading, sign, relative, longest)
+        beyond[longest] = whole_ladder(measured, reading, sign, relative, longest)
     depends = bool(measured.depends_on)
     specs = [one for one in with_pairs(spec, len(reading.w)) if one.depends_on_length] or [spec]
     return min((_of_length(one, within, beyond, depends) for one in specs), key=cost)

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from rope_spec import Explicit, Llama3, LongRope, RopeSpec, Yarn
+from rope_spec import Explicit, Llama3, LongRope, PerAxis, RopeSpec, Yarn
 
 from ..identification import rules
-from ..identification.ladders import exponents, plain, room, rule_text, theta_that_fits
+from ..identification.ladders import exponents, plain, room, rule_text, theta_that_fits, unit_of
 from ..identification.number import ROUNDOFF
 from ..identification.result import Departure
 from .ladder import Ladder
@@ -77,6 +77,23 @@ def theta(spec: RopeSpec, ladder: Ladder, powers: np.ndarray, described: RopeSpe
     if is_same or not ladder.fits(give(found)):
         return None
     return [Departure("theta", found=found, expected=described.theta)]
+
+
+def bases(spec: RopeSpec, ladder: Ladder) -> Found | None:
+    """The bases of the axes are other numbers."""
+    rule, powers, axis = spec.rule, exponents(spec)[""], np.array(spec.pairs.axis)
+    if not isinstance(rule, PerAxis):
+        return None
+    w = ladder.w * np.array(rule.divisor)[axis] / unit_of(spec)
+    found = tuple(_base(powers[axis == a], w[axis == a]) for a in range(len(rule.theta)))
+    other = rules.valid(lambda: replace(spec, rule=PerAxis(found, rule.divisor)))
+    if other is None or not ladder.fits(ladder.of(other)):
+        return None
+    return [Departure("theta", "axes", found=found, expected=rule.theta)]
+
+
+def _base(powers: np.ndarray, w: np.ndarray) -> float:
+    return theta_that_fits(lambda theta: theta**-powers, w)
 
 
 def theta_and_factor(spec: RopeSpec, ladder: Ladder) -> Found | None:

@@ -68,7 +68,8 @@ def _ramp(spec: RopeSpec, ladder: Ladder, base: np.ndarray, theta: float) -> Fou
 def _ramps(
     spec: RopeSpec, ladder: Ladder, base: np.ndarray, theta: float
 ) -> Iterator[Llama3 | Yarn]:
-    tolerance = max(ladder.relative, ladder.doubt / 4, 1e-6)
+    doubt = ladder.uncertainty / np.abs(ladder.w)
+    tolerance = np.maximum(doubt / 4, max(ladder.relative, 1e-6))
     for factor in (getattr(spec.rule, "factor", None), None):
         yield from rules.ramps(spec, theta, ladder.w, base, factor, tolerance)
 

@@ -56,7 +56,6 @@ def _fields(d: Departure, spec: RopeSpec) -> dict[str, Any]:
         "half": spec.rotary_dim // 2,
         "last": found - 1 if is_number else 0,
         "signed": f"{found:+d}" if is_number else "",
-        "each": " and ".join(map(shown, found)) if isinstance(found, tuple) else "",
     }
 
 
@@ -78,6 +77,8 @@ def _is_same(number: object, other: object) -> bool:
 
 def shown(value: object) -> str:
     """A value in short: six digits, or the first characters."""
+    if isinstance(value, tuple) and 1 < len(value) <= 4:
+        return ", ".join(map(shown, value[:-1])) + " and " + shown(value[-1])
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return text if len(text) < 60 else text[:56] + " ..."
 

@@ -30,7 +30,11 @@ TEXTS: dict[str, dict[str, str]] = {
         "partial_rotary_factor.",
     },
     "start": {"": "The rotated channels begin at channel {found}, they should at {expected}."},
-    "theta": {"": "theta is {found}, the config says {expected}. Look for rope_theta."},
+    "theta": {
+        "axes": "theta of the coordinates is {found}, the config says {expected}. A model may "
+        "multiply its theta by a number for each coordinate.",
+        "": "theta is {found}, the config says {expected}. Look for rope_theta.",
+    },
     "exponent": {"": "The exponent of theta is {d.found}."},
     "rule_missing": {
         "otherwise": "The scaling {expected} is described, but {d.how}.",
@@ -54,7 +58,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "radians per position. No simpler explanation was found.",
     },
     "attention_factor": {
-        "cos and sin": "cos and sin have different factors, {each}. Multiply both alike.",
+        "cos and sin": "cos and sin have different factors, {found}. Multiply both alike.",
         "twice": "The attention factor {expected} is applied twice. Multiply cos and sin by it "
         "once.",
         "": "cos and sin are multiplied by {found}, not by {expected}. Look at attention_factor "

@@ -59,11 +59,12 @@ def identification(measured: Measurement) -> Identification:
 def evidence(measured: Measurement) -> Evidence:
     """The numbers behind a result."""
     reading, nothing = measured.reading, np.zeros((0, 1))
+    unit = measured.probe.subject.unit or 1.0
     seen = np.zeros((1, 1), int) if reading is None else reading.raw.positions
     channels = reading and np.hstack([reading.channels.read, reading.channels.write])
     return Evidence(
-        inv_freq=nothing if reading is None else reading.w,
-        uncertainty=nothing if reading is None else reading.uncertainty,
+        inv_freq=nothing if reading is None else reading.w / unit,
+        uncertainty=nothing if reading is None else reading.uncertainty / unit,
         channels=nothing if channels is None else channels,
         attention_factor=1.0 if reading is None else reading.factor,
         positions=(len(np.unique(seen, axis=0)), int(seen.max())),

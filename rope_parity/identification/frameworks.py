@@ -9,12 +9,16 @@ import functools
 import importlib
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from types import CodeType, ModuleType
 from typing import Any
 
 import numpy as np
 
-KNOWN = ("torch", "jax", "mlx", "keras", "tensorflow")
+from .result import NotMeasured
+
+KNOWN = ("keras", "torch", "jax", "mlx", "tensorflow")  # a layer of Keras is a module of torch too
+FRAMEWORKS = ("numpy", *KNOWN)
 
 
 def frameworks_of(fn: Callable) -> list[str]:
@@ -79,21 +83,38 @@ def _imported(code: CodeType) -> Iterator[ModuleType]:
 
 
 def to_framework(values: np.ndarray, dtype: str, framework: str, device: Any = None) -> Any:
-    """An array of a framework, of float64 values that `dtype` holds, or of integers."""
+    """An array of a framework, of float64 values that `dtype` holds, or of integers.
+
+    Raises:
+        NotMeasured: it cannot be made, or not on this device.
+    """
+    try:
+        return _made(values, dtype, framework, device)
+    except Exception as error:
+        what = f"No {dtype} array of {framework} could be made"
+        place = "" if device is None else f" on device={device!r}"
+        raise NotMeasured(f"{what}{place}: {error}") from error
+
+
+def _made(values: np.ndarray, dtype: str, framework: str, device: Any) -> Any:
+    if framework in ("numpy", "mlx") and device is not None:
+        raise ValueError(f"arrays of {framework} are on no device. Leave device= out.")
     if framework == "numpy":
         return _numpy(values, dtype)
     library = importlib.import_module(framework)
     if framework == "torch":
         return library.tensor(values).to(dtype=getattr(library, dtype), device=device)
+    wide = values.astype(_wide(dtype))
     if framework == "jax":
-        array = library.numpy.asarray(values.astype(_wide(dtype))).astype(dtype)
-        return array if device is None else library.device_put(array, device)
+        device = library.devices(device)[0] if isinstance(device, str) else device
+        return library.device_put(library.numpy.asarray(wide).astype(dtype), device)
     if framework == "mlx":
         core = importlib.import_module("mlx.core")
-        return core.array(values.astype(_wide(dtype))).astype(getattr(core, dtype))
-    if framework == "keras":
-        return library.ops.convert_to_tensor(values.astype(_wide(dtype)), dtype=dtype)
-    return library.cast(values.astype(_wide(dtype)), dtype)
+        return core.array(wide).astype(getattr(core, dtype))
+    with nullcontext() if device is None else library.device(device):
+        if framework == "keras":
+            return library.ops.convert_to_tensor(wide, dtype=dtype)
+        return library.cast(wide, dtype)
 
 
 def _wide(dtype: str) -> str:
@@ -107,12 +128,23 @@ def _numpy(values: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def to_numpy(array: Any) -> tuple[np.ndarray, str]:
-    """float64 values, and the name of the dtype that they had."""
+    """float64 values, and the name of the dtype that they had.
+
+    Raises:
+        NotMeasured: there are no values, as on a meta device.
+    """
     dtype = str(array.dtype).split(".")[-1]
+    try:
+        return np.asarray(_plain(array)).astype(np.float64), dtype
+    except Exception as error:
+        kind = f"{type(array).__module__}.{type(array).__name__}"
+        raise NotMeasured(f"The result, a {kind}, has no values to read: {error}") from error
+
+
+def _plain(array: Any) -> Any:
+    """What NumPy can read."""
     if hasattr(array, "detach"):
-        array = array.detach().cpu().double()
-    elif type(array).__module__.startswith("mlx"):
-        array = array.astype(importlib.import_module("mlx.core").float32)
-    elif type(array).__module__.startswith("tensorflow"):
-        array = array.numpy()
-    return np.asarray(array).astype(np.float64), dtype
+        return array.detach().cpu().double()
+    if type(array).__module__.startswith("mlx"):
+        return array.astype(importlib.import_module("mlx.core").float32)
+    return array.numpy() if type(array).__module__.startswith("tensorflow") else array

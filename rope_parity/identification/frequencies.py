@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .number import SINGLE, wrap
+from .number import ROUNDOFF, SINGLE, wrap
+from .rounding import Rounding
 from .turns import Turns
 
 LAGS = tuple(2**k for k in range(12))
@@ -25,35 +25,21 @@ class Line:
     Attributes:
         w: radians per position, `(P,)`.
         phase: at position 0, `(P,)`.
-        uncertainty: of w, `(P,)`.
+        uncertainty: of w, `(P,)`: how far it may be from the w of a right function.
         phase_uncertainty: of the phase, `(P,)`.
-        scatter: by how many times the noise of float arithmetic the angles miss the line, `(P,)`.
     """
 
     w: np.ndarray
     phase: np.ndarray
     uncertainty: np.ndarray
     phase_uncertainty: np.ndarray
-    scatter: np.ndarray
 
 
-def sharpened(z: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """Turns of length 1 that were coarsely rounded, made exact.
-
-    The larger of cos and sin follows from the smaller, whose rounding is less.
-    """
-    cos, sin = np.clip(z.real, -1, 1), np.clip(z.imag, -1, 1)
-    by_sin = np.abs(sin) < np.abs(cos)
-    exact_cos = np.copysign(np.sqrt(1 - sin**2), cos)
-    exact_sin = np.copysign(np.sqrt(1 - cos**2), sin)
-    return np.where(by_sin, exact_cos + 1j * sin, cos + 1j * exact_sin)
-
-
-def line(positions: np.ndarray, z: np.ndarray, roundoff: float, floor: float = 0.0) -> Line:
+def line(positions: np.ndarray, z: np.ndarray, of: Rounding) -> Line:
     """The line through the angles of z `(n, P)` at integers `(n,)`; w is 0 where z is constant."""
     unit = z / np.maximum(np.abs(z), 1e-30)
     rough = _by_lags(positions, unit)
-    fitted = _fit(positions, unit, rough, roundoff, floor)
+    fitted = _fit(positions, unit, rough, of)
     moves = np.abs(z - z[:1]).max(axis=0) > 0
     return replace(fitted, w=np.where(moves, fitted.w, 0.0))
 
@@ -74,54 +60,55 @@ def _by_lags(positions: np.ndarray, unit: np.ndarray) -> np.ndarray:
 
 
 class Regression(NamedTuple):
-    """A straight line through the angles of each pair, and its weights."""
+    """A straight line through the angles of each pair."""
 
     w: np.ndarray  # (P,) the slope, radians per position
     phase: np.ndarray  # (P,) the angle at position 0
-    residual: np.ndarray  # (S, P) in units of the noise
-    total: np.ndarray  # (P,) the sum of the weights
-    mean: np.ndarray  # (P,) the mean position, weighted
-    spread: np.ndarray  # (P,) the sum of squares around it, weighted
+    angle: np.ndarray  # (S, P) not wrapped
+    room: np.ndarray  # (S, P) how far a right angle may be from the line
 
 
-def _regression(
-    p: np.ndarray, unit: np.ndarray, w: np.ndarray, roundoff: float, floor: float
-) -> Regression:
-    """Weighted least squares; noise is a roundoff of the angle, one of cos or sin, and a floor."""
+def _regression(p: np.ndarray, unit: np.ndarray, w: np.ndarray, of: Rounding) -> Regression:
+    """Least squares, each angle weighted by how far it may be from the line."""
     middle = np.angle((unit * np.exp(-1j * w * p)).sum(axis=0))
     angle = w * p + middle + wrap(np.angle(unit) - w * p - middle)
-    noise = 2 * SINGLE * np.abs(angle) + roundoff * np.minimum(np.abs(angle), 1.0) + floor + 1e-12
-    weight = noise**-2.0
+    room = of.room(unit, angle)
+    weight = room**-2.0
     total, mean = weight.sum(axis=0), (weight * p).sum(axis=0) / weight.sum(axis=0)
-    spread = (weight * (p - mean) ** 2).sum(axis=0)
-    w = (weight * (p - mean) * angle).sum(axis=0) / spread
-    phase = (weight * angle).sum(axis=0) / total - w * mean
-    return Regression(w, phase, (angle - w * p - phase) / noise, total, mean, spread)
+    w = (weight * (p - mean) * angle).sum(axis=0) / (weight * (p - mean) ** 2).sum(axis=0)
+    return Regression(w, (weight * angle).sum(axis=0) / total - w * mean, angle, room)
 
 
-def _fit(
-    positions: np.ndarray, unit: np.ndarray, w: np.ndarray, roundoff: float, floor: float
-) -> Line:
+def _fit(positions: np.ndarray, unit: np.ndarray, w: np.ndarray, of: Rounding) -> Line:
     """The line of each pair, fitted three times: the branch of an angle follows from the slope."""
     p = positions[:, None].astype(float)
     for _ in range(2):
-        w = _regression(p, unit, w, roundoff, floor).w
-    w, phase, residual, total, mean, spread = _regression(p, unit, w, roundoff, floor)
-    scatter = np.sqrt((residual**2).mean(axis=0))
-    coarse = 1 + (roundoff > SINGLE) + (scatter > 4)  # coarse roundings repeat
-    error = np.maximum(scatter, 0.3) * coarse
-    share = np.where((scatter < 0.5 * np.median(scatter)) & (roundoff > SINGLE), 0.7, 0.1)
-    least = share * roundoff * np.abs(w)  # roundings repeat, for some w at every position
-    return Line(
-        w,
-        wrap(phase),
-        4 * error / np.sqrt(spread) + least,
-        4 * error * np.sqrt(1 / total + mean**2 / spread),
-        scatter,
-    )
+        w = _regression(p, unit, w, of).w
+    return _bounded(p, _regression(p, unit, w, of))
 
 
-def refined(turns: Turns, axis: int, start: Line, roundoff: float, floor: float = 0.0) -> Line:
+def _bounded(p: np.ndarray, fit: Regression) -> Line:
+    """The line, and the lines that pass every angle within its room.
+
+    `|angle - w p - phase| <= room` at two positions bounds w whatever the phase is, and w lies in
+    the intersection of these intervals: one of the two is the position with the least room. So the
+    uncertainty covers the truth wherever the room does, however the roundings repeat. Where angles
+    miss the line by more than their rooms, all rooms are stretched until none does.
+    """
+    miss = np.abs(fit.angle - fit.w * p - fit.phase)
+    room = fit.room * np.maximum((miss / fit.room).max(axis=0), 1.0)
+    best = room.argmin(axis=0)[None]
+    p0, angle, least = (np.take_along_axis(x, best, 0) for x in (p + 0 * room, fit.angle, room))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        middle = (fit.angle - angle) / (p - p0)
+        half = (room + least) / np.abs(p - p0)
+    up, down = (np.nanmin(half + sign * (middle - fit.w), axis=0) for sign in (1, -1))
+    uncertainty = np.maximum(up, down)
+    phase_uncertainty = (least + np.abs(angle - fit.w * p0 - fit.phase) + p0 * uncertainty)[0]
+    return Line(fit.w, wrap(fit.phase), uncertainty, phase_uncertainty)
+
+
+def refined(turns: Turns, axis: int, start: Line, of: Rounding) -> Line:
     """The line through ever more positions, octave by octave.
 
     It ends before the first octave in which a pair leaves it.
@@ -133,10 +120,10 @@ def refined(turns: Turns, axis: int, start: Line, roundoff: float, floor: float 
     found, end = start, 256
     while end < p.max():
         rows = alone & (p <= 2 * end)
-        room = 4 * (roundoff + floor) + 2 * end * found.uncertainty
+        room = 4 * (ROUNDOFF[of.kind] + of.floor) + 2 * end * found.uncertainty
         room = room + 6 * SINGLE * (np.abs(found.w) * 2 * end + 2)
         gap = np.abs(wrap(np.angle(unit[rows]) - found.w * p[rows, None] - found.phase))
         if (gap > room).any() or (room > 1).any():
             return found
-        found, end = _fit(p[rows], unit[rows], found.w, roundoff, floor), 2 * end
+        found, end = _fit(p[rows], unit[rows], found.w, of), 2 * end
     return found

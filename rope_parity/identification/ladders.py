@@ -71,10 +71,10 @@ def exponents(spec: RopeSpec) -> dict[str, np.ndarray]:
 
 def plain(spec: RopeSpec, exponent: np.ndarray, theta: float | None = None) -> np.ndarray:
     """A ladder before any rule, `(P,)`."""
-    return (theta or spec.theta) ** -exponent * _unit(spec)
+    return (theta or spec.theta) ** -exponent * unit_of(spec)
 
 
-def _unit(spec: RopeSpec) -> float:
+def unit_of(spec: RopeSpec) -> float:
     """What a frequency of 1 is in radians."""
     return 2 * np.pi if spec.unit == "turn" else 1.0
 
@@ -102,11 +102,11 @@ def scaled(
             start, end = yarn_ramp(rule, theta, spec.pairs.frequency_dim)
             return w * _blend(1 - (k - start) / (end - start), factor)
         case Explicit(inv_freq=inv_freq):
-            return np.array(inv_freq)[k] * _unit(spec)
+            return np.array(inv_freq)[k] * unit_of(spec)
         case PerAxis(theta=bases, divisor=divisors):
             axis = np.array(spec.pairs.axis)
             powers = np.array(bases)[axis] ** (-2 * k / spec.pairs.frequency_dim)
-            return powers / np.array(divisors)[axis] * _unit(spec)
+            return powers / np.array(divisors)[axis] * unit_of(spec)
     return w
 
 

@@ -7,7 +7,8 @@ import numpy as np
 ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 SINGLE = ROUNDOFF["float32"]
 HALF = ("bfloat16", "float16")
-STORED_BITS = {"bfloat16": 7, "float16": 10}  # of the fraction
+STORED_BITS = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}  # of the fraction
+LEAST_EXPONENT = {"float64": -1022, "float32": -126, "float16": -14, "bfloat16": -126}
 
 
 def rounded(values: np.ndarray, kind: str) -> np.ndarray:
@@ -22,8 +23,8 @@ def rounded(values: np.ndarray, kind: str) -> np.ndarray:
 
 def step_at(values: np.ndarray, kind: str) -> np.ndarray:
     """The distance to the next number of a format, at the size of each value."""
-    exponent = np.floor(np.log2(np.maximum(np.abs(values), 1e-30)))
-    return 2.0 ** (exponent - STORED_BITS[kind])
+    exponent = np.maximum(np.frexp(values)[1] - 1, LEAST_EXPONENT[kind])
+    return np.ldexp(1.0, exponent - STORED_BITS[kind])
 
 
 def are(values: np.ndarray, kind: str) -> bool:

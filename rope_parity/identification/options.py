@@ -17,12 +17,13 @@ class Options(TypedDict, total=False):
             config says, and 4096 without one.
         dtype: of x: `float32` (the default), `bfloat16` or `float16`.
         positions: which ones the function takes: `any` (the default); `shared`: one row `(S,)` for
-            the whole batch; `contiguous`: only p, p + 1, ...; `prefix`: it counts from 0 itself; or
-            an array `(S, A)` of those that it makes itself.
+            the whole batch; `contiguous`: only p, p + 1, ...; `prefix`: it counts from 0 itself;
+            `real`: float32 coordinates, measured in steps of 1 / 256; or an array `(S, A)` of those
+            that it makes itself.
         factory: the function takes no arguments and returns the function to measure, so that state
             can be tested on a fresh one.
         framework: `numpy`, `torch`, `jax`, `mlx` or `keras`; by default what its code names.
-        device: where the arrays are put, as the framework takes it.
+        device: where the arrays are put, as torch, jax or keras takes it.
     """
 
     layout: str

@@ -94,12 +94,7 @@ def frequencies_rounded(w: np.ndarray, uncertainty: np.ndarray) -> str | None:
     for kind in HALF:
         for values, error in ((w, uncertainty), (1 / w, uncertainty / w**2)):
             near = np.abs(rounded(values, kind) - values) <= np.maximum(error, 3e-7 * values)
-            step = (
-                step_at(values, kind)
-                if kind == "bfloat16"
-                else np.maximum(step_at(values, kind), 2.0**-24)
-            )
-            chance = np.clip(2 * np.maximum(error, 3e-7 * values) / step, 0, 1)
+            chance = np.clip(2 * np.maximum(error, 3e-7 * values) / step_at(values, kind), 0, 1)
             if near.all() and np.sum(np.log(np.maximum(chance, 1e-12))) < np.log(1e-6):
                 return kind
     return None

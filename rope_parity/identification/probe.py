@@ -53,6 +53,11 @@ class Probe:
         self.noise = max(self.noise, ROUNDOFF[kind]) if kind else self.noise
 
     @property
+    def kind(self) -> str:
+        """The format of the numbers that come out, by their roundoff."""
+        return next(name for name, roundoff in ROUNDOFF.items() if roundoff == self.noise)
+
+    @property
     def rows(self) -> int:
         """S, the number of positions in a call."""
         if self.fixed is not None:

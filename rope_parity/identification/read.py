@@ -8,11 +8,12 @@ import numpy as np
 
 from . import behaviour, positions, precision
 from .channels import Channels, channels, mixing
-from .frequencies import Line, line, refined, sharpened
-from .number import SINGLE, wrap
+from .frequencies import Line, line, refined
+from .number import SINGLE, step_at, wrap
 from .probe import Probe
 from .reading import Reading
 from .result import Departure, NotMeasured
+from .rounding import Rounding, sharpened
 from .sampling import NEAR, along, far_positions, mixed_positions, near_positions
 from .turns import Turns, not_rotations, observe, order_of_write
 
@@ -43,9 +44,9 @@ def read_turns(probe: Probe, mixed: Channels, raw: Turns, found: list[Departure]
     """Factor, exchange of cos and sin, frequencies and phase."""
     raw, uneven = _evened(raw, probe)
     found += uneven
-    factor = _factor(raw, probe)
-    factor = 1.0 if abs(factor - 1) < 3 * probe.noise else factor
-    lines, exchanged = _lines(probe, raw, factor)
+    factor, factor_error = _factor(raw, probe)
+    of = Rounding(probe.kind, factor, factor_error, _floor(probe))
+    lines, exchanged = _lines(probe, raw, of)
     w = np.stack([one.w for one in lines], 1)
     reading = Reading(
         probe.subject.dtype,
@@ -63,17 +64,26 @@ def read_turns(probe: Probe, mixed: Channels, raw: Turns, found: list[Departure]
     return reading
 
 
-def _factor(raw: Turns, probe: Probe) -> float:
-    """The length of the turns.
+def _factor(raw: Turns, probe: Probe) -> tuple[float, float]:
+    """The length of the turns, and by how much it may be wrong, relative.
 
-    Where cos and sin are coarse, it is the mean over the turns of which neither is small.
+    cos and sin, each off by half a step at most, bound the length of every turn. Where all bounds
+    hold together it lies between them, and 1 is preferred. Else it is the mean over the turns of
+    which neither is small.
     """
-    size = np.abs(raw.z[raw.finite])
-    if probe.noise > SINGLE:
-        part = np.minimum(np.abs(raw.z.real), np.abs(raw.z.imag))[raw.finite]
-        both = size[part > 0.2 * size]
-        size = np.sqrt(np.mean(both**2)) if len(both) > 50 else size
-    return float(np.nanmedian(size) or 1.0)
+    z = raw.z[raw.finite]
+    size = np.abs(z)
+    parts = np.abs([z.real, z.imag])[:, size > 0.5 * np.median(size)]
+    half = step_at(parts, probe.kind) / 2 + 4 * SINGLE * parts
+    low = np.hypot(*np.maximum(parts - half, 0)).max(initial=0.0)
+    high = np.hypot(*(parts + half)).min(initial=np.inf)
+    if 0 < low <= high < np.inf:
+        factor = float(1.0 if low <= 1 <= high else (low + high) / 2)
+        return factor, float(max(high - factor, factor - low) / factor)
+    both = np.hypot(*parts[:, parts.min(axis=0) > 0.2 * np.hypot(*parts)])
+    factor = np.sqrt(np.mean(both**2)) if len(both) > 50 else np.median(size)
+    near_one = abs(factor - 1) < 3 * probe.noise
+    return float(1.0 if near_one else factor or 1.0), probe.noise
 
 
 def _evened(raw: Turns, probe: Probe) -> tuple[Turns, list[Departure]]:
@@ -112,17 +122,15 @@ def _uneven_pairs(size: np.ndarray, room: float) -> list[Departure]:
     ]
 
 
-def _lines(probe: Probe, raw: Turns, factor: float) -> tuple[list[Line], bool]:
-    roundoff = probe.noise
-    turns = _clean(positions.normalised(raw, factor, False), roundoff)
-    lines = [_line(turns, axis, roundoff, _floor(probe)) for axis in range(probe.subject.axes)]
+def _lines(probe: Probe, raw: Turns, of: Rounding) -> tuple[list[Line], bool]:
+    turns = _clean(positions.normalised(raw, of.factor, False), probe.noise)
+    lines = [_line(turns, axis, of) for axis in range(probe.subject.axes)]
     exchanged = _is_exchanged(lines[0])
     if exchanged:
-        turns = _clean(positions.normalised(raw, factor, True), roundoff)
-        lines = [_line(turns, axis, roundoff, _floor(probe)) for axis in range(probe.subject.axes)]
-    if roundoff > SINGLE or probe.recorded:
-        floor = _floor(probe)
-        lines = [refined(turns, axis, one, roundoff, floor) for axis, one in enumerate(lines)]
+        turns = _clean(positions.normalised(raw, of.factor, True), probe.noise)
+        lines = [_line(turns, axis, of) for axis in range(probe.subject.axes)]
+    if probe.noise > SINGLE or probe.recorded:
+        lines = [refined(turns, axis, one, of) for axis, one in enumerate(lines)]
     return lines, exchanged
 
 
@@ -143,7 +151,7 @@ def _floor(probe: Probe) -> float:
     return probe.noise if probe.recorded else 0.0
 
 
-def _line(turns: Turns, axis: int, roundoff: float, floor: float) -> Line:
+def _line(turns: Turns, axis: int, of: Rounding) -> Line:
     p = turns.positions[:, axis]
     alone = (np.delete(turns.positions, axis, 1) == 0).all(axis=1) & (p >= 1) & (p <= NEAR)
     rows = np.flatnonzero(alone & turns.finite & (np.abs(turns.z) > 0).all(axis=1))
@@ -154,7 +162,7 @@ def _line(turns: Turns, axis: int, roundoff: float, floor: float) -> Line:
             f"Only {len(rows)} positions with the other coordinates at 0 gave numbers; at "
             "least 4 are needed."
         )
-    return line(p[rows], turns.z[rows], roundoff, floor)
+    return line(p[rows], turns.z[rows], of)
 
 
 def _is_exchanged(first: Line) -> bool:

@@ -101,7 +101,8 @@ class Evidence:
     """The numbers behind the result. P pairs, A axes.
 
     Attributes:
-        inv_freq: radians per position, modulo a turn, (P, A).
+        inv_freq: radians per position, modulo a turn, (P, A); modulo 256 turns where coordinates
+            are real.
         uncertainty: of each inv_freq, (P, A).
         channels: for each pair the channels a, b that it reads and the channels that it writes, (P,
             4).

@@ -11,34 +11,37 @@ from typing import Any
 
 import numpy as np
 
-from rope_spec import Explicit, Linear, Llama3, Pairs, RopeSpec, Yarn
+from rope_spec import Explicit, Linear, Llama3, Pairs, PerAxis, RopeSpec, Yarn
 from rope_spec.rules import Rule
 
-from .ladders import fits, plain, room, round_within, scaled, theta_that_fits, yarn_ramp
+from .ladders import fits, plain, round_within, scaled, theta_that_fits, unit_of, yarn_ramp
 
 FIRST = 4  # pairs that every rule of a ramp leaves as they are
 CONTEXTS = tuple(2**k for k in range(10, 21))
 
 
-def readings(
-    spec: RopeSpec, w: np.ndarray, uncertainty: np.ndarray, relative: float = 0.0
-) -> Iterator[RopeSpec]:
-    """Descriptions with the pairs of `spec` that have these frequencies, the shortest first."""
-    allowed = room(w, uncertainty, relative)
+def readings(spec: RopeSpec, w: np.ndarray, allowed: np.ndarray) -> Iterator[RopeSpec]:
+    """Descriptions with the pairs of `spec` that have these frequencies within what is allowed."""
+    w, allowed = w / unit_of(spec), allowed / unit_of(spec)
+    given, spec = spec, replace(spec, unit="radian")
     k = 2 * np.array(spec.pairs.frequency_index) / spec.pairs.frequency_dim
     for candidate in _candidates(spec, k, w):
         if candidate is None:
             continue
         theta = candidate.theta
         if fits(scaled(plain(candidate, k, theta), candidate, None), w, allowed):
-            yield candidate
+            yield replace(candidate, unit=given.unit)
 
 
 def _candidates(spec: RopeSpec, k: np.ndarray, w: np.ndarray) -> Iterator[RopeSpec | None]:
-    yield with_rule(spec, theta_that_fits(lambda theta: theta**-k, w), None)
-    linear = linear_factor(k, w)
-    if linear:
-        yield with_rule(spec, linear[0], Linear(linear[1]))
+    theta = theta_that_fits(lambda theta: theta**-k, w)
+    for digits in (1, 2, 3, 4, 17):  # the shortest number that fits
+        yield with_rule(spec, float(f"{theta:.{digits}g}"), None)
+    if spec.pairs.axes > 1:
+        yield with_rule(spec, spec.theta, per_axis(np.array(spec.pairs.axis), k, w))
+    for coarse in (2e-5, 2e-7):
+        if linear := linear_factor(k, w, coarse):
+            yield with_rule(spec, linear[0], Linear(linear[1]))
     for theta in first_thetas(k, w):
         yield from (with_rule(spec, theta, rule) for rule in ramps(spec, theta, w))
 
@@ -56,13 +59,25 @@ def valid(build: Callable[[], Any]) -> Any:
         return None
 
 
-def linear_factor(k: np.ndarray, w: np.ndarray) -> tuple[float, float] | None:
-    """theta and factor of a ladder that is divided as a whole."""
+def linear_factor(k: np.ndarray, w: np.ndarray, coarse: float = 2e-5) -> tuple[float, float] | None:
+    """theta, rounded by `coarse` at most, and factor of a ladder that is divided as a whole."""
     if len(set(k)) < 3:
         return None
     slope, start = np.polyfit(k, np.log(np.abs(w)), 1)
     theta, factor = (float(np.exp(np.clip(-value, -60, 60))) for value in (slope, start))
-    return round_within(theta, 2e-5), round_within(factor, 2e-6)
+    return round_within(theta, coarse), round_within(factor, coarse / 10)
+
+
+def per_axis(axis: np.ndarray, k: np.ndarray, w: np.ndarray) -> PerAxis | None:
+    """A base and a divisor for each axis; None where one has too few frequencies to tell."""
+    of_axis = [_base_and_divisor(k[axis == a], w[axis == a]) for a in range(axis.max() + 1)]
+    bases, divisors = zip(*of_axis, strict=True)
+    return valid(lambda: PerAxis(bases, divisors))
+
+
+def _base_and_divisor(k: np.ndarray, w: np.ndarray) -> tuple[float, float]:
+    base, divisor = linear_factor(k, w) or (0.0, 0.0)
+    return (theta_that_fits(lambda theta: theta**-k, w), 1.0) if divisor == 1 else (base, divisor)
 
 
 def first_thetas(k: np.ndarray, w: np.ndarray) -> list[float]:
@@ -81,7 +96,7 @@ def ramps(
     w: np.ndarray,
     ladder: np.ndarray | None = None,
     factor: float | None = None,
-    tolerance: float = 1e-6,
+    tolerance: float | np.ndarray = 1e-6,
 ) -> Iterator[Llama3 | Yarn]:
     """The rules whose blend of kept and divided frequencies gives these ratios to a plain ladder.
 
@@ -91,22 +106,31 @@ def ramps(
         w: the frequencies that were read.
         ladder: before the rule; by default that of theta.
         factor: of the rule, where the frequencies do not show it; by default the largest stretch.
-        tolerance: of a ratio, relative.
+        tolerance: of the ratios, relative, one for all or `(P,)`.
     """
     index = np.array(spec.pairs.frequency_index)
     ladder = theta ** (-2 * index / spec.pairs.frequency_dim) if ladder is None else ladder
     ratio = np.abs(w) / ladder
     if ratio.min() <= 0 or ratio.min() > 1 - 1e-4 or theta < 1.001:
         return
-    factor = factor or round_within(float(1 / ratio.min()), 1e-5)
+    tolerance = np.broadcast_to(tolerance, ratio.shape)
+    factor = factor or _stretch(ratio, tolerance)
     keep = (ratio - 1 / factor) / (1 - 1 / factor) if factor != 1 else np.ones(len(ratio))
     blended = (keep > 40 * tolerance) & (keep < 1 - 40 * tolerance)
-    yield from filter(None, _llama3(ladder, keep, blended, factor))
-    yield from filter(None, _yarn(spec, theta, index, keep, blended, factor))
+    weight = 1 / tolerance[blended]
+    yield from filter(None, _llama3(ladder, keep, blended, weight, factor))
+    yield from filter(None, _yarn(spec, theta, index, keep, blended, weight, factor))
+
+
+def _stretch(ratio: np.ndarray, tolerance: np.ndarray) -> float:
+    """The factor of the pairs that are slowed down most, as far as they can be told apart."""
+    slowest = ratio <= ratio.min() * (1 + 8 * tolerance)
+    mean = np.average(ratio[slowest], weights=tolerance[slowest] ** -2.0)
+    return round_within(float(1 / mean), max(1e-5, float(4 * tolerance[slowest].min())))
 
 
 def _llama3(
-    ladder: np.ndarray, keep: np.ndarray, blended: np.ndarray, factor: float
+    ladder: np.ndarray, keep: np.ndarray, blended: np.ndarray, weight: np.ndarray, factor: float
 ) -> Iterator[Llama3 | None]:
     """`keep` is linear in the frequency; one scale of (length, low, high) is free: low is 1."""
     if len(set(ladder[blended])) < 2:
@@ -115,7 +139,7 @@ def _llama3(
             middle = np.sqrt(kept.min() * other.max())
             yield valid(lambda: Llama3(factor, 1.0, 1.0, max(round(2 * np.pi / middle), 1)))
         return
-    slope, start = np.polyfit(ladder[blended], keep[blended], 1)
+    slope, start = np.polyfit(ladder[blended], keep[blended], 1, w=weight)
     if slope <= 0 or start >= 0:
         return
     high = round_within(float(1 - 1 / start), 2e-4)
@@ -132,6 +156,7 @@ def _yarn(
     index: np.ndarray,
     keep: np.ndarray,
     blended: np.ndarray,
+    weight: np.ndarray,
     factor: float,
 ) -> Iterator[Yarn | None]:
     """YaRN, whose `keep` is linear in the index of the frequency.
@@ -140,7 +165,7 @@ def _yarn(
     """
     if len(set(index[blended])) < 2:
         return
-    slope, start = np.polyfit(index[blended], keep[blended], 1)
+    slope, start = np.polyfit(index[blended], keep[blended], 1, w=weight)
     if slope >= 0:
         return
     ends = (1 - start) / slope, -start / slope
@@ -160,4 +185,5 @@ def _yarn(
 def explicit(spec: RopeSpec, w: np.ndarray, factor: float) -> RopeSpec:
     """The description as a list of frequencies, where no formula fits."""
     pairs = Pairs(spec.pairs.axis, tuple(range(len(w))), 2 * len(w))
-    return replace(spec, pairs=pairs, rule=Explicit(tuple(map(float, w)), factor))
+    rule = Explicit(tuple((w / unit_of(spec)).tolist()), factor)
+    return replace(spec, pairs=pairs, rule=rule)

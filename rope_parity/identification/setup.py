@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Unpack
 
 import numpy as np
 
 from .axis_order import AxisOrder
+from .frameworks import FRAMEWORKS
 from .number import ROUNDOFF
 from .options import Options, completed
 from .probe import ROWS, Probe
@@ -16,35 +17,30 @@ from .subject import Subject
 UNSAID = 4096  # positions where nothing says how long the context is
 SHORT = 192  # the shortest length that is tried
 PREFIX = 4096  # positions of a function that makes its own
+REAL_UNIT = 2.0**-8  # real coordinates are measured in these steps
 
 
-def build(
-    fn: Callable,
-    head_dim: int,
-    *,
-    axes: int = 1,
-    unit: float | None = None,
-    **options: Unpack[Options],
-) -> Probe:
+def build(fn: Callable, head_dim: int, *, axes: int = 1, **options: Unpack[Options]) -> Probe:
     """The probe of a function.
 
     Args:
         fn: the function, or what makes it.
         head_dim: H.
         axes: A, the number of coordinates of a position.
-        unit: what a position of 1 stands for, where positions are real numbers.
         **options: see `Options`.
     """
     given = completed(options)
     context = UNSAID if given["context"] is None else given["context"]
-    _check(head_dim, context, given["dtype"], axes)
+    _check(head_dim, context, axes)
+    _check_choice("dtype", given["dtype"], ROUNDOFF)
+    _check_choice("framework", given["framework"] or "numpy", FRAMEWORKS)
     mode, fixed = _mode(given["positions"], axes, context)
     subject = Subject(
         fn if given["factory"] else lambda: fn,
         AxisOrder(given["layout"]),
         given["dtype"],
         axes,
-        unit,
+        REAL_UNIT if mode == "real" else None,
         shared=mode == "shared",
         is_factory=given["factory"],
         framework=given["framework"],
@@ -52,7 +48,8 @@ def build(
     )
     if fixed is not None:
         context = int(fixed.max()) + 1
-    probe = Probe(subject, head_dim, context, "any" if mode == "shared" else mode, fixed)
+    mode = "any" if mode in ("shared", "real") else mode
+    probe = Probe(subject, head_dim, context, mode, fixed)
     if fixed is None and mode == "contiguous" and context < probe.rows:
         raise ValueError(
             f"context: got {context}, expected at least {ROWS} where positions are contiguous."
@@ -60,9 +57,12 @@ def build(
     return probe
 
 
-def _check(head_dim: int, context: int, dtype: str, axes: int) -> None:
-    if dtype not in ROUNDOFF:
-        raise ValueError(f"dtype: got {dtype!r}, expected one of {', '.join(ROUNDOFF)}.")
+def _check_choice(name: str, value: str, choices: Collection[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(choices)}.")
+
+
+def _check(head_dim: int, context: int, axes: int) -> None:
     for name, value, least in (
         ("head_dim", head_dim, 2),
         ("context", context, 8),
@@ -74,7 +74,12 @@ def _check(head_dim: int, context: int, dtype: str, axes: int) -> None:
 
 def _mode(positions: Any, axes: int, context: int) -> tuple[str, np.ndarray | None]:
     if not isinstance(positions, str):
-        fixed = np.asarray(positions, np.int64)
+        fixed = np.asarray(positions).astype(np.int64)
+        if not np.array_equal(fixed, positions):
+            raise ValueError(
+                "positions: got numbers that are not whole, expected integers. Hand over a "
+                "function that takes real coordinates, with positions='real'."
+            )
         fixed = fixed[:, None] if fixed.ndim == 1 else fixed
         if fixed.ndim != 2 or fixed.shape[1] != axes:
             raise ValueError(
@@ -83,10 +88,10 @@ def _mode(positions: Any, axes: int, context: int) -> tuple[str, np.ndarray | No
         return "fixed", fixed
     if positions == "prefix":
         return "fixed", np.repeat(np.arange(min(context, PREFIX))[:, None], axes, 1)
-    if positions not in ("any", "shared", "contiguous"):
+    if positions not in ("any", "shared", "contiguous", "real"):
         raise ValueError(
-            f"positions: got {positions!r}, expected 'any', 'shared', 'contiguous', 'prefix', or "
-            "the positions that the function makes itself as an array (S, A)."
+            f"positions: got {positions!r}, expected 'any', 'shared', 'contiguous', 'real', "
+            "'prefix', or the positions that the function makes itself as an array (S, A)."
         )
     return positions, None
 

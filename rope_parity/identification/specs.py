@@ -12,7 +12,7 @@ from rope_spec import Pairs, Proportional, RopeSpec, Yarn, inverse_frequencies
 from rope_spec.spec import Layout
 
 from . import rules
-from .ladders import round_within
+from .ladders import room, round_within
 from .layouts import names_of
 from .measure import Measurement
 from .number import ROUNDOFF
@@ -21,15 +21,26 @@ from .reading import Reading
 
 def spec_of(measured: Measurement, reading: Reading) -> RopeSpec | None:
     """The shortest description of what was read; None where no layout or axis map fits."""
-    bare = list(bare_specs(reading, measured.probe.head_dim))
+    step = measured.probe.subject.unit
+    bare = list(bare_specs(reading, measured.probe.head_dim, step is not None))
     if not bare:
-        return proportional(reading, measured.probe.head_dim)
+        return proportional(reading, measured.probe.head_dim) if step is None else None
     w, uncertainty = np.abs(reading.w.sum(axis=1)), reading.uncertainty.max(axis=1)
     kind = next((d.how for d in measured.departures if d.name == "frequencies_rounded"), None)
     roundoff = 0.0 if kind is None else ROUNDOFF[kind]
-    fitting = (found for spec in bare for found in rules.readings(spec, w, uncertainty, roundoff))
-    spec = next(fitting, None)
+    allowed = room(w, uncertainty, roundoff) / (step or 1.0)
+    w = w / (step or 1.0)
+    fitting = [  # by half of what is allowed, so that the function's own errors have the other half
+        [found for spec in bare for found in rules.readings(spec, w, share * allowed)]
+        for share in (0.5, 1)
+    ]
+    spec = min(fitting[0] or fitting[1], key=_length, default=None)
     return rules.explicit(bare[0], w, reading.factor) if spec is None else _scaled(spec, reading)
+
+
+def _length(spec: RopeSpec) -> tuple[bool, int]:
+    """How long a description is: one without a rule is the shortest, then the fewest digits."""
+    return spec.rule is not None, sum(map(str.isdigit, repr((spec.theta, spec.rule))))
 
 
 def proportional(reading: Reading, head_dim: int) -> RopeSpec | None:
@@ -57,8 +68,8 @@ def _scaled(spec: RopeSpec, reading: Reading) -> RopeSpec:
     return rules.explicit(spec, described.inv_freq, factor)
 
 
-def bare_specs(reading: Reading, head_dim: int) -> Iterator[RopeSpec]:
-    """Descriptions of channels and axes alone, one for each possible ladder.
+def bare_specs(reading: Reading, head_dim: int, real: bool) -> Iterator[RopeSpec]:
+    """Descriptions of channels and axes alone, one for each possible ladder and unit.
 
     None where a pair follows several coordinates, pairs turn in both directions, or no layout fits.
     """
@@ -70,9 +81,11 @@ def bare_specs(reading: Reading, head_dim: int) -> Iterator[RopeSpec]:
         return
     read, write, start = found
     fields = {"read": read, "write": write, "start": start, "sign": int(signs.pop())}
-    for pairs in axis_maps(axis, head_dim):
-        with suppress(ValueError):
-            yield RopeSpec(head_dim=head_dim, theta=1e4, pairs=pairs, **fields)
+    fields |= {"head_dim": head_dim, "theta": 1e4, "real": real}
+    for unit in ("radian", "turn") if real else ("radian",):
+        for pairs in axis_maps(axis, head_dim):
+            with suppress(ValueError):
+                yield RopeSpec(pairs=pairs, unit=unit, **fields)
 
 
 def axis_maps(axis: tuple[int, ...], head_dim: int) -> Iterator[Pairs]:

@@ -66,7 +66,8 @@ class Subject:
                 self._call(fn, framework, x, positions, dtype)
                 return framework
             except Exception as error:
-                errors.append(f"{framework} arrays: {type(error).__name__}: {error}")
+                kind = "" if isinstance(error, NotMeasured) else f"{type(error).__name__}: "
+                errors.append(f"{framework} arrays: {kind}{error}")
         order, other = self.layout.letters, "BSNH" if self.layout.letters == "BNSH" else "BNSH"
         raise NotMeasured(
             f"The function could not be called with x {self.layout.shape(x.shape)}, in the order "
