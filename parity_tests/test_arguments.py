@@ -41,6 +41,16 @@ WRONG = {
         ValueError,
         r"but cos for \(\). Expected a row for each token",
     ),
+    "an axis that x lacks": (
+        lambda *at: rotate(*at, cos=COS[None], sin=COS[None]),
+        ValueError,
+        r"tokens of shape \(1, 16\), but cos for \(1, 1, 16\). Expected a row for each token",
+    ),
+    "two batches for one": (
+        lambda *at: rotate(*at, cos=COS.repeat(2, 0), sin=COS.repeat(2, 0)),
+        ValueError,
+        r"tokens of shape \(1, 16\), but cos for \(2, 16\). Expected a row for each token",
+    ),
     "another axis of heads": (
         lambda *at: rotate(*at, heads_axis=-3),
         ValueError,

@@ -30,9 +30,10 @@ def test_tables_without_the_leading_axes_of_x(shape, heads_axis, rng):
 
 @pytest.mark.parametrize("mapped", [(0, 0, 0), (0, None, None), (None, 0, 0), (-1, 0, None)])
 @pytest.mark.parametrize("heads_axis", [None, -3, -2])
-def test_mapped_axes(heads_axis, mapped, rng):
+@pytest.mark.parametrize("size", [5, 17])  # by the formula, and in chunks
+def test_mapped_axes(size, heads_axis, mapped, rng):
     """`torch.vmap` over x, the tables, or both, where these have fewer axes, is a loop."""
-    spec, shapes = LAYOUTS["interleaved"], ((5, 5, 64), (5, 32), (5, 32))
+    spec, shapes = LAYOUTS["interleaved"], ((size, size, 64), (size, 32), (size, 32))
     operands = [torch.tensor(rng.standard_normal(shape)).float() for shape in shapes]
     several = lambda t, axis: t if axis is None else torch.stack([t, 2 * t, 3 * t], axis)
     one = lambda t, axis, i: t if axis is None else t.select(axis, i)

@@ -1,5 +1,7 @@
 """rope_jax = rope_torch, to the last bit and the sign of zero, forward and backward."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -97,6 +99,17 @@ def test_torch_derivatives_of_every_order(rng):
     assert torch.allclose(torch.func.grad(loss(rotate))(cos), torch.func.grad(loss(plain))(cos))
     mapped = torch.vmap(lambda x: rope_torch.rotate(spec, x, cos[0], sin[0]))(x)
     assert torch.equal(mapped, rotate(x, cos, sin))
+
+
+@pytest.mark.parametrize("spec", LAYOUTS.values(), ids=LAYOUTS)
+def test_the_gradient_is_the_rotation_by_the_negative_angle(spec, rng):
+    """Of the same channels, from the layout that was written to the one that was read."""
+    x, ct = torch.tensor(rng.standard_normal((2, 1, 3, 8, spec.head_dim)), dtype=torch.float32)
+    shape = (1, 8) if spec.pairs.axes == 1 else (1, 8, spec.pairs.axes)
+    table = rope_torch.cos_sin(spec, torch.tensor(rng.integers(0, 99, shape)))
+    backwards = replace(spec, read=spec.written, write=spec.read, sign=-spec.sign)
+    _, pullback = torch.func.vjp(lambda x: rope_torch.rotate(spec, x, *table), x)
+    assert same_bytes(pullback(ct)[0], rope_torch.rotate(backwards, ct, *table))
 
 
 @pytest.mark.parametrize("length", [8, 2048])  # by the formula, and in chunks
