@@ -91,7 +91,7 @@ class Rotate(torch.autograd.Function):
         a, b = split(x[..., rotated].to(dtype), channels.read)
         da, db = split(dy[..., rotated].to(dtype), channels.write)
         products = da * a + db * b, db * a - da * b
-        dcos, dsin = (_summed(t, cos.shape).to(cos.dtype) for t in products)
+        dcos, dsin = (_summed(t, cos.shape) for t in products)  # torch casts each to its table's
         return dx, dcos, dsin, None, None
 
     @staticmethod
