@@ -75,6 +75,10 @@ REFUSED = {
         {"_class_name": "CosmosTransformer3DModel", "rope_scale": [2.0, 1.0]},
         "got rope_scale=.*expected 3 numbers",
     ),
+    "a width that would be cut off": (
+        FLUX | {"axes_dims_rope": [16.5, 56, 56]},
+        r"got axes_dims_rope=\[16.5, 56.0, 56.0\] for heads of 128",
+    ),
     "an odd width": (
         FLUX | {"axes_dims_rope": [15, 57, 56]},
         "expected an even number of channels",
@@ -163,6 +167,23 @@ def test_null_is_no_default():
 def test_ignored_keys_are_names():
     with pytest.raises(TypeError, match="ignore: got 'rope_note', expected names of keys"):
         spec_from_config(FLUX, ignore="rope_note")
+
+
+def test_a_key_that_is_null_or_false_says_nothing():
+    silent = {"rope_scaling": None, "use_rope": False}
+    assert spec_from_config(FLUX | silent) == spec_from_config(FLUX)
+
+
+def test_a_model_type_counts_before_the_name_of_a_class():
+    """Where a configuration has both, it is one of transformers."""
+    llama = {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 1}
+    assert spec_from_config(llama | {"_class_name": "LlamaModel"}) == spec_from_config(llama)
+
+
+def test_thirds_are_rounded_down_to_an_even_number():
+    """Wan: `h_dim = w_dim = 2 * (attention_head_dim // 6)`, and time has the rest."""
+    spec = spec_from_config(WAN | {"attention_head_dim": 64})
+    assert spec.pairs == Pairs.widths((24, 20, 20))
 
 
 def test_the_page_on_which_rope_is_which():
