@@ -77,7 +77,7 @@ REFUSED = {
     ),
     "a width that would be cut off": (
         FLUX | {"axes_dims_rope": [16.5, 56, 56]},
-        r"got axes_dims_rope=\[16.5, 56.0, 56.0\] for heads of 128",
+        r"got axes_dims_rope=\[16.5, 56.0, 56.0\], expected whole numbers for 3 axes",
     ),
     "an odd width": (
         FLUX | {"axes_dims_rope": [15, 57, 56]},
