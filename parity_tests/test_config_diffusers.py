@@ -48,8 +48,10 @@ def test_published_configurations(tmp_path):
     assert spec_from_config(FLUX) == spec_from_config(FLUX, "transformer") == flux
     assert specs_from_config(FLUX) == {"transformer": flux}
     assert spec_from_config(WAN) == RopeSpec(pairs=Pairs.widths((44, 42, 42)), **interleaved)
-    assert spec_from_config(LUMINA2).head_dim == 96
-    assert spec_from_config(COGVIDEOX).real
+    lumina2 = {"_class_name": "Lumina2Transformer2DModel"}  # its class has 2304 / 24 by default
+    assert spec_from_config(LUMINA2).head_dim == spec_from_config(lumina2).head_dim == 96
+    cogvideox = spec_from_config(COGVIDEOX)
+    assert cogvideox.real and cogvideox.pairs == Pairs.widths((16, 24, 24))  # 1/4, 3/8, 3/8
     assert not spec_from_config(COGVIDEOX | {"patch_size_t": 2}).real
     (tmp_path / "config.json").write_text(json.dumps(FLUX))
     assert spec_from_config(tmp_path) == flux

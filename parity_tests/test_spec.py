@@ -67,6 +67,10 @@ BAD = {
         lambda: Pairs.axial(rotary_dim=6),
         r"got rotary_dim=6 for 2 axes, expected a multiple of 4",
     ),
+    "three pairs for two axes": (
+        lambda: Pairs.alternating(rotary_dim=6),
+        r"got rotary_dim=6 for 2 axes, expected a multiple of 4",
+    ),
     "strided": (
         lambda: Pairs.strided((2, 4, 2)),
         r"strided: got sections \(2, 4, 2\), expected the first of 3 to be the longest. "
