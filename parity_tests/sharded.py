@@ -12,6 +12,7 @@ from pathlib import Path
 os.environ |= {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 
@@ -151,6 +152,19 @@ def shard_map() -> None:
             mapped = jax.shard_map(step, mesh=mesh, in_specs=(P(), BOTH, BOTH), out_specs=BOTH)
             y = jax.jit(mapped)(cache, put(x, mesh, BOTH), put(POSITIONS, mesh, BOTH))
             assert same_bytes(y, rotated(cache, x, POSITIONS))
+
+
+def shared() -> None:
+    """Under `shard_map`, the gradient of x that all devices share is the sum over their tables."""
+    rng = np.random.default_rng(0)
+    x = heads(rng)[:2]
+    cos, sin = rng.integers(-4, 5, (2, 8, 16, 32)).astype(np.float32)  # whose sums are exact
+    loss = lambda x, cos, sin: rope_jax.rotate(SPEC, x, cos, sin).sum()
+    right = jax.grad(lambda x: loss(jnp.tile(x, (4, 1, 1, 1)), cos, sin))(x)
+    for mesh in meshes():
+        each = jax.shard_map(jax.grad(loss), mesh=mesh, in_specs=(P(), BATCH, BATCH), out_specs=P())
+        tables = (put(t, mesh, BATCH) for t in (cos, sin))
+        assert np.array_equal(jax.jit(each)(put(x, mesh, P()), *tables), right)
 
 
 def page() -> None:

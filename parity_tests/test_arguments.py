@@ -41,6 +41,16 @@ WRONG = {
         ValueError,
         r"but cos for \(\). Expected a row for each token",
     ),
+    "an axis that x lacks": (
+        lambda *at: rotate(*at, cos=COS[None], sin=COS[None]),
+        ValueError,
+        r"tokens of shape \(1, 16\), but cos for \(1, 1, 16\). Expected a row for each token",
+    ),
+    "two batches for one": (
+        lambda *at: rotate(*at, cos=COS.repeat(2, 0), sin=COS.repeat(2, 0)),
+        ValueError,
+        r"tokens of shape \(1, 16\), but cos for \(2, 16\). Expected a row for each token",
+    ),
     "another axis of heads": (
         lambda *at: rotate(*at, heads_axis=-3),
         ValueError,
@@ -249,6 +259,9 @@ def test_float64_is_computed_in_float64(rng):
     x, angle = rng.standard_normal((1, 16, 4, 8)), rng.standard_normal((1, 16, 4))
     with pytest.raises(TypeError, match="x of dtype float64 with cos of float32 and sin"):
         rotate(rope_torch, tensor, x)
+    for cos, sin in ((np.cos(angle), COS), (COS, np.sin(angle))):
+        with pytest.raises(TypeError, match="expected all in float64: the result is as accurate"):
+            rotate(rope_torch, tensor, x, cos, sin)
     y = rotate(rope_torch, tensor, x, np.cos(angle), np.sin(angle))
     a, b, angle = x[..., :4], x[..., 4:], angle[:, :, None]
     expected = [a * np.cos(angle) - b * np.sin(angle), b * np.cos(angle) + a * np.sin(angle)]

@@ -1,5 +1,6 @@
 """Axes that tables lack, or that `torch.vmap` maps: each row is rotated by its own position."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -30,9 +31,10 @@ def test_tables_without_the_leading_axes_of_x(shape, heads_axis, rng):
 
 @pytest.mark.parametrize("mapped", [(0, 0, 0), (0, None, None), (None, 0, 0), (-1, 0, None)])
 @pytest.mark.parametrize("heads_axis", [None, -3, -2])
-def test_mapped_axes(heads_axis, mapped, rng):
-    """`torch.vmap` over x, the tables, or both, where these have fewer axes, is a loop."""
-    spec, shapes = LAYOUTS["interleaved"], ((5, 5, 64), (5, 32), (5, 32))
+@pytest.mark.parametrize("size", [5, 17])  # by torch's formula, and in chunks
+def test_mapped_axes(size, heads_axis, mapped, rng):
+    """`vmap` over x, the tables, or both, where these have fewer axes, is a loop."""
+    spec, shapes = LAYOUTS["interleaved"], ((size, size, 64), (size, 32), (size, 32))
     operands = [torch.tensor(rng.standard_normal(shape)).float() for shape in shapes]
     several = lambda t, axis: t if axis is None else torch.stack([t, 2 * t, 3 * t], axis)
     one = lambda t, axis, i: t if axis is None else t.select(axis, i)
@@ -40,3 +42,6 @@ def test_mapped_axes(heads_axis, mapped, rng):
     rotate = lambda x, cos, sin: rope_torch.rotate(spec, x, cos, sin, heads_axis=heads_axis)
     each = [rotate(*map(one, stacked, mapped, [i] * 3)) for i in range(3)]
     assert torch.equal(torch.vmap(rotate, mapped)(*stacked), torch.stack(each))
+    in_jax = lambda x, cos, sin: rope_jax.rotate(spec, x, cos, sin, heads_axis=heads_axis)
+    theirs = jax.vmap(in_jax, mapped)(*map(array, stacked))
+    assert np.array_equal(theirs, array(torch.stack(each)))

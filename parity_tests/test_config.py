@@ -4,7 +4,9 @@ import json
 from dataclasses import replace
 
 import pytest
-from transformers import LlamaConfig
+import torch
+from transformers import DeepseekV32Config, LlamaConfig
+from transformers.models.deepseek_v32 import modeling_deepseek_v32
 
 from rope_parity.cases import CONFIGS
 from rope_spec import (
@@ -82,6 +84,25 @@ def test_deepseek():
     assert (
         frequencies.attention_factor == 1.0 and round(frequencies.softmax_scale_factor, 3) == 1.874
     )
+
+
+def test_the_indexer_of_deepseek_does_not_scale_its_softmax():
+    """The attention beside it does: both as in transformers, whose scale is `width ** -0.5` of
+    that.
+    """
+    v3 = json.loads((CONFIGS / "deepseek-v3.json").read_text())
+    raw = v3 | {"model_type": "deepseek_v32", "index_head_dim": 128}
+    small = {"hidden_size": 8, "q_lora_rank": 8, "kv_lora_rank": 8, "num_attention_heads": 1}
+    with torch.device("meta"):
+        attention = modeling_deepseek_v32.DeepseekV32Attention(DeepseekV32Config(**raw | small), 0)
+    theirs = {
+        "text": attention.scaling * attention.qk_head_dim**0.5,
+        "indexer": attention.indexer.softmax_scale * attention.indexer.head_dim**0.5,
+    }
+    for label, spec in specs_from_config(raw).items():
+        ours = inverse_frequencies(spec).softmax_scale_factor
+        assert abs(ours / theirs.pop(label) - 1) <= 8 * 2.0**-53  # powers, a logarithm, products
+    assert not theirs
 
 
 def test_a_head_width_that_is_given_twice():

@@ -48,8 +48,10 @@ def test_published_configurations(tmp_path):
     assert spec_from_config(FLUX) == spec_from_config(FLUX, "transformer") == flux
     assert specs_from_config(FLUX) == {"transformer": flux}
     assert spec_from_config(WAN) == RopeSpec(pairs=Pairs.widths((44, 42, 42)), **interleaved)
-    assert spec_from_config(LUMINA2).head_dim == 96
-    assert spec_from_config(COGVIDEOX).real
+    lumina2 = {"_class_name": "Lumina2Transformer2DModel"}  # its class has 2304 / 24 by default
+    assert spec_from_config(LUMINA2).head_dim == spec_from_config(lumina2).head_dim == 96
+    cogvideox = spec_from_config(COGVIDEOX)
+    assert cogvideox.real and cogvideox.pairs == Pairs.widths((16, 24, 24))  # 1/4, 3/8, 3/8
     assert not spec_from_config(COGVIDEOX | {"patch_size_t": 2}).real
     (tmp_path / "config.json").write_text(json.dumps(FLUX))
     assert spec_from_config(tmp_path) == flux
@@ -74,6 +76,10 @@ REFUSED = {
     "two scales": (
         {"_class_name": "CosmosTransformer3DModel", "rope_scale": [2.0, 1.0]},
         "got rope_scale=.*expected 3 numbers",
+    ),
+    "a width that would be cut off": (
+        FLUX | {"axes_dims_rope": [16.5, 56, 56]},
+        r"got axes_dims_rope=\[16.5, 56.0, 56.0\], expected whole numbers for 3 axes",
     ),
     "an odd width": (
         FLUX | {"axes_dims_rope": [15, 57, 56]},
@@ -163,6 +169,23 @@ def test_null_is_no_default():
 def test_ignored_keys_are_names():
     with pytest.raises(TypeError, match="ignore: got 'rope_note', expected names of keys"):
         spec_from_config(FLUX, ignore="rope_note")
+
+
+def test_a_key_that_is_null_or_false_says_nothing():
+    silent = {"rope_scaling": None, "use_rope": False}
+    assert spec_from_config(FLUX | silent) == spec_from_config(FLUX)
+
+
+def test_a_model_type_counts_before_the_name_of_a_class():
+    """Where a configuration has both, it is one of transformers."""
+    llama = {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 1}
+    assert spec_from_config(llama | {"_class_name": "LlamaModel"}) == spec_from_config(llama)
+
+
+def test_thirds_are_rounded_down_to_an_even_number():
+    """Wan: `h_dim = w_dim = 2 * (attention_head_dim // 6)`, and time has the rest."""
+    spec = spec_from_config(WAN | {"attention_head_dim": 64})
+    assert spec.pairs == Pairs.widths((24, 20, 20))
 
 
 def test_the_page_on_which_rope_is_which():

@@ -186,6 +186,20 @@ def test_the_second_derivative_by_the_coordinate():
         assert abs(found + 4 * cos) <= 3 * U * 4
 
 
+@pytest.mark.parametrize("default", [torch.bfloat16, torch.float64])
+def test_the_default_dtype_of_torch_changes_no_derivative(default, rng):
+    x, gradients = torch.from_numpy(rng.standard_normal(9).astype(np.float32)), []
+    for dtype in (torch.float32, default):
+        torch.set_default_dtype(dtype)
+        try:
+            leaf = x.clone().requires_grad_()
+            torch.stack(rope_torch.cos_sin(SPECS["radians"], leaf)).sum().backward()
+            gradients.append(leaf.grad)
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert torch.equal(*gradients)
+
+
 @pytest.mark.compiled
 def test_the_derivative_when_compiled(rng):
     spec, x = SPECS["radians"], torch.from_numpy(rng.standard_normal(9).astype(np.float32))

@@ -2,6 +2,7 @@
 against the tables and rotations of their own classes. Broken ones: `MUTATIONS=20000 SEED=7`.
 """
 
+import inspect
 import json
 import math
 import os
@@ -19,7 +20,9 @@ import rope_torch
 from parity_tests.float32_angles import U, allowed
 from rope_spec import Pairs, cogvideox_coordinates, cos_sin, spec_from_config, specs_from_config
 
-pytest.importorskip("diffusers", reason="diffusers is not installed: make test-libraries")
+diffusers = pytest.importorskip(
+    "diffusers", reason="diffusers is not installed: make test-libraries"
+)
 ropes = pytest.importorskip("parity_tests.diffusers_ropes")
 ROPES = ropes.ROPES
 
@@ -44,6 +47,17 @@ def test_table_and_rotation_are_theirs(rope, rng):
     longest = float(x.abs().max()) * math.sqrt(2)
     allowance = math.sqrt(2) * np.max(bound) + 4 * U + theirs.rounding
     assert (y - theirs.rotate(x)).abs().max() <= allowance * longest
+
+
+@pytest.mark.parametrize("kind", sorted({rope.kind for rope in ROPES.values()}))
+def test_what_a_configuration_leaves_out_is_the_default_of_the_class(kind):
+    """Two axes of 32 channels do not fill the heads of 128 that HiDream's class has by default."""
+    named = {"_class_name": kind}
+    named |= {"use_rotary_positional_embeddings": True} if "CogVideoX" in kind else {}
+    named |= {"axes_dims_rope": [64, 32, 32]} if "HiDream" in kind else {}
+    parameters = inspect.signature(getattr(diffusers, kind).__init__).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    assert spec_from_config(named) == spec_from_config(json.loads(json.dumps(defaults)) | named)
 
 
 @pytest.mark.parametrize("name", ["Flux", "Wan", "Qwen-Image", "HiDream"])

@@ -1,8 +1,14 @@
 """Every family of families.toml against transformers' own class: raw keys, sizes of our own."""
 
+from importlib import import_module
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
+from transformers import CONFIG_MAPPING
 
+import rope_torch
 from rope_parity import bounds
 from rope_parity.backends import Torch
 from rope_parity.cases import Case
@@ -92,6 +98,30 @@ def test_a_family_is_what_transformers_does(model_type):
                 table = reference.cos_sin(positions, x.dtype)
                 y = Torch().rotate(x, table, spec, reference_arithmetic(config, label))
                 assert compare(y, reference.rotate(x, positions), 1.0, 0.0).ok, (label, dtype)
+
+
+@pytest.mark.parametrize(
+    "model_type, name",
+    [
+        ("axk2", "AXK2Indexer"),
+        ("deepseek_v32", "DeepseekV32Indexer"),
+        ("glm_moe_dsa", "GlmMoeDsaIndexer"),
+        ("hy_v4", "HYV4Indexer"),
+    ],
+)
+def test_an_indexer_rotates_its_keys_as_transformers_does(model_type, name):
+    """Its own class, with random weights, hands its rotated keys to the cache: every byte."""
+    config = CONFIG_MAPPING[model_type](hidden_size=16, q_lora_rank=8, index_n_heads=2)
+    module = import_module(type(config).__module__.replace("configuration_", "modeling_"))
+    indexer, held = getattr(module, name)(config, 0), []
+    cache = SimpleNamespace(update_indexer=lambda keys, layer: held.append(keys) or keys)
+    spec, positions = specs_from_config(config.to_dict())["indexer"], torch.arange(5)[None]
+    assert spec is not None
+    table = rope_torch.cos_sin(spec, positions)
+    x, full = torch.randn(1, 5, 16), [torch.cat([t, t], -1) for t in table]
+    indexer(x, torch.randn(1, 5, 8), full, torch.zeros(1, 5, 5), positions, cache)
+    keys = indexer.k_norm(indexer.wk(x))
+    assert torch.equal(held[0], rope_torch.rotate(spec, keys, *table, heads_axis=None))
 
 
 def test_the_exceptions_are_still_needed():

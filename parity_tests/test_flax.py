@@ -211,8 +211,7 @@ def test_attention_has_its_heads_before_the_channels(heads_axis):
 def test_attention_with_a_mask_it_cannot_read():
     rotary = RotaryAttention(NnxRotary(SPEC))
     q, k = jnp.zeros((1, 2, 2, 64)), jnp.zeros((1, 4, 2, 64))
-    with pytest.raises(
-        ValueError,
-        match=r"got a mask of shape None for fewer queries than keys.*Else rotate before attention",
-    ):
-        rotary(q, k, k)
+    for mask, shape in ((None, "None"), (jnp.ones((1, 1, 2, 4), bool), r"\(1, 1, 2, 4\)")):
+        message = f"got a mask of shape {shape} for fewer queries than keys.*Else rotate before att"
+        with pytest.raises(ValueError, match=message):
+            rotary(q, k, k, mask=mask)

@@ -154,6 +154,15 @@ def test_cos_and_sin_can_be_learned(rng):
     assert np.abs(dsin - (a * to_b - b * to_a).sum(2)).max() <= bound
 
 
+def test_x_of_a_weak_type_keeps_its_dtype():
+    """What is rotated is float32 beside bfloat16 too, where a weak type would give way."""
+    spec = SPECS["half"]
+    x = jnp.broadcast_to(jnp.asarray(1.0), (1, 1, 2, spec.head_dim))
+    table = rope_jax.cos_sin(spec, jnp.zeros((1, 1), jnp.int32))
+    rotate = lambda x: rope_jax.rotate(spec, x, *table)
+    assert x.weak_type and not rotate(x).weak_type and not jax.jit(rotate)(x).weak_type
+
+
 def test_nothing_but_the_table_is_kept_for_the_backward_pass(rng):
     spec = SPECS["half"]
     x, (cos, sin) = queries(rng, spec, "float32"), rope_jax.cos_sin(spec, POSITIONS)

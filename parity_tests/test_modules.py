@@ -118,6 +118,16 @@ MOVES = {
 }
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_table_moves_with_its_module(strategy):
+    """It is on the device that `.to()` names, whatever it is cast to."""
+    module = rope_torch.RotaryEmbedding(SPEC, strategy=strategy, length=16)
+    for device in ("meta", "cpu"):
+        module.to_empty(device=device).half()
+        assert all(table.device.type == device for table in module.cache.tables)
+        assert all(table.dtype == torch.float32 for table in module.cache.tables)
+
+
 def _born_on_meta(module):
     with torch.device("meta"):
         twin = rope_torch.RotaryEmbedding(

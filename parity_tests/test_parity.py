@@ -1,5 +1,7 @@
 """rope_jax = rope_torch, to the last bit and the sign of zero, forward and backward."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -97,6 +99,63 @@ def test_torch_derivatives_of_every_order(rng):
     assert torch.allclose(torch.func.grad(loss(rotate))(cos), torch.func.grad(loss(plain))(cos))
     mapped = torch.vmap(lambda x: rope_torch.rotate(spec, x, cos[0], sin[0]))(x)
     assert torch.equal(mapped, rotate(x, cos, sin))
+
+
+@pytest.mark.parametrize("spec", LAYOUTS.values(), ids=LAYOUTS)
+def test_the_gradient_is_the_rotation_by_the_negative_angle(spec, rng):
+    """Of the same channels, from the layout that was written to the one that was read."""
+    x, ct = torch.tensor(rng.standard_normal((2, 1, 3, 8, spec.head_dim)), dtype=torch.float32)
+    shape = (1, 8) if spec.pairs.axes == 1 else (1, 8, spec.pairs.axes)
+    table = rope_torch.cos_sin(spec, torch.tensor(rng.integers(0, 99, shape)))
+    backwards = replace(spec, read=spec.written, write=spec.read, sign=-spec.sign)
+    _, pullback = torch.func.vjp(lambda x: rope_torch.rotate(spec, x, *table), x)
+    assert same_bytes(pullback(ct)[0], rope_torch.rotate(backwards, ct, *table))
+
+
+@pytest.mark.parametrize(
+    "name, first, second",
+    [
+        ("first quarter", slice(10), slice(10, 20)),
+        ("last half, interleaved", slice(24, None, 2), slice(25, None, 2)),
+    ],
+)
+def test_gradients_of_each_table_and_of_both(name, first, second, rng):
+    """Against the sums over 3 heads of 2 products, of the two channels of each pair."""
+    spec = SPECS[name]
+    x, ct = rng.standard_normal((2, 1, 3, 8, spec.head_dim)).astype(np.float32)
+    cos, sin = map(array, rope_torch.cos_sin(spec, torch.arange(8)[None]))
+    a, b, to_a, to_b = (t[..., half].astype(float) for t in (x, ct) for half in (first, second))
+    terms = {"cos": (a * to_a, b * to_b), "sin": (a * to_b, -b * to_a)}
+    for names in (["cos"], ["sin"], ["cos", "sin"]):
+        learned = {key: tensor({"cos": cos, "sin": sin}[key]).requires_grad_() for key in names}
+        y = rope_torch.rotate(spec, tensor(x), **{"cos": tensor(cos), "sin": tensor(sin)} | learned)
+        theirs = torch.autograd.grad(y, list(learned.values()), tensor(ct))
+        rotate = lambda tables: rope_jax.rotate(
+            spec, x, **{"cos": cos, "sin": sin} | tables, heads_axis=-3
+        )
+        pullback = jax.vjp(rotate, {key: array(t) for key, t in learned.items()})[1]
+        for key, mine in zip(names, theirs, strict=True):
+            bound = 7 * 2.0**-24 * np.abs(terms[key]).sum((0, 2))  # a product, 5 sums, their square
+            for found in (mine.numpy(), np.asarray(pullback(ct)[0][key])):
+                assert (np.abs(found - np.sum(terms[key], (0, 2))) <= bound).all()
+
+
+def test_the_gradient_of_a_table_has_its_own_dtype(rng):
+    """Beside a table of another dtype, and without a rounding to that."""
+    x, ct = torch.tensor(rng.standard_normal((2, 1, 3, 8, 64)), dtype=torch.float32)
+    tables = [t.bfloat16() for t in rope_torch.cos_sin(HALF, torch.arange(8)[None])]
+    gradients = {}
+    for dtypes in ((torch.bfloat16, torch.float32), (torch.float32, torch.bfloat16)):
+        both = [t.to(dtype).requires_grad_() for t, dtype in zip(tables, dtypes, strict=True)]
+        for name, gradient in zip(
+            ("cos", "sin"),
+            torch.autograd.grad(rope_torch.rotate(HALF, x, *both), both, ct),
+            strict=True,
+        ):
+            gradients[name, gradient.dtype] = gradient
+    for name in ("cos", "sin"):
+        wide, narrow = gradients[name, torch.float32], gradients[name, torch.bfloat16]
+        assert torch.equal(wide.bfloat16(), narrow) and not torch.equal(wide, narrow.float())
 
 
 @pytest.mark.parametrize("length", [8, 2048])  # by the formula, and in chunks

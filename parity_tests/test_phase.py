@@ -12,7 +12,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 import rope_spec
 from rope_parity import oracle
 from rope_parity.constructed import SPECS
-from rope_spec import RopeSpec, Yarn, inverse_frequencies
+from rope_spec import Llama3, LongRope, RopeSpec, Yarn, inverse_frequencies
 from rope_spec.phase import fixed_point, phase_cos_sin
 
 LONG = 10**5  # a length beyond every original context of the table
@@ -47,6 +47,41 @@ def test_the_ends_of_a_ramp(spec):
     theirs, _ = ROPE_INIT_FUNCTIONS["yarn"](config, device="cpu")
     ours = inverse_frequencies(spec).inv_freq_float32
     assert np.abs(ours / theirs.numpy() - 1).max() <= 8 * 2.0**-24  # 4 operations and 2 powers
+
+
+ONES = (1.0,) * 32
+STRETCHES = {  # at most 1, just above it, and an attention factor that is given
+    "longrope, shrunk": LongRope(ONES, ONES, 4096, 0.5),
+    "longrope, as it is": LongRope(ONES, ONES, 4096, 1.0),
+    "longrope, a little": LongRope(ONES, ONES, 4096, 1.25),
+    "longrope, given": LongRope(ONES, ONES, 4096, 32.0, 1.19),
+    "yarn, shrunk": Yarn(0.5, 4096),
+    "yarn, as it is": Yarn(1.0, 4096),
+    "yarn, a little": Yarn(1.25, 4096),
+    "yarn, given": Yarn(32.0, 4096, attention_factor=1.19),
+}
+
+
+@pytest.mark.parametrize("rule", STRETCHES.values(), ids=STRETCHES)
+def test_the_attention_factor_of_a_stretch(rule):
+    """That of transformers, whose float64 logarithm and root may be an ULP off each."""
+    spec = RopeSpec(head_dim=64, rule=rule)
+    test_frequencies_are_the_rounded_exact_ones(spec, None)
+    kind = type(rule).__name__.lower()
+    rope = {"rope_type": kind, "rope_theta": spec.theta} | asdict(rule)
+    config = LlamaConfig(head_dim=64, rope_parameters=rope, max_position_embeddings=4096)
+    _, factor = ROPE_INIT_FUNCTIONS[kind](config, device="cpu")
+    assert abs(inverse_frequencies(spec).attention_factor / factor - 1) <= 4 * 2.0**-53
+
+
+def test_a_wavelength_that_is_the_limit_of_llama_3_in_float32():
+    """2 pi rounded up: the exact one is shorter, hence kept; none is blended between two limits
+    that are equal.
+    """
+    limit = 64 / float(np.float32(2 * np.pi))
+    ours = inverse_frequencies(RopeSpec(head_dim=64, rule=Llama3(8.0, limit, limit, 64)))
+    assert ours.inv_freq_float32[0] == ours.inv_freq[0] == 1.0
+    assert ours.inv_freq_float32[1] == np.float32(ours.inv_freq[1])
 
 
 @pytest.mark.parametrize("name", ["longrope", "dynamic"])

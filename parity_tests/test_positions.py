@@ -35,6 +35,13 @@ def test_a_mask_counts_real_tokens(pad, rng):
         )
 
 
+@pytest.mark.unchecked
+def test_a_mask_of_floats_is_refused():
+    """An additive one has 0 for real tokens."""
+    with pytest.raises(TypeError, match="mask: got array.*, expected an array of integers"):
+        positions_from_mask(np.array([[-np.inf, 0.0, 0.0]]))
+
+
 def test_segments_count_from_their_start(rng):
     lengths, padding = rng.integers(1, 6, 9), 4
     ids = np.concatenate([np.repeat(np.arange(1, 10), lengths), np.zeros(padding, int)])
@@ -96,6 +103,28 @@ BAD_ORDERS = {
         r"sequences of \[8, 6\] tokens.* multiples of 4",
     ),
     "no rank": (lambda: striped_order(8, 0), "ranks: got 0 for sequences of .8. tokens"),
+    "a stripe too long": (
+        lambda: striped_order(10, 4),
+        "ranks: got 4 for sequences of .10. tokens.* multiples of 4. Pad",
+    ),
+    "an index twice": (
+        lambda: inverse_order(np.array([0, 2, 2])),
+        r"order: got \[0 2 2\], expected each index from 0 to 2 once",
+    ),
+    "packed in two axes": (
+        lambda: positions_from_cu_seqlens(np.array([[0, 4]])),
+        r"cu_seqlens: got \[\[0 4\]\], expected non-decreasing integers",
+    ),
+    "beyond int32": (
+        lambda: positions_from_cu_seqlens(np.array([0, 2**60])),
+        "positions: got 0 to 1152921504606846976, expected int32",
+    ),
+    "axes first": (
+        lambda: mrope_delta(np.zeros((3, 4), int)),
+        r"mrope_delta: got positions of shape \(3, 4\), expected \(S, 3\)",
+    ),
+    "squares of nothing": (lambda: grid_positions((1, 2, 2), 0), "grid: got .* of merge=0"),
+    "no rows": (lambda: grid_positions((1, 0, 2)), r"grid: got \(1, 0, 2\), expected"),
     "lengths": (lambda: positions_from_cu_seqlens(np.array([4, 4])), "integers that start at 0"),
     "falls": (
         lambda: positions_from_cu_seqlens(np.array([0, 4, 2])),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CHECKS = ["lookup", "growth", "rotation", "channels", "shard_map", "page"]
+CHECKS = ["lookup", "growth", "rotation", "channels", "shard_map", "shared", "page"]
 
 
 @pytest.mark.parametrize("check", CHECKS)

@@ -67,6 +67,10 @@ BAD = {
         lambda: Pairs.axial(rotary_dim=6),
         r"got rotary_dim=6 for 2 axes, expected a multiple of 4",
     ),
+    "three pairs for two axes": (
+        lambda: Pairs.alternating(rotary_dim=6),
+        r"got rotary_dim=6 for 2 axes, expected a multiple of 4",
+    ),
     "strided": (
         lambda: Pairs.strided((2, 4, 2)),
         r"strided: got sections \(2, 4, 2\), expected the first of 3 to be the longest. "
@@ -75,6 +79,10 @@ BAD = {
     "an odd width": (
         lambda: Pairs.widths((16, 55, 57)),
         r"widths: got \(16, 55, 57\), expected an even number of channels for each axis",
+    ),
+    "a width of 0": (
+        lambda: Pairs.widths((0, 56)),
+        r"widths: got \(0, 56\), expected an even number",
     ),
     "no widths": (lambda: Pairs.widths(()), r"widths: got \(\), 0 in all, expected one or more"),
     "a base for each axis": (
@@ -251,6 +259,8 @@ def test_pairs_of_every_family():
     """Axis and frequency index of each pair, spelt out."""
     assert Pairs.sections(mrope_section=(1, 2, 1)) == Pairs((0, 1, 1, 2), (0, 1, 2, 3), 8)
     assert Pairs.strided((4, 2, 2)) == Pairs((0, 1, 2, 0, 1, 2, 0, 0), tuple(range(8)), 16)
+    some = (0, 1, 2, 0, 1, 2, 0, 1, 0, 0, 0, 0)  # (3, 3, 2) take turns, and four pairs are left
+    assert Pairs.strided((2, 3, 2), 12) == Pairs(some, tuple(range(12)), 24)
     assert Pairs.spatial_first((2, 2, 1)) == Pairs((1, 2, 1, 2, 0), tuple(range(5)), 10)
     assert Pairs.alternating(rotary_dim=8) == Pairs((0, 1, 0, 1), (0, 1, 2, 3), 8)
     assert Pairs.axial(rotary_dim=8) == Pairs((0, 0, 1, 1), (0, 1, 0, 1), 4)

@@ -5,7 +5,8 @@ it cannot be.
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, LlamaConfig
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from rope_parity import bounds
 from rope_spec import Arithmetic, RopeSpec, inverse_frequencies, spec_from_config
@@ -220,6 +221,26 @@ def test_a_fault_in_the_frequencies_is_taken_away(fault, model_type):
         swap_rotary(model, Arithmetic(angles="float32"))
         left = (model(tokens).logits - right).abs().max()
     assert left < error / 100 or error.isnan() and left < 1e-3
+
+
+@pytest.mark.parametrize("kind", ["longrope", "dynamic"])
+@pytest.mark.parametrize("length", [8, 9])
+def test_the_length_is_one_more_than_the_last_position(length, kind):
+    """Of an original context of 8, against transformers' own module: each angle is at most 8."""
+    rope = {"rope_type": kind, "rope_theta": 1e4, "factor": 4.0}
+    if kind == "longrope":
+        factors = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
+        rope |= factors | {"original_max_position_embeddings": 8}
+    config = LlamaConfig(
+        hidden_size=8, num_attention_heads=1, max_position_embeddings=8, rope_parameters=rope
+    )
+    at = torch.zeros(1, length, 8), torch.arange(length)[None]
+    ours, theirs = (
+        FullTables({"text": spec_from_config(config)})(*at),
+        LlamaRotaryEmbedding(config)(*at),
+    )
+    for mine, table in zip(ours, theirs, strict=True):
+        assert (mine - table).abs().max() <= 8 * 8 * 2.0**-24  # frequencies to 8 roundings
 
 
 def test_tables_of_several_kinds_of_layer_ask_for_one():

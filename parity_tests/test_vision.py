@@ -87,6 +87,12 @@ def test_a_spec_of_other_arguments_is_another(timm):
         assert difference.max() > 100 * allowed(spec, CENTRES).max()
 
 
+def test_the_positions_of_timms_mrope_are_counted():
+    spec = spec_from_timm("mrope", dim=64, num_heads=1)
+    with pytest.raises(TypeError, match="positions: got float32, expected integers"):
+        cos_sin(spec, np.zeros((4, 3), np.float32))
+
+
 @pytest.mark.unchecked
 def test_what_timm_learns_is_refused():
     with pytest.raises(ValueError, match="got rope_type='mixed', expected 'cat', 'dinov3' or 'mro"):

@@ -61,6 +61,7 @@ TIMM = {  # arguments that a spec has, those that move the grid, and our coordin
         {},
         CENTRES,
     ),
+    "DINOv3, one period says nothing": ({"rope_type": "dinov3", "min_period": 0.5}, {}, CENTRES),
     "M-RoPE": ({"rope_type": "mrope"}, {}, time),
     "M-RoPE, 12 each": ({"rope_type": "mrope", "mrope_section": (12, 12, 12)}, {}, time),
 }

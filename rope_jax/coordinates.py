@@ -51,15 +51,16 @@ def _phase(
     """`floor(x turns / 2 ** 32 + 1 / 2)` modulo a turn, and whether x is finite and in range.
 
     With `x = m 2 ** (31 - shift)` for a mantissa m this is `floor(m turns / 2 ** shift)`, plus 1,
-    halved: 33 bits of the product from bit `shift` on.
+    halved: 33 bits of the product from bit `shift` on. Zero and subnormals get the leading bit that
+    they lack: that adds 2 ** -126, which turns by less than 2 ** -63 of a unit, and rounds to 0.
     """
     bits = lax.bitcast_convert_type(coordinates, jnp.uint32)
     exponent = (bits >> 23) & 0xFF
-    mantissa = (bits & 0x7FFFFF) | jnp.where(exponent > 0, jnp.uint32(2**23), jnp.uint32(0))
+    mantissa = (bits & 0x7FFFFF) | 0x800000
     signs = zip(_words(turns), _words(-turns), strict=True)
     factor = [jnp.where(bits >> 31 == 0, plus, minus) for plus, minus in signs]
     words = _product(mantissa, factor)
-    shift = jnp.minimum(181 - jnp.clip(exponent, 1, LARGEST), 126)  # the product has fewer bits
+    shift = 181 - jnp.minimum(exponent, LARGEST)
     low, high = _word(words, shift >> 5), _word(words, (shift >> 5) + 1)
     shift = shift & 31
     first, last = (low >> shift) | (high << 1 << (31 - shift)), (high >> shift) << 31
@@ -83,7 +84,7 @@ def _product(mantissa: Word, words: list[Word]) -> list[Word]:
 
 
 def _word(words: list[Word], index: Word) -> Word:
-    """`words[index]`, element by element."""
+    """`words[index]`, element by element; beyond the last one that, which is the sign."""
     found = words[-1]
     for i, word in enumerate(words[:-1]):
         found = jnp.where(index == i, word, found)

@@ -93,7 +93,7 @@ class Rotate(torch.autograd.Function):
         a, b = split(x[..., rotated].to(dtype), channels.read_blocks)
         da, db = split(dy[..., rotated].to(dtype), channels.write_blocks)
         products = da * a + db * b, db * a - da * b
-        dcos, dsin = (_summed(t, cos.shape).to(cos.dtype) for t in products)
+        dcos, dsin = (_summed(t, cos.shape) for t in products)  # torch casts each to its table's
         return dx, dcos, dsin, None, None
 
     @staticmethod
@@ -131,9 +131,8 @@ class RotateWithForwardMode(Rotate):
         terms = [] if dx is None else [rotate_differentiably(dx, cos, sin, channels, rotate_in)]
         if dcos is not None or dsin is not None:
             dcos, dsin = _or_zeros(dcos, cos), _or_zeros(dsin, sin)
-            rotated = channels.rotated(cos.shape[-1])
-            from_zero = channels._replace(start=0)
-            dy = rotate_pairs(x[..., rotated], dcos, dsin, from_zero, rotate_in)
+            rotated = channels.rotated(cos.shape[-1])  # a slice of this width is rotated whole
+            dy = rotate_pairs(x[..., rotated], dcos, dsin, channels, rotate_in)
             padding = rotated.start, x.shape[-1] - rotated.stop
             terms.append(torch.nn.functional.pad(dy, padding))
         return reduce(add, terms)

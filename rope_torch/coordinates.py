@@ -41,16 +41,17 @@ def _phase(
     """`floor(x turns / 2 ** 32 + 1 / 2)` modulo a turn, and whether x is finite and in range.
 
     With `x = m 2 ** (31 - shift)` for a mantissa m this is `floor(m turns / 2 ** shift)`, plus 1,
-    halved: 33 bits of the product from bit `shift` on.
+    halved: 33 bits of the product from bit `shift` on. Zero and subnormals get the leading bit that
+    they lack: that adds 2 ** -126, which turns by less than 2 ** -63 of a unit, and rounds to 0.
     """
     bits = coordinates.view(torch.int32).long()
     exponent, negative = (bits >> 23) & 0xFF, bits >> 31
-    mantissa = (bits & 0x7FFFFF) + (exponent > 0).long() * 2**23
+    mantissa = (bits & 0x7FFFFF) | 0x800000
     m = (mantissa ^ negative) - negative
     low = m * (turns & WORD)
     middle = m * ((turns >> 32) & WORD) + (low >> 32)
     high = m * whole + (middle >> 32)
-    shift = 181 - exponent.clamp(1, LARGEST)
+    shift = 181 - exponent.clamp(max=LARGEST)
     first = ((middle << 32) | (low & WORD)) >> shift.clamp(max=31)
     second = ((high << 32) | (middle & WORD)) >> (shift - 32).clamp(0, 31)
     third = high >> (shift - 64).clamp(0, 63)
