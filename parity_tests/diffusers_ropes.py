@@ -140,7 +140,7 @@ def qwen(model: Any) -> Theirs:
     grids = [(1, 4, 7), (9, 5, 3)]  # more frames than half a side, which do not move the text
     table = torch.cat(model.pos_embed([grids], torch.device("cpu"), max_txt_seq_len=6))
     rotate = lambda x: transformer_qwenimage.apply_rotary_emb_qwen(x, table, use_real=False)
-    return Theirs(qwen_image_positions(6, grids), table.real, table.imag, rotate, None)
+    return Theirs(qwen_image_positions(grids, 6), table.real, table.imag, rotate, None)
 
 
 def lumina2(model: Any) -> Theirs:

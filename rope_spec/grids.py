@@ -89,7 +89,7 @@ def lumina2_positions(text_tokens: int, rows: int, columns: int) -> Int32[np.nda
     return np.concatenate([words, image]).astype(np.int32)
 
 
-def qwen_image_positions(text_tokens: int, grids: Sequence[Grid]) -> Int32[np.ndarray, "S 3"]:
+def qwen_image_positions(grids: Sequence[Grid], text_tokens: int) -> Int32[np.ndarray, "S 3"]:
     """Images whose middle is 0, one after the other in time, then text; int32 `(S, 3)`.
 
     Args:

@@ -143,7 +143,12 @@ class RopeSpec:
 
     def _check_kinds(self) -> None:
         of_kind("RopeSpec.pairs", self.pairs, Pairs, "Pairs, as Pairs.single(rotary_dim=64)")
-        of_kind("RopeSpec.rule", self.rule, Rule | None, "a rule, as Linear(4.0), or None")
+        of_kind(
+            "RopeSpec.rule",
+            self.rule,
+            Rule | None,
+            "a rule, as Linear(4.0), or None (spec_from_config reads what stands in a config.json)",
+        )
         convert_fields(self, flag, "real")
         if self.sign == 0:
             raise ValueError("RopeSpec.sign: got 0, expected 1 or -1. Leave it out for 1.")
