@@ -109,10 +109,10 @@ def row_of_channels(axis, y, spec, blocks):
 
 def layout(spec):
     """The channels of x from left to right, above them their number; y below where it differs."""
-    moved = spec.channels.read != spec.channels.write
+    moved = spec.channels.read_blocks != spec.channels.write_blocks
     figure, axis = empty(spec.head_dim + 1.2, 3.9 if moved else 2.1)
-    rows = [("x", 2.0 if moved else 0.2, spec.channels.read)]
-    rows += [("y", 0.2, spec.channels.write)] if moved else []
+    rows = [("x", 2.0 if moved else 0.2, spec.channels.read_blocks)]
+    rows += [("y", 0.2, spec.channels.write_blocks)] if moved else []
     for name, y, blocks in rows:
         row_of_channels(axis, y, spec, blocks)
         axis.text(spec.head_dim + 0.3, y + 0.43, name, va="center", fontsize=11)

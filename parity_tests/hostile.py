@@ -97,7 +97,7 @@ LLAMA3 = {
     "original_max_position_embeddings": 64,
 }
 
-IMAGE = {"text": 2, "rows": 3, "columns": 4}
+IMAGE = {"text_tokens": 2, "rows": 3, "columns": 4}
 OF_TIMM = {
     **{"rope_type": "cat", "dim": 8, "num_heads": 1, "temperature": None, "rotate_half": None},
     **{"in_pixels": True, "max_res": 224, "linear_bands": False},
@@ -157,7 +157,10 @@ TRUNK: dict[str, Call] = {
     "flux_positions": (rope_spec.flux_positions, IMAGE),
     "flux2_positions": (rope_spec.flux2_positions, IMAGE),
     "lumina2_positions": (rope_spec.lumina2_positions, IMAGE),
-    "qwen_image_positions": (rope_spec.qwen_image_positions, {"grids": [(1, 2, 3)], "text": 2}),
+    "qwen_image_positions": (
+        rope_spec.qwen_image_positions,
+        {"grids": [(1, 2, 3)], "text_tokens": 2},
+    ),
     "channel_order": (rope_spec.channel_order, {"spec": SPEC, "to": "interleaved"}),
     "convert_projection": (
         rope_spec.convert_projection,

@@ -155,7 +155,7 @@ WRONG = {
     "x and the spec exchanged": (
         lambda branch, put: branch.unrotate(put(X), SPEC, put(POSITIONS)),
         TypeError,
-        "rerotate: got .* as the spec, expected a RopeSpec",
+        "unrotate: got .* as the spec, expected a RopeSpec",
     ),
     "a name for another spec": (
         lambda branch, put: branch.rerotate(SPEC, put(X), *[put(POSITIONS)] * 2, to_spec="yarn"),
@@ -182,7 +182,7 @@ WRONG = {
             *map(put, (X, X, FULL, FULL[:, :1])), None, 2
         ),
         ValueError,
-        r"cos of shape \(1, 16, 8\) and sin of shape \(1, 1, 8\), expected .* twice",
+        r"cos of shape \(1, 16, 8\) and sin of shape \(1, 1, 8\), expected .* and both tables",
     ),
     "a table of 2.7 rows": (
         lambda branch, put: branch.init_cache(SPEC, "fixed", 2.7),

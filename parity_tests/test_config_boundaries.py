@@ -167,7 +167,7 @@ def test_what_is_refused(config, message):
     [("a-b", 6), ("a+b", 6), ("a/b", None), ("2*a/b", None), ("a-c", None), ("2*a/d", 4)],
 )
 def test_an_expression_of_two_keys(path, amount):
-    assert Keys({"a": 6, "b": 0, "c": None, "d": 3}, "config").amount(path, int) == amount
+    assert Keys({"a": 6, "b": 0, "c": None, "d": 3}, "config").computed(path, int) == amount
 
 
 @pytest.mark.parametrize("value", [8, 8.0, True, [1], "yarn"])

@@ -222,17 +222,17 @@ BAD = {
     "beyond int32": (
         lambda: rope_jax.cos_sin(HALF, np.array([2**31])),
         ValueError,
-        "got 2147483648 to 2147483648, expected int32",
+        "got 2147483648 to 2147483648, expected numbers that int32 holds",
     ),
     "below int32": (
         lambda: rope_jax.cos_sin(HALF, np.array([-(2**31) - 1])),
         ValueError,
-        "got -2147483649 to -2147483649, expected int32",
+        "got -2147483649 to -2147483649, expected numbers that int32 holds",
     ),
     "a length beyond int32": (
         lambda: rope_jax.cos_sin(SPECS["dynamic"], POSITIONS, seq_len=np.array([2**40])),
         ValueError,
-        "seq_len: got 1099511627776 to 1099511627776, expected int32",
+        "seq_len: got 1099511627776 to 1099511627776, expected numbers that int32 holds",
     ),
     "length": (
         lambda: rope_jax.cos_sin(SPECS["dynamic"], POSITIONS, seq_len=jnp.float32(8)),

@@ -108,7 +108,7 @@ def test_cos_and_sin_keep_their_bound_at_every_int32_position(spec, seq_len, rng
     factor = float(oracle.attention_factor(spec))
     bound = COS_SIN_BOUND * factor + (factor * HALF_ULP if factor != 1 else 0)
     for ours, exact in zip(
-        rope_spec.cos_sin(spec, positions, seq_len),
+        rope_spec.cos_sin(spec, positions, seq_len=seq_len),
         oracle.cos_sin(spec, positions, seq_len),
         strict=True,
     ):

@@ -120,7 +120,7 @@ OTHERS = {
 @pytest.mark.parametrize("branch", [rope_jax, rope_torch])
 @pytest.mark.parametrize("spec, to_spec", OTHERS.values(), ids=OTHERS)
 def test_other_channels_are_refused(spec, to_spec, branch):
-    message = f"rerotate: got RopeSpec(head_dim={spec.head_dim}"
+    message = f"rerotate: got keys of RopeSpec(head_dim={spec.head_dim}"
     with pytest.raises(
         ValueError,
         match=re.escape(message) + ".* expected the same channels and axes, and integer positions",

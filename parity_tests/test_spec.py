@@ -73,8 +73,8 @@ BAD = {
     ),
     "strided": (
         lambda: Pairs.strided((2, 4, 2)),
-        r"strided: got sections \(2, 4, 2\), expected the first of 3 to be the longest. "
-        r"In turns they have \(3, 3, 2\) pairs, which you get if you pass the number of pairs",
+        r"strided: got sections \(2, 4, 2\), expected the first of 3 to be the longest: "
+        r"if they alternate, they get \(3, 3, 2\) pairs. If that is meant, as in timm, pass pairs=",
     ),
     "an odd width": (
         lambda: Pairs.widths((16, 55, 57)),
@@ -179,13 +179,13 @@ WRONG_KIND = {
     "truncate": (lambda: Yarn(4.0, 64, truncate=1), r"truncate: got 1, expected True or False"),
     "rule": (
         lambda: spec(rule={"rope_type": "linear"}),
-        r"rule: got {'rope_type': 'linear'}, expected a rule, for instance Linear\(4.0\), or None",
+        r"rule: got {'rope_type': 'linear'}, expected a rule, as Linear\(4.0\), or None",
     ),
     "head_dim": (lambda: spec(head_dim=8.5), r"head_dim: got 8.5, expected a whole number"),
     "pairs": (lambda: Pairs([0], [0], 2), r"Pairs.axis: got \[0\], expected a tuple"),
     "pairs that are a number": (
         lambda: spec(pairs=16),
-        r"pairs: got 16, expected Pairs, for instance Pairs.single\(rotary_dim=64\)",
+        r"pairs: got 16, expected Pairs, as Pairs.single\(rotary_dim=64\)",
     ),
     "pairs that are text": (lambda: spec(pairs="single"), r"pairs: got 'single', expected Pairs"),
     "sections of M-RoPE for the widths of axes": (

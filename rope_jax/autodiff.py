@@ -21,14 +21,14 @@ from rope_spec import RotateIn
 from rope_spec.channels import Channels
 
 from . import tpu, xla_cpu
-from .rotation import Half, Heads, join, rotate_pairs, split
+from .rotation import Heads, PerPair, join, rotate_pairs, split
 from .rounding import compute_dtype
 
 rotate_p = Primitive("rope_rotate")
 
 
 def rotate_differentiably(
-    x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn
+    x: Heads, cos: PerPair, sin: PerPair, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
     """The rotation, with its derivative, sharded as x is.
 
@@ -49,7 +49,7 @@ def _gathered(t: Array) -> Array:
     return reshard(t, sharding.update(spec=PartitionSpec(*sharding.spec[:-1], None)))
 
 
-def _bind(x: Heads, cos: Half, sin: Half, **params: Any) -> Heads:
+def _bind(x: Heads, cos: PerPair, sin: PerPair, **params: Any) -> Heads:
     """The primitive, whose operands are made to vary over the same axes under `shard_map`."""
     varying = [_varying_axes(t) for t in (x, cos, sin)]
     missing = (tuple(frozenset().union(*varying) - axes) for axes in varying)
@@ -69,7 +69,9 @@ def _abstract(x: Any, cos: Any, sin: Any, **params: Any) -> Any:
     return x.update(weak_type=False)
 
 
-def _jvp(primals: Sequence[Array], tangents: Sequence[Any], **params: Any) -> tuple[Array, Array]:
+def _jvp(
+    primals: Sequence[Array], tangents: Sequence[Array | ad.Zero], **params: Any
+) -> tuple[Array, Array]:
     """The primitive for tangents of x, plain operations for those of cos and sin."""
     (x, cos, sin), (dx, dcos, dsin) = primals, tangents
     rotated = partial(rotate_p.bind, **params)
@@ -83,18 +85,24 @@ def _jvp(primals: Sequence[Array], tangents: Sequence[Any], **params: Any) -> tu
 
 
 def _jvp_of_tables(
-    x: Heads, dcos: Half, dsin: Half, *, channels: Channels, rotate_in: RotateIn
+    x: Heads, dcos: PerPair, dsin: PerPair, *, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
     """The rotation of x by tangents of cos and sin, in operations that have derivatives."""
     rotated, dtype = channels.rotated(dcos.shape[-1]), compute_dtype(x.dtype, rotate_in)
-    a, b = split(x[..., rotated], channels.read)
+    a, b = split(x[..., rotated], channels.read_blocks)
     a, b, dcos, dsin = (t.astype(dtype) for t in (a, b, dcos, dsin))
-    dy = join(a * dcos - b * dsin, b * dcos + a * dsin, channels.write).astype(x.dtype)
+    dy = join(a * dcos - b * dsin, b * dcos + a * dsin, channels.write_blocks).astype(x.dtype)
     return jnp.pad(dy, [(0, 0)] * (x.ndim - 1) + [(rotated.start, x.shape[-1] - rotated.stop)])
 
 
 def _transpose(
-    ct: Heads, x: Any, cos: Half, sin: Half, *, channels: Channels, rotate_in: RotateIn
+    ct: Heads,
+    x: ad.UndefinedPrimal,
+    cos: PerPair,
+    sin: PerPair,
+    *,
+    channels: Channels,
+    rotate_in: RotateIn,
 ) -> tuple[Heads, None, None]:
     """Rotation by the negative angle, from the written layout back to the one that was read."""
     dx = rotate_p.bind(ct, cos, -sin, channels=channels.inverse, rotate_in=rotate_in)

@@ -24,7 +24,7 @@ from rope_spec.phase import table_rows
 from rope_spec.strategies import SPLIT, Count, check_in_table, first_capacity, grown_capacity
 from rope_spec.values import check_choice
 
-from .functional import Length, Positions, Table, check, cos_sin
+from .functional import Length, Positions, Table, check_both, cos_sin
 from .rounding import keep_rounding
 
 
@@ -49,7 +49,7 @@ def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: Count 
         strategy: `lazy` grows to the exact length, `doubling` to a power of two times the first
             length, `fixed` never; `split_table` keeps two small tables and adds angles;
             `table_free` keeps no table.
-        length: the first number of rows; `table_free` ignores it: it serves every position.
+        length: the rows at the start; `table_free` ignores it, as it serves every position.
 
     Raises:
         ValueError: an unknown strategy, no length, or a table for frequencies that change with the
@@ -67,7 +67,7 @@ def init_cache(spec: RopeSpec, strategy: Strategy = "table_free", length: Count 
 
 
 def grow_cache(cache: RopeCache, length: Count) -> RopeCache:
-    """A cache that serves `length` positions: this object itself if it does.
+    """A cache that serves `length` positions: `cache` itself if it does already.
 
     If the tables are only shapes, as after `jax.eval_shape`, they are computed from the spec.
 
@@ -118,7 +118,7 @@ def lookup(
     check_choice("out_of_range", out_of_range, OutOfRange)
     if cache.strategy == "table_free":
         return cos_sin(cache.spec, positions, seq_len=seq_len)
-    check("lookup", cache.spec, positions)
+    check_both("lookup", cache.spec, positions)
     cache = materialized(cache)
     if out_of_range == "error" and isinstance(positions, np.ndarray) and positions.size:
         check_in_table(int(positions.min()), int(positions.max()), cache.capacity)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float32, Int32, UInt32
+from jaxtyping import Array, Bool, Float32, Int32, Shaped, UInt32
 
 from rope_spec import RopeSpec, inverse_frequencies
 
@@ -45,7 +45,9 @@ def _derivative(
     return (cos, sin), (-sin * angle, cos * angle)
 
 
-def _phase(coordinates: Coordinates, turns: np.ndarray) -> tuple[Int32[Array, "*rows P"], Array]:
+def _phase(
+    coordinates: Coordinates, turns: Shaped[np.ndarray, " P"]
+) -> tuple[Int32[Array, "*rows P"], Bool[Array, "*rows #P"]]:
     """`floor(x turns / 2 ** 32 + 1 / 2)` modulo a turn, and whether x is finite and in range.
 
     With `x = m 2 ** (31 - shift)` for a mantissa m this is `floor(m turns / 2 ** shift)`, plus 1,
@@ -66,7 +68,7 @@ def _phase(coordinates: Coordinates, turns: np.ndarray) -> tuple[Int32[Array, "*
     return lax.bitcast_convert_type(phase, jnp.int32), exponent <= LARGEST
 
 
-def _words(numbers: np.ndarray) -> list[UInt32[np.ndarray, " P"]]:
+def _words(numbers: Shaped[np.ndarray, " P"]) -> list[UInt32[np.ndarray, " P"]]:
     """Python's integers modulo 2 ** 128, the lowest 32 bits first."""
     return [(numbers >> place & 0xFFFFFFFF).astype(np.uint32) for place in (0, 32, 64, 96)]
 

@@ -55,7 +55,7 @@ def forward(
     Args:
         state: from `init` or an earlier call.
         x: its dtype is that of the result; its values are not read.
-        seq_len: L, the number of rows.
+        seq_len: the number of rows that are returned.
         position_ids: without `seq_len`, `max + 1` is the number of rows, and without both it is S.
             The caller gathers: `cos[position_ids]`.
 

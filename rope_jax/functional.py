@@ -31,9 +31,9 @@ from .phase import frequencies_at, phase_cos_sin, phase_of
 
 EXACT = Arithmetic()
 Positions = Real[Array | np.ndarray, "..."]  # (..., S), or (..., S, A) for A > 1 axes
-Half = Float[Array | np.ndarray, "*rows P"]  # cos or sin: (..., S), then a column for each pair
+PerPair = Float[Array | np.ndarray, "*rows P"]  # cos or sin: (..., S), then a column for each pair
 Table = tuple[Float32[Array, "*rows P"], Float32[Array, "*rows P"]]  # cos and sin
-Full = Float[Array | np.ndarray, "*rows H"]  # cos or sin, a column for each channel
+PerChannel = Float[Array | np.ndarray, "*rows H"]  # cos or sin, a column for each channel
 Heads = Float[Array, "*tokens H"]  # queries or keys: the tokens are (..., S), and maybe heads
 Length = int | np.integer | Integer[Array | np.ndarray, "..."] | None  # one, or one for each row
 
@@ -46,8 +46,7 @@ def cos_sin(
     Args:
         spec: the rotary embedding; static under `jit`.
         positions: integers within int32, negative ones too: `(..., S)`, or `(..., S, A)` for A > 1
-            axes. For a spec with `real` float32 coordinates as well, for which there is a
-            derivative.
+            axes. A spec with `real` also takes float32 coordinates, and differentiates by them.
         seq_len: the current length, which `DynamicNTK` and `LongRope` need: a Python int, or an
             array, traced or not, that holds one length or one for each row of the batch
             (`rope_jax.phase` says what that costs).
@@ -66,7 +65,7 @@ def cos_sin(
         >>> tuple(cos.shape), round(float(cos[0, 1, 0]), 6)
         ((1, 3, 2), 0.540302)
     """
-    check("cos_sin", spec, positions)
+    check_both("cos_sin", spec, positions)
     check_arithmetic("cos_sin", arithmetic)
     with jax.numpy_rank_promotion("allow"):  # the caller may have forbidden it for its own code
         if spec.depends_on_length and isinstance(seq_len, (jax.Array, np.ndarray)):
@@ -76,13 +75,13 @@ def cos_sin(
             is_integer = jnp.issubdtype(length.dtype, jnp.integer)
             check_length(spec, length.shape, np.shape(positions), length.dtype.name, is_integer)
             length = length.astype(jnp.int32) if length.dtype.itemsize < 4 else length
-            return _cos_sin_at(spec, jnp.asarray(positions), length, arithmetic.angles)
+            return _cos_sin_traced(spec, jnp.asarray(positions), length, arithmetic.angles)
         length = spec.effective_length(seq_len)
         return _cos_sin(spec, jnp.asarray(positions), length, arithmetic.angles)
 
 
-def check(function: str, spec: RopeSpec, positions: Positions) -> None:
-    """Raise TypeError or ValueError for a spec or positions that do not fit together."""
+def check_both(function: str, spec: RopeSpec, positions: Positions) -> None:
+    """Raise TypeError or ValueError for a spec and positions that do not fit together."""
     check_spec(function, spec)
     check_arrays(function, (jax.Array, np.ndarray), positions=positions)
     dtype = jnp.result_type(positions)
@@ -91,17 +90,17 @@ def check(function: str, spec: RopeSpec, positions: Positions) -> None:
     _check_fits("positions", positions)
 
 
-def _check_fits(name: str, whole: Array | np.ndarray) -> None:
+def _check_fits(name: str, numbers: Array | np.ndarray) -> None:
     """Raise ValueError for integers of NumPy that JAX would wrap in silence."""
-    if not isinstance(whole, np.ndarray) or not whole.size or whole.dtype.kind not in "iu":
+    if not isinstance(numbers, np.ndarray) or not numbers.size or numbers.dtype.kind not in "iu":
         return
-    if jnp.result_type(whole).itemsize < whole.dtype.itemsize:
-        check_int32(int(whole.min()), int(whole.max()), name)
+    if jnp.result_type(numbers).itemsize < numbers.dtype.itemsize:
+        check_int32(int(numbers.min()), int(numbers.max()), name)
 
 
 def _table(
     spec: RopeSpec,
-    positions: Positions,
+    positions: Real[Array, "..."],
     seq_len: int | Integer[Array, "..."] | None,
     angles: Angles,
 ) -> Table:
@@ -116,15 +115,15 @@ def _table(
     return jnp.cos(angle) * np.float32(factor), jnp.sin(angle) * np.float32(factor)
 
 
-_cos_sin = jax.jit(_table, static_argnums=(0, 2, 3))  # at a length that is known
-_cos_sin_at = jax.jit(_table, static_argnums=(0, 3))  # at a length that is traced
+_cos_sin = jax.jit(_table, static_argnames=("spec", "seq_len", "angles"))
+_cos_sin_traced = jax.jit(_table, static_argnames=("spec", "angles"))  # at a traced seq_len
 
 
 def rotate(
     spec: RopeSpec,
     x: Float[Array | np.ndarray, "*tokens H"],
-    cos: Half,
-    sin: Half,
+    cos: PerPair,
+    sin: PerPair,
     *,
     heads_axis: int | None = -2,
     arithmetic: Arithmetic = EXACT,
@@ -164,7 +163,12 @@ def rotate(
 
 @partial(jax.jit, static_argnums=(3, 4, 5))
 def _rotate(
-    x: Heads, cos: Half, sin: Half, spec: RopeSpec, heads_axis: int | None, rotate_in: RotateIn
+    x: Heads,
+    cos: PerPair,
+    sin: PerPair,
+    spec: RopeSpec,
+    heads_axis: int | None,
+    rotate_in: RotateIn,
 ) -> Heads:
     missing = tuple(range(x.ndim - (heads_axis is not None) - cos.ndim))
     cos, sin = jnp.expand_dims(cos, missing), jnp.expand_dims(sin, missing)
@@ -176,12 +180,12 @@ def _rotate(
 def apply_rotary_pos_emb(
     q: Float[Array | np.ndarray, "*q H"],
     k: Float[Array | np.ndarray, "*k H"],
-    cos: Full,
-    sin: Full,
+    cos: PerChannel,
+    sin: PerChannel,
     position_ids: Integer[Array | np.ndarray, "..."] | None = None,
     unsqueeze_dim: int = 1,
 ) -> tuple[Float[Array, "*q H"], Float[Array, "*k H"]]:
-    """The function of the lesson and of transformers: `q * cos + rotate_half(q) * sin`.
+    """The function of transformers: `q * cos + rotate_half(q) * sin`, for q and for k.
 
     Args:
         q: queries, `(B, N, S, H)` with `unsqueeze_dim=1`, `(B, S, N, H)` with 2.
@@ -191,8 +195,8 @@ def apply_rotary_pos_emb(
         sin: the same.
         position_ids: rows of the table, `(B, S)`, or None. A row that is not in the table gives
             NaN, and so does a negative one: JAX would take another row silently.
-        unsqueeze_dim: the axis of q that holds the heads: by default 1, as in transformers, where
-            `rotate` has the order of Flax.
+        unsqueeze_dim: the axis of q that holds the heads, 1 by default as in transformers; `rotate`
+            by default has the order of Flax.
 
     Returns:
         The rotated q and k, in the dtype that the operands promote to.

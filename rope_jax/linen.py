@@ -24,7 +24,7 @@ class RotaryEmbedding(linen.Module):
     Attributes:
         spec: the rotary embedding.
         strategy: how a table is kept, if any; see `rope_jax.init_cache`.
-        length: the first number of rows of that table.
+        length: how many rows that table has at the start.
         heads_axis: the axis of x that holds the heads, -2 for `(B, S, N, H)`.
         arithmetic: how angles and rotation are computed; a table has exact angles.
         out_of_range: what a position outside the table gives; see `rope_jax.lookup`.
@@ -56,11 +56,11 @@ class RotaryEmbedding(linen.Module):
         check_options(self.strategy, self.arithmetic, self.out_of_range)
         if self.strategy == "table_free":
             return cos_sin(self.spec, positions, seq_len=seq_len, arithmetic=self.arithmetic)
-        table = self.spec, self.strategy, self.length
+        arguments = self.spec, self.strategy, self.length
         if self.has_variable("rope", "table") or self.is_mutable_collection("rope"):
-            cache = self.variable("rope", "table", init_cache, *table).value
+            cache = self.variable("rope", "table", init_cache, *arguments).value
         else:
-            cache = init_cache(*table)
+            cache = init_cache(*arguments)
         return lookup(cache, positions, out_of_range=self.out_of_range)
 
     def __call__(self, x: Heads, positions: Positions, *, seq_len: Length = None) -> Heads:

@@ -12,11 +12,11 @@ from jaxtyping import Array, Float, Float32, Integer, Shaped
 from rope_spec import Arithmetic, Config, OutOfRange, RopeSpec, Strategy, spec_from_config
 from rope_spec.strategies import Count, check_options
 
-from .cache import grow_cache, init_cache, lookup, materialized
+from .cache import RopeCache, grow_cache, init_cache, lookup, materialized
 from .functional import EXACT, Heads, Length, Positions, Table, cos_sin, rotate
 
 
-class RopeTable(nnx.Variable):
+class RopeTable(nnx.Variable[RopeCache]):
     """Holds a `RopeCache`: a type of its own, so that filters such as `nnx.Param` leave it out."""
 
 
@@ -34,7 +34,7 @@ class RotaryEmbedding(nnx.Module):
     Args:
         spec: the rotary embedding.
         strategy: how a table is kept, if any; see `rope_jax.init_cache`.
-        length: the first number of rows of that table.
+        length: how many rows that table has at the start.
         heads_axis: the axis of x that holds the heads, -2 for `(B, S, N, H)`.
         arithmetic: how angles and rotation are computed; a table has exact angles.
         out_of_range: what a position outside the table gives; see `rope_jax.lookup`.
@@ -49,12 +49,12 @@ class RotaryEmbedding(nnx.Module):
         heads_axis: int | None = -2,
         arithmetic: Arithmetic = EXACT,
         out_of_range: OutOfRange = "error",
-    ):
+    ) -> None:
         check_options(strategy, arithmetic, out_of_range)
         self.spec, self.heads_axis, self.arithmetic = spec, heads_axis, arithmetic
         self.out_of_range: OutOfRange = out_of_range
         cache = init_cache(spec, strategy, length)
-        self.table = RopeTable(cache) if cache.tables else None
+        self.cache = RopeTable(cache) if cache.tables else None
 
     @classmethod
     def from_config(
@@ -71,14 +71,14 @@ class RotaryEmbedding(nnx.Module):
 
     def cos_sin(self, positions: Positions, *, seq_len: Length = None) -> Table:
         """cos and sin, `(..., S, P)`, once for each step; see `rope_jax.cos_sin`."""
-        if self.table is None:
+        if self.cache is None:
             return cos_sin(self.spec, positions, seq_len=seq_len, arithmetic=self.arithmetic)
-        held = self.table.get_value()
+        held = self.cache.get_value()
         cache = materialized(held)
         if cache is not held:
             # inside jit or grad a captured module is read-only: its rows are computed in each call
             with suppress(TraceContextError):
-                self.table.set_value(cache)
+                self.cache.set_value(cache)
         return lookup(cache, positions, out_of_range=self.out_of_range)
 
     def __call__(self, x: Heads, positions: Positions, *, seq_len: Length = None) -> Heads:
@@ -90,8 +90,8 @@ class RotaryEmbedding(nnx.Module):
 
     def grow(self, length: Count) -> None:
         """Make the table serve `length` positions; without a table nothing happens."""
-        if self.table is not None:
-            self.table.set_value(grow_cache(self.table.get_value(), length))
+        if self.cache is not None:
+            self.cache.set_value(grow_cache(self.cache.get_value(), length))
 
 
 class RotaryAttention(nnx.Module):
@@ -110,11 +110,11 @@ class RotaryAttention(nnx.Module):
 
     def __init__(
         self, rope: RotaryEmbedding, attention_fn: Callable[..., Array] = nnx.dot_product_attention
-    ):
+    ) -> None:
         if rope.spec.depends_on_length:
             raise ValueError(
-                "RotaryAttention: got frequencies that change with the length, expected others. "
-                "Rotate before it."
+                "RotaryAttention: got frequencies that change with the length, expected fixed "
+                "ones: it is not told the length. Rotate queries and keys before attention."
             )
         if rope.heads_axis not in (-2, 2):
             raise ValueError(

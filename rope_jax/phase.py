@@ -2,8 +2,8 @@
 
 JAX has no 64-bit integers by default, so that each is split in two.
 
-If the frequencies depend on the current length, this may be a traced array: there is no host
-round trip and no recompilation. LongRoPE then chooses between two sets of turns and stays exact.
+If the frequencies depend on the current length, the length may be a traced array: no host round
+trip, no recompilation. LongRoPE then chooses between two sets of turns and stays exact.
 Dynamic NTK is exact within the original context. Beyond it the frequencies are computed in float32:
 for a context that is stretched s-fold under a factor f, their relative error is at most
 (2 f + ln s + 8) 2 ** -24, and the error of cos and sin is that times the angle. With a length that
@@ -26,7 +26,7 @@ from rope_spec.phase import COS, SIN, fixed_point
 Words = tuple[UInt32[Array | np.ndarray, "*#rows P"], UInt32[Array | np.ndarray, "*#rows P"]]
 
 
-class AtLength(NamedTuple):
+class LengthFrequencies(NamedTuple):
     """The frequencies of each pair at a length, or at the length of each row: `(..., 1, P)`."""
 
     turns: tuple[UInt32[Array | np.ndarray, "... P"], UInt32[Array | np.ndarray, "... P"]]
@@ -112,12 +112,14 @@ def _scaled(value: UInt32[Array, "*rows P"], multiplier: int) -> UInt32[Array, "
     return multiply_high(value, multiplier) + ((value * jnp.uint32(multiplier)) >> 31)
 
 
-def frequencies_at(spec: RopeSpec, seq_len: int | Integer[Array, "..."] | None) -> AtLength:
+def frequencies_at(
+    spec: RopeSpec, seq_len: int | Integer[Array, "..."] | None
+) -> LengthFrequencies:
     """Turns and float32 inverse frequencies at a length that is known, or at that of each row."""
     if not isinstance(seq_len, jax.Array):
         return _known(inverse_frequencies(spec, seq_len))
     within, length = _known(inverse_frequencies(spec)), seq_len[..., None, None]
-    assert (original := spec.original_length)
+    original = spec.original_length or 0  # never 0 here: only such specs get an array
     if isinstance(spec.rule, DynamicNTK):
         beyond = _stretched(spec.rule, spec.pairs, within.inv_freq, length)
     else:
@@ -125,8 +127,8 @@ def frequencies_at(spec: RopeSpec, seq_len: int | Integer[Array, "..."] | None) 
     return jax.tree.map(partial(jnp.where, length > original), beyond, within)
 
 
-def _known(frequencies: Frequencies) -> AtLength:
-    return AtLength(split_words(frequencies.turns), frequencies.inv_freq_float32)
+def _known(frequencies: Frequencies) -> LengthFrequencies:
+    return LengthFrequencies(split_words(frequencies.turns), frequencies.inv_freq_float32)
 
 
 def _stretched(
@@ -134,11 +136,11 @@ def _stretched(
     pairs: Pairs,
     inv_freq: Float32[Array | np.ndarray, " P"],
     length: Integer[Array, "*batch 1 1"],
-) -> AtLength:
+) -> LengthFrequencies:
     """Dynamic NTK in float32: its inverse frequencies, and the same in turns."""
     stretch = rule.factor * (length.astype(jnp.float32) / rule.max_position_embeddings)
     exponent = -2 * np.array(pairs.frequency_index, np.float32) / (pairs.frequency_dim - 2)
     stretched = inv_freq * jnp.maximum(stretch - (rule.factor - 1), 1) ** exponent
     upper = stretched * np.float32(2**32 / (2 * np.pi))
     lower = (upper - jnp.floor(upper)) * np.float32(2**32)
-    return AtLength((upper.astype(jnp.uint32), lower.astype(jnp.uint32)), stretched)
+    return LengthFrequencies((upper.astype(jnp.uint32), lower.astype(jnp.uint32)), stretched)

@@ -4,18 +4,19 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int32
+import numpy as np
+from jaxtyping import Array, Float, Int32
 
 from rope_spec import RopeSpec, inverse_frequencies
 from rope_spec.checks import check_moved, check_rerotation
 
-from .functional import Heads, Positions, check, rotate
+from .functional import Heads, Positions, check_both, rotate
 from .phase import phase_cos_sin, phase_of, split_words
 
 
 def rerotate(
     spec: RopeSpec,
-    x: Heads,
+    x: Float[Array | np.ndarray, "*tokens H"],
     from_positions: Positions,
     to_positions: Positions,
     *,
@@ -24,7 +25,7 @@ def rerotate(
     to_seq_len: int | None = None,
     heads_axis: int | None = -2,
 ) -> Heads:
-    """Move rotated keys to other positions, frequencies, or both; it needs no unrotated keys.
+    """Move rotated keys to other positions, frequencies, or both, without the unrotated keys.
 
     That is one rotation with one rounding, as the difference of the two phases is exact. With
     `to_spec` keys go from one theta or rule to another (an NTK base); with `to_seq_len` over the
@@ -51,17 +52,19 @@ def rerotate(
     """
     to_spec = spec if to_spec is None else to_spec
     to_seq_len = seq_len if to_seq_len is None else to_seq_len
-    check_rerotation(spec, to_spec)
+    check_rerotation("rerotate", spec, to_spec)
     before = _phase("rerotate", spec, from_positions, seq_len)
     after = _phase("rerotate", to_spec, to_positions, to_seq_len)
     check_moved(before.shape, after.shape)
     factor = _factor(to_spec, to_seq_len) / _factor(spec, seq_len)
-    return rotate(spec.as_written, x, *phase_cos_sin(after - before, factor), heads_axis=heads_axis)
+    return rotate(
+        spec.after_rotation, x, *phase_cos_sin(after - before, factor), heads_axis=heads_axis
+    )
 
 
 def unrotate(
     spec: RopeSpec,
-    x: Heads,
+    x: Float[Array | np.ndarray, "*tokens H"],
     positions: Positions,
     *,
     seq_len: int | None = None,
@@ -84,8 +87,8 @@ def unrotate(
         TypeError: positions are not integers, or the spec is something else.
         ValueError: the spec has real positions.
     """
-    check_rerotation(spec, spec)
-    back = replace(spec.as_written, write=spec.read)
+    check_rerotation("unrotate", spec, spec)
+    back = replace(spec.after_rotation, write=spec.read)
     table = phase_cos_sin(-_phase("unrotate", spec, positions, seq_len), 1 / _factor(spec, seq_len))
     return rotate(back, x, *table, heads_axis=heads_axis)
 
@@ -93,7 +96,7 @@ def unrotate(
 def _phase(
     function: str, spec: RopeSpec, positions: Positions, seq_len: int | None
 ) -> Int32[Array, "*rows P"]:
-    check(function, spec, positions)
+    check_both(function, spec, positions)
     turns = inverse_frequencies(spec, spec.effective_length(seq_len)).turns
     with jax.numpy_rank_promotion("allow"):
         coordinates = spec.pairs.coordinates(jnp.asarray(positions))

@@ -11,11 +11,11 @@ from rope_spec.channels import Channels
 from .rounding import cast_exactly, compute_dtype, keep_rounding
 
 Heads = Float[Array, "*tokens H"]
-Half = Float[Array, "*#tokens P"]  # cos or sin, with as many axes as x
+PerPair = Float[Array, "*#tokens P"]  # cos or sin, with as many axes as x
 
 
 def rotate_pairs(
-    x: Heads, cos: Half, sin: Half, *, channels: Channels, rotate_in: RotateIn
+    x: Heads, cos: PerPair, sin: PerPair, *, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
     """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for each pair; the other channels stay.
 
@@ -24,11 +24,11 @@ def rotate_pairs(
     temporary arrays.
     """
     rotated, dtype = channels.rotated(cos.shape[-1]), compute_dtype(x.dtype, rotate_in)
-    a, b = split(x[..., rotated], channels.read)
+    a, b = split(x[..., rotated], channels.read_blocks)
     a, b, cos, sin = (cast_exactly(t, dtype) for t in (a, b, cos, sin))
     first = keep_rounding(a * cos) - keep_rounding(b * sin)
     second = keep_rounding(b * cos) + keep_rounding(a * sin)
-    y = join(cast_exactly(first, x.dtype), cast_exactly(second, x.dtype), channels.write)
+    y = join(cast_exactly(first, x.dtype), cast_exactly(second, x.dtype), channels.write_blocks)
     return jnp.concatenate([x[..., : rotated.start], y, x[..., rotated.stop :]], axis=-1)
 
 

@@ -48,9 +48,8 @@ def cpu_arithmetic(dtype: jnp.dtype, rotate_in: RotateIn) -> tuple[jnp.dtype, Ro
     of float16 are rounded too, as some processors have fused multiply-adds of float16.
     """
     if dtype == jnp.bfloat16:
-        return jnp.dtype(
-            jnp.float32
-        ), rounded_to_bfloat16 if rotate_in == "input" else keep_rounding
+        round_product = rounded_to_bfloat16 if rotate_in == "input" else keep_rounding
+        return jnp.dtype(jnp.float32), round_product
     return compute_dtype(dtype, rotate_in), keep_rounding
 
 

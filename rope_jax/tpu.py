@@ -14,23 +14,23 @@ from rope_spec import RotateIn
 from rope_spec.channels import Channels
 
 from . import rotation
-from .rotation import Half, Heads, index_along
+from .rotation import Heads, PerPair, index_along
 from .rounding import cast_exactly, compute_dtype, keep_rounding
 
-Full = Float[Array, "*#tokens H"]  # cos or sin with a value for each channel of the head
+PerChannel = Float[Array, "*#tokens H"]  # cos or sin with a value for each channel of the head
 
 
 def rotate_pairs(
-    x: Heads, cos: Half, sin: Half, *, channels: Channels, rotate_in: RotateIn
+    x: Heads, cos: PerPair, sin: PerPair, *, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
     """`rotation.rotate_pairs` as `x cos + partner sin`, with the sign in the table.
 
     If the result has another layout, as in de-interleaving, `rotation.rotate_pairs` is called.
     """
-    if channels.read != channels.write:
+    if channels.read_blocks != channels.write_blocks:
         return rotation.rotate_pairs(x, cos, sin, channels=channels, rotate_in=rotate_in)
     rotated, dtype = channels.rotated(cos.shape[-1]), compute_dtype(x.dtype, rotate_in)
-    distance = cos.shape[-1] // channels.read
+    distance = cos.shape[-1] // channels.read_blocks
     next_pair, pair_before = _shifted(x, -distance), _shifted(x, distance)
     partner = lax.select(_is_first(x, rotated.start, distance), next_pair, pair_before)
     own, partner, cos, sin = (cast_exactly(t, dtype) for t in (x, partner, cos, sin))
@@ -43,7 +43,7 @@ def rotate_pairs(
     return lax.select((index >= rotated.start) & (index < rotated.stop), y, x)
 
 
-def _is_first(t: Full, start: int, distance: int) -> Bool[Array, "*#tokens H"]:
+def _is_first(t: PerChannel, start: int, distance: int) -> Bool[Array, "*#tokens H"]:
     """Whether a channel is the first of its pair, of which the second is `distance` away."""
     return (index_along(-1, t) - start) // distance % 2 == 0
 
@@ -54,21 +54,21 @@ def _shifted(x: Heads, by: int) -> Heads:
     return lax.pad(x, jnp.zeros((), x.dtype), widths)
 
 
-def _to_both_channels(half: Half, channels: Channels, head_dim: int) -> Full:
+def _to_both_channels(half: PerPair, channels: Channels, head_dim: int) -> PerChannel:
     """One value for each pair, at both of its channels, and zeros where nothing is rotated."""
     *batch, pairs = half.shape
-    rotated, distance = channels.rotated(pairs), pairs // channels.read
+    rotated, distance = channels.rotated(pairs), pairs // channels.read_blocks
     if distance == 1 and pairs >= 128:
         both = _each_twice(half)
     else:
-        blocks = half.reshape(*batch, channels.read, 1, distance)
-        both = jnp.broadcast_to(blocks, (*batch, channels.read, 2, distance))
+        blocks = half.reshape(*batch, channels.read_blocks, 1, distance)
+        both = jnp.broadcast_to(blocks, (*batch, channels.read_blocks, 2, distance))
         both = both.reshape(*batch, 2 * pairs)
     widths = [(0, 0)] * len(batch) + [(rotated.start, head_dim - rotated.stop)]
     return jnp.pad(both, widths)
 
 
-def _each_twice(half: Half) -> Float[Array, "*#tokens 2*P"]:
+def _each_twice(half: PerPair) -> Float[Array, "*#tokens 2*P"]:
     """`jnp.repeat(half, 2, axis=-1)`; of 128 pairs or more XLA would make three copies of that."""
     zero, others = jnp.zeros((), half.dtype), [(0, 0, 0)] * (half.ndim - 1)
     even, odd = (lax.pad(half, zero, [*others, ends]) for ends in ((0, 1, 1), (1, 0, 1)))

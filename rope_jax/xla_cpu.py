@@ -23,12 +23,12 @@ from jaxtyping import Array, Float
 from rope_spec import RotateIn
 from rope_spec.channels import Channels
 
-from .rotation import Half, Heads, index_along
+from .rotation import Heads, PerPair, index_along
 from .rounding import cpu_arithmetic, from_bits, narrow, to_bits
 
 
 def rotate_pairs(
-    x: Heads, cos: Half, sin: Half, *, channels: Channels, rotate_in: RotateIn
+    x: Heads, cos: PerPair, sin: PerPair, *, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
     """`rotation.rotate_pairs`, by index if the rotated width divides the head, else by a shift."""
     if rotate_in == "input":
@@ -38,7 +38,7 @@ def rotate_pairs(
     is_slice_of_head = x.shape[-1] % width == channels.start % width == 0
     if is_slice_of_head:
         return _by_index(x, *tables, channels, rotate_in)
-    if channels.read == channels.write == 1:
+    if channels.read_blocks == channels.write_blocks == 1:
         return _by_shift(x, *tables, channels.start, rotate_in)
     rotated = x[..., channels.rotated(width // 2)]
     y = _by_index(rotated, *tables, channels._replace(start=0), rotate_in)
@@ -46,12 +46,12 @@ def rotate_pairs(
 
 
 Axes = tuple[int, ...]
-Table = Float[Array, "*rows P"]  # cos or sin without axes of length 1
+Squeezed = Float[Array, "*rows P"]  # cos or sin without axes of length 1
 InPairs = Float[Array, "..."]  # x with its pairs as axes: (..., blocks, 2, m), see _pair_shape
 Units = Float[Array, "..."]  # x or a table with its channels as (units, channels of a unit)
 
 
-def _without_repetition(cos: Half, sin: Half) -> tuple[Table, Table, Axes]:
+def _without_repetition(cos: PerPair, sin: PerPair) -> tuple[Squeezed, Squeezed, Axes]:
     """Drop axes of length 1, which XLA would copy; also return the axes of x that remain."""
     cos, sin = jnp.broadcast_arrays(cos, sin)  # vmap may have mapped one of them
     *batch, pairs = cos.shape
@@ -61,7 +61,12 @@ def _without_repetition(cos: Half, sin: Half) -> tuple[Table, Table, Axes]:
 
 
 def _by_index(
-    x: Heads, cos: Table, sin: Table, table_axes: Axes, channels: Channels, rotate_in: RotateIn
+    x: Heads,
+    cos: Squeezed,
+    sin: Squeezed,
+    table_axes: Axes,
+    channels: Channels,
+    rotate_in: RotateIn,
 ) -> Heads:
     """The head is cut into slices of the rotated width, and one of them is rotated."""
     *batch, head_dim = x.shape
@@ -70,8 +75,10 @@ def _by_index(
     rotated_slice = channels.start // width if slices else None
     options = {"table_axes": table_axes, "rotated_slice": rotated_slice, "rotate_in": rotate_in}
     with set_xla_metadata(inlineable="false"):
-        pairs = x.reshape(*batch, *slices, *_pair_shape(width, channels.read))
-        y = _loop_by_index(pairs, cos, sin, read=channels.read, write=channels.write, **options)
+        pairs = x.reshape(*batch, *slices, *_pair_shape(width, channels.read_blocks))
+        y = _loop_by_index(
+            pairs, cos, sin, read=channels.read_blocks, write=channels.write_blocks, **options
+        )
     return y.reshape(x.shape)
 
 
@@ -84,8 +91,8 @@ def _pair_shape(width: int, blocks: int) -> list[int]:
 @partial(jax.jit, static_argnames=("table_axes", "rotated_slice", "read", "write", "rotate_in"))
 def _loop_by_index(
     x: InPairs,
-    cos: Table,
-    sin: Table,
+    cos: Squeezed,
+    sin: Squeezed,
     *,
     table_axes: Axes,
     rotated_slice: int | None,
@@ -122,7 +129,7 @@ def _loop_by_index(
 
 
 def _by_shift(
-    x: Heads, cos: Table, sin: Table, table_axes: Axes, start: int, rotate_in: RotateIn
+    x: Heads, cos: Squeezed, sin: Squeezed, table_axes: Axes, start: int, rotate_in: RotateIn
 ) -> Heads:
     """Halves of a part of the head, as 96 of 128: the partner of a channel is P channels away."""
     unit, trailing = _unit(x.shape[-1], start, cos.shape[-1], rotate_in)

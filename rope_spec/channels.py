@@ -12,18 +12,18 @@ class Channels(NamedTuple):
 
     Attributes:
         start: the first rotated channel.
-        read: the number of blocks in x.
-        write: the number of blocks in the result.
+        read_blocks: the number of blocks in x.
+        write_blocks: the number of blocks in the result.
     """
 
     start: int = 0
-    read: int = 1
-    write: int = 1
+    read_blocks: int = 1
+    write_blocks: int = 1
 
     @property
     def inverse(self) -> "Channels":
         """The channels of the inverse rotation, which reads what this one has written."""
-        return Channels(self.start, self.write, self.read)
+        return Channels(self.start, self.write_blocks, self.read_blocks)
 
     def rotated(self, pairs: int) -> slice:
         """The channels that are rotated; the others stay."""

@@ -50,8 +50,8 @@ def check_arrays(function: str, kinds: type | tuple[type, ...], **arguments: Any
             raise TypeError(f"{function}: got {name} of {dtype}, expected numbers. Cast it.")
         if not isinstance(value, kinds):
             raise TypeError(
-                f"{function}: got {got} as {name}, expected an array of this framework. Make one, "
-                "with the shape that the documentation gives."
+                f"{function}: got {got} as {name}, expected an array of the framework that "
+                "computes (positions may be NumPy's). Make one of it."
             )
 
 
@@ -67,7 +67,7 @@ def check_positions(
         raise TypeError(
             f"positions: got {dtype}, expected integers or {' or '.join(real)}. A coordinate of 16 "
             "bits is rounded by 1 / 2048 of itself or more, which turns fast pairs at random: "
-            "compute it in float32. At float64 ones only rope_spec.cos_sin, in NumPy, is exact."
+            "compute it in float32. For float64 coordinates call rope_spec.cos_sin, in NumPy."
         )
     if not is_integer and not spec.real:
         raise TypeError(
@@ -91,17 +91,19 @@ def check_int32(smallest: int, largest: int, name: str = "positions") -> None:
     """Raise ValueError for positions, known on the host, that an int32 does not hold."""
     if smallest < -(2**31) or largest >= 2**31:
         raise ValueError(
-            f"{name}: got {smallest} to {largest}, expected int32. JAX has no wider integers "
-            "unless jax_enable_x64 is set, and would wrap them silently."
+            f"{name}: got {smallest} to {largest}, expected numbers that int32 holds. Count from a "
+            "later start."
         )
 
 
 def check_length(
     spec: RopeSpec, length: Shape, positions: Shape, dtype: str, is_integer: bool
 ) -> None:
-    """Raise TypeError for a current length in an array that is not of integers.
+    """Raise unless the current length, an array, fits the positions.
 
-    ValueError where it is neither one length nor one for each row of the positions.
+    Raises:
+        TypeError: it does not hold integers.
+        ValueError: it is neither one length nor one for each row of the positions.
     """
     if not is_integer:
         raise TypeError(
@@ -208,7 +210,7 @@ def check_full_tables(x: Shape, cos: Shape, sin: Shape, ids: bool, heads_axis: o
     if cos != sin or len(cos) < 2 or ids and len(cos) != 2 or len(x) < 2:
         raise ValueError(
             f"apply_rotary_pos_emb: got x of shape {x}, cos of shape {cos} and sin of shape {sin}, "
-            "expected (B, N, S, H) and twice (B, S, H) or (S, H), with position_ids a table "
+            "expected (B, N, S, H), and both tables (B, S, H) or (S, H), with position_ids "
             "(L, H). Take both from one call."
         )
     if not -len(x) <= axis < len(x) - 1 or axis == -1:
@@ -250,28 +252,28 @@ def _broadcast(a: Shape, b: Shape) -> bool:
 
 
 def check_moved(before: Shape, after: Shape) -> None:
-    """Raise ValueError for positions that are not as many before as after."""
+    """Raise ValueError unless the positions before and after a move broadcast."""
     if not _broadcast(before, after):
         raise ValueError(
             f"rerotate: got from_positions of shape {before} and to_positions of shape {after}, "
-            "expected the same, or shapes that broadcast. Give each key one of both."
+            "expected the same, or shapes that broadcast. Give each key an old and a new one."
         )
 
 
-def check_rerotation(spec: RopeSpec, to_spec: RopeSpec) -> None:
-    """Raise ValueError if no rotation makes keys of `to_spec` out of keys of `spec`.
+def check_rerotation(function: str, spec: RopeSpec, to_spec: RopeSpec) -> None:
+    """Raise ValueError if no rotation turns keys of `spec` into keys of `to_spec`.
 
     Raises:
         TypeError: one of them is not a RopeSpec.
         ValueError: they rotate other channels, or by other coordinates, or by real ones.
     """
-    check_spec("rerotate", spec)
-    check_spec("rerotate", to_spec)
+    check_spec(function, spec)
+    check_spec(function, to_spec)
     same = [(s.head_dim, s.pairs.axis, s.start, s.written) for s in (spec, to_spec)]
     if same[0] != same[1] or spec.real or to_spec.real:
         raise ValueError(
-            f"rerotate: got {spec} and to_spec={to_spec}, expected the same channels and axes, and "
-            "integer positions. For another layout, unrotate and rotate."
+            f"{function}: got keys of {spec}, to be those of {to_spec}, expected the same channels "
+            "and axes, and integer positions. For another layout, unrotate and rotate."
         )
 
 

@@ -16,24 +16,24 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64, Shaped
 
 from .pairs import Pairs
-from .rules import DynamicNTK, Explicit, Linear, Llama3, LongRope, PerAxis, Proportional, Yarn
+from .rules import DynamicNTK, Explicit, Linear, Llama3, LongRope, PerAxis, Proportional, Rule, Yarn
 from .spec import RopeSpec
 
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494")
 DIGITS = 50
-Number = Callable[[Any], Any]  # makes a number: Decimal, or float for float32
-OfPairs = Shaped[np.ndarray, " P"]  # one number for each pair, Decimals or float32
+ToNumber = Callable[[Any], Any]  # Decimal, or float for float32
+PerPair = Shaped[np.ndarray, " P"]  # one number for each pair, Decimals or float32
 
 
 class Frequencies(NamedTuple):
     """What `inverse_frequencies` returns; the arrays are read-only."""
 
     inv_freq: Float64[np.ndarray, " P"]  # radians per position, correctly rounded
-    inv_freq_float32: Float32[np.ndarray, " P"]  # in the steps of transformers, powers by float64
+    inv_freq_float32: Float32[np.ndarray, " P"]  # as transformers has it, but powers in float64
     turns: Int64[np.ndarray, " P"]  # turns per position in units of 2 ** -64, modulo one turn
     whole_turns: Int64[np.ndarray, " P"]  # per position, those that `turns` leaves out
     attention_factor: float  # multiplies cos and sin
-    softmax_scale_factor: float  # for attention to apply: scale = this / sqrt(head_dim)
+    softmax_scale_factor: float  # attention multiplies its own scale by this (DeepSeek's YaRN)
 
     @property
     def all_turns(self) -> Shaped[np.ndarray, " P"]:
@@ -58,12 +58,12 @@ def inverse_frequencies(spec: RopeSpec, seq_len: int | None = None) -> Frequenci
     """
     if seq_len is not None and seq_len < 1:
         raise ValueError(
-            f"inverse_frequencies: got seq_len={seq_len}, expected at least 1, or None."
+            f"inverse_frequencies: got seq_len={seq_len}, expected at least 1, or None. Correct it."
         )
     return _computed(spec, seq_len)
 
 
-@lru_cache(maxsize=1024)  # by position, as it tells a default from the same value that is given
+@lru_cache(maxsize=1024)  # called by position: f(x) and f(x, None) would be two entries
 def _computed(spec: RopeSpec, seq_len: int | None) -> Frequencies:
     with localcontext(prec=DIGITS):
         exact = _frequencies(spec, seq_len, Decimal)
@@ -96,13 +96,13 @@ def _int64(numbers: list[int]) -> Int64[np.ndarray, " P"]:
     return np.array([number % 2**64 for number in numbers], np.uint64).view(np.int64)
 
 
-def _frequencies(spec: RopeSpec, seq_len: int | None, number: Number) -> OfPairs:
+def _frequencies(spec: RopeSpec, seq_len: int | None, number: ToNumber) -> PerPair:
     """The inverse frequency of every pair, in radians."""
     unit = 2 * _pi(number) if spec.unit == "turn" else 1
     return _of_rule(spec, seq_len, number) * unit
 
 
-def _of_rule(spec: RopeSpec, seq_len: int | None, number: Number) -> OfPairs:
+def _of_rule(spec: RopeSpec, seq_len: int | None, number: ToNumber) -> PerPair:
     """The inverse frequency of every pair, under the rule of the spec."""
     rule, pairs, theta = spec.rule, spec.pairs, number(spec.theta)
     if isinstance(rule, DynamicNTK):
@@ -130,14 +130,14 @@ def _of_rule(spec: RopeSpec, seq_len: int | None, number: Number) -> OfPairs:
             return _select(inv_freq, pairs.frequency_index, number)
 
 
-def _select(values: Sequence[float], index: Sequence[int], number: Number) -> OfPairs:
+def _select(values: Sequence[float], index: Sequence[int], number: ToNumber) -> PerPair:
     """`values[index]` as Decimals or in float32, for an index of each pair."""
     dtype = object if number is Decimal else np.float32
     return np.array([number(values[i]) for i in index], dtype=dtype)
 
 
-def _powers(base: Any, pairs: Pairs, number: Number) -> OfPairs:
-    """`base ** (2 k / frequency_dim)`, as Decimals or in float32; the base may be one a pair."""
+def _powers(base: Any, pairs: Pairs, number: ToNumber) -> PerPair:
+    """`base ** (2 k / frequency_dim)`, as Decimals or in float32; one base, or one per pair."""
     even = range(0, pairs.frequency_dim, 2)
     exponent = _select(even, pairs.frequency_index, number) / pairs.frequency_dim
     return base**exponent if number is Decimal else _float32_power(base, exponent)
@@ -147,7 +147,9 @@ def _float32_power(base: Any, exponent: Any) -> Any:
     return np.power(np.float64(np.float32(base)), np.float64(exponent)).astype(np.float32)
 
 
-def _ntk_theta(theta: Any, rule: DynamicNTK, seq_len: int | None, dim: int, number: Number) -> Any:
+def _ntk_theta(
+    theta: Any, rule: DynamicNTK, seq_len: int | None, dim: int, number: ToNumber
+) -> Any:
     """`theta (factor L / L0 - (factor - 1)) ** (d / (d - 2))` for a length L > L0, else theta."""
     factor, original = rule.factor, rule.max_position_embeddings
     if seq_len is None or seq_len <= original:
@@ -165,7 +167,7 @@ def _divisors(rule: LongRope, seq_len: int | None) -> tuple[float, ...]:
     return rule.long_factor if beyond else rule.short_factor
 
 
-def _llama3(w: OfPairs, rule: Llama3, number: Number) -> OfPairs:
+def _llama3(w: PerPair, rule: Llama3, number: ToNumber) -> PerPair:
     """Wavelengths above L0 / low are stretched, and those below L0 / high are kept.
 
     Between them a frequency is `(1 - s) / (factor w) + s / w`, where
@@ -184,7 +186,7 @@ def _llama3(w: OfPairs, rule: Llama3, number: Number) -> OfPairs:
     )
 
 
-def _yarn(w: OfPairs, rule: Yarn, theta: Any, pairs: Pairs, number: Number) -> OfPairs:
+def _yarn(w: PerPair, rule: Yarn, theta: Any, pairs: Pairs, number: ToNumber) -> PerPair:
     """`(1 - keep_k) / (factor w_k) + keep_k / w_k`: keep falls from 1 to 0 over `_yarn_range`."""
     low, high = _yarn_range(rule, theta, pairs.frequency_dim, number)
     ramp = (np.array(pairs.frequency_index).astype(w.dtype) - low) / (high - low)
@@ -192,7 +194,7 @@ def _yarn(w: OfPairs, rule: Yarn, theta: Any, pairs: Pairs, number: Number) -> O
     return 1 / (number(rule.factor) * w) * (1 - keep) + 1 / w * keep
 
 
-def _yarn_range(rule: Yarn, theta: Any, dim: int, number: Number) -> tuple[Any, Any]:
+def _yarn_range(rule: Yarn, theta: Any, dim: int, number: ToNumber) -> tuple[Any, Any]:
     """The k, as fractions, whose pairs make `beta_fast` and `beta_slow` turns in L0 tokens."""
     length = number(rule.original_max_position_embeddings)
     turns = (number(beta) * 2 * _pi(number) for beta in (rule.beta_fast, rule.beta_slow))
@@ -203,7 +205,7 @@ def _yarn_range(rule: Yarn, theta: Any, dim: int, number: Number) -> tuple[Any, 
     return low, high if high != low else high + number(0.001)
 
 
-def _pi(number: Number) -> Any:
+def _pi(number: ToNumber) -> Any:
     return PI if number is Decimal else math.pi
 
 
@@ -216,7 +218,7 @@ def _mscale(factor: Decimal, mscale: float = 1.0) -> Decimal:
     return Decimal("0.1") * Decimal(mscale) * factor.ln() + 1 if factor > 1 else Decimal(1)
 
 
-def _attention_factor(rule: object) -> Decimal:
+def _attention_factor(rule: Rule | None) -> Decimal:
     match rule:
         case (
             Yarn(attention_factor=given)
@@ -234,7 +236,7 @@ def _attention_factor(rule: object) -> Decimal:
             return Decimal(1)
 
 
-def _softmax_scale_factor(rule: object) -> Decimal:
+def _softmax_scale_factor(rule: Rule | None) -> Decimal:
     match rule:
         case Yarn(scales_softmax=True, factor=factor, mscale_all_dim=all_dim) if all_dim:
             return _mscale(Decimal(factor), all_dim) ** 2

@@ -32,8 +32,8 @@ def cogvideox_coordinates(
 ) -> Float32[np.ndarray, "S 3"]:
     """Frames, rows and columns of CogVideoX 1.0, on the grid that it was trained on.
 
-    The image is made as large as fits that grid, in its middle. The first token lies on the first
-    row of this region, the last one on `1 - 1 / rows` times its end: so diffusers has it.
+    The image is centred on that grid, as large as it fits. As in diffusers, its rows run from the
+    start of that region to `1 - 1 / rows` times its end, and its columns likewise.
 
     Args:
         frames: of the latent video.
@@ -67,34 +67,34 @@ def ltx_coordinates(
     return grid_coordinates(*axes).astype(np.float32)
 
 
-def flux_positions(text: int, rows: int, columns: int) -> Int32[np.ndarray, "S 3"]:
+def flux_positions(text_tokens: int, rows: int, columns: int) -> Int32[np.ndarray, "S 3"]:
     """Text tokens at 0, then rows and columns on the last two axes, int32 `(S, 3)`."""
     image = grid_coordinates(ZERO, _counted("rows", rows), _counted("columns", columns))
-    words = np.zeros((whole("text", text), 3))
+    words = np.zeros((whole("text_tokens", text_tokens), 3))
     return np.concatenate([words, image]).astype(np.int32)
 
 
-def flux2_positions(text: int, rows: int, columns: int) -> Int32[np.ndarray, "S 4"]:
-    """Text tokens counted on the last axis, then time, rows and columns, int32 `(S, 4)`."""
-    words = grid_coordinates(ZERO, ZERO, ZERO, _counted("text", text))
+def flux2_positions(text_tokens: int, rows: int, columns: int) -> Int32[np.ndarray, "S 4"]:
+    """Text tokens counted on axis 3, then an image by row and column on axes 1 and 2."""
+    words = grid_coordinates(ZERO, ZERO, ZERO, _counted("text_tokens", text_tokens))
     image = grid_coordinates(ZERO, _counted("rows", rows), _counted("columns", columns), ZERO)
     return np.concatenate([words, image]).astype(np.int32)
 
 
-def lumina2_positions(text: int, rows: int, columns: int) -> Int32[np.ndarray, "S 3"]:
+def lumina2_positions(text_tokens: int, rows: int, columns: int) -> Int32[np.ndarray, "S 3"]:
     """Text tokens counted on the first axis, where the image stands after them, int32 `(S, 3)`."""
-    words = grid_coordinates(_counted("text", text), ZERO, ZERO)
-    time = np.array([whole("text", text)])
+    words = grid_coordinates(_counted("text_tokens", text_tokens), ZERO, ZERO)
+    time = np.array([whole("text_tokens", text_tokens)])
     image = grid_coordinates(time, _counted("rows", rows), _counted("columns", columns))
     return np.concatenate([words, image]).astype(np.int32)
 
 
-def qwen_image_positions(grids: Sequence[Grid], text: int) -> Int32[np.ndarray, "S 3"]:
+def qwen_image_positions(grids: Sequence[Grid], text_tokens: int) -> Int32[np.ndarray, "S 3"]:
     """Images whose middle is 0, one after the other in time, then text; int32 `(S, 3)`.
 
     Args:
         grids: frames, rows and columns of each image or video.
-        text: the number of text tokens, which are counted on all axes from the largest half side.
+        text_tokens: how many; they are counted on all axes from the largest half side.
     """
     given = of_kind("grids", grids, Sequence, "a list of (frames, rows, columns)")
     checked = [checked_grid(grid) for grid in given]
@@ -103,7 +103,7 @@ def qwen_image_positions(grids: Sequence[Grid], text: int) -> Int32[np.ndarray, 
         for i, (frames, rows, columns) in enumerate(checked)
     ]
     start = max((side // 2 for grid in checked for side in grid[1:]), default=0)
-    words = np.repeat(start + _counted("text", text)[:, None], 3, axis=1)
+    words = np.repeat(start + _counted("text_tokens", text_tokens)[:, None], 3, axis=1)
     return np.concatenate([*images, words]).astype(np.int32)
 
 

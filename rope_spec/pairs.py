@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .values import convert_fields, convert_tuples, of_kind, whole
 
+Positions = TypeVar("Positions", bound=Any)  # an array of any framework
 MAX_CHANNELS = 2**16  # of one head: far beyond any model
 
 
@@ -21,8 +22,7 @@ class Pairs:
     """For each pair of channels: the coordinate that rotates it, and the index of its frequency.
 
     Frequency k is `theta ** (-2 k / frequency_dim)`, for k from 0 to `ceil(frequency_dim / 2) - 1`.
-    Every exponent is a fraction, so that one `frequency_dim` serves axes of several widths: see
-    `widths`.
+    Axes of different widths share one `frequency_dim`, their least common multiple: see `widths`.
 
     Attributes:
         axis: for each of the P pairs, which of the A coordinates of a position rotates it.
@@ -65,7 +65,7 @@ class Pairs:
         """A, the number of coordinates of a position."""
         return max(self.axis) + 1
 
-    def coordinates(self, positions: Any) -> Any:
+    def coordinates(self, positions: Positions) -> Positions:
         """The coordinate of each pair, for an array of any framework.
 
         `(..., S) -> (..., S, 1)`, and for A > 1 `(..., S, A) -> (..., S, P)`.
@@ -144,14 +144,14 @@ class Pairs:
         sections = _lengths("Pairs.strided", sections)
         axes = len(sections)
         count = sum(sections) if pairs is None else whole("Pairs.strided", pairs, most=MAX_CHANNELS)
-        turns = [j % axes if j < axes * sections[j % axes] else 0 for j in range(count)]
-        if pairs is None and tuple(turns.count(axis) for axis in range(axes)) != sections:
+        axis = [j % axes if j < axes * sections[j % axes] else 0 for j in range(count)]
+        if pairs is None and tuple(map(axis.count, range(axes))) != sections:
             raise ValueError(
                 f"Pairs.strided: got sections {sections}, expected the first of {axes} to be the "
-                f"longest. In turns they have {tuple(turns.count(axis) for axis in range(axes))} "
-                "pairs, which you get if you pass the number of pairs, as timm does."
+                f"longest: if they alternate, they get {tuple(map(axis.count, range(axes)))} "
+                "pairs. If that is meant, as in timm, pass pairs=."
             )
-        return cls._shared(turns)
+        return cls._shared(axis)
 
     @classmethod
     def spatial_first(cls, sections: tuple[int, int, int]) -> Pairs:
@@ -176,9 +176,9 @@ class Pairs:
 
     @classmethod
     def axial(cls, *, rotary_dim: int, axes: int = 2) -> Pairs:
-        """Frequencies of `rotary_dim / A` channels for each axis; one block of pairs after another.
+        """Each axis has the frequencies of `rotary_dim / A` channels, and a block of pairs.
 
-        Most vision towers have it.
+        So do most vision towers.
 
         Source: arXiv:2104.09864, in two dimensions.
         """
@@ -201,7 +201,7 @@ class Pairs:
 
     @classmethod
     def axial_alternating(cls, *, rotary_dim: int, axes: int = 2) -> Pairs:
-        """Every frequency once for each axis, which take turns: Kimi's vision tower."""
+        """As `axial`, but the axes take turns, pair by pair: Kimi's vision tower."""
         count, axes = _pairs_per_axis(rotary_dim, axes)
         return cls(
             tuple(range(axes)) * count,

@@ -15,7 +15,7 @@ The error of cos and sin, for |position| < 2 ** 31, is at most 3.17e-8, the sum 
 """
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64, Real
@@ -30,11 +30,12 @@ from .spec import RopeSpec
 COS = (1324675878, 136187728, 5599974, 121701)
 SIN = (3373259426, 693598667, 42784630, 1256618, 21234)
 
+Integers = TypeVar("Integers", bound=Any)  # an array of NumPy or torch
 Positions = Real[np.ndarray, "..."]  # (..., S), or (..., S, A) for A > 1 axes
 Table = tuple[Float32[np.ndarray, "*rows P"], Float32[np.ndarray, "*rows P"]]  # cos and sin
 
 
-def cos_sin(spec: RopeSpec, positions: Positions, seq_len: int | None = None) -> Table:
+def cos_sin(spec: RopeSpec, positions: Positions, *, seq_len: int | None = None) -> Table:
     """Exact cos and sin in NumPy, times the attention factor.
 
     Args:
@@ -98,7 +99,7 @@ def phase_cos_sin(phase: Int64[np.ndarray, "*rows P"], attention_factor: float =
     return cos.astype(np.float32) * np.float32(scale), sin.astype(np.float32) * np.float32(scale)
 
 
-def integer_cos_sin(phase: Any, attention_factor: float) -> tuple[Any, Any, float]:
+def integer_cos_sin(phase: Integers, attention_factor: float) -> tuple[Integers, Integers, float]:
     """cos and sin as integers below 2 ** 32, and their unit.
 
     Only operators are used, so that arrays of NumPy and of torch both work. A mask is 0 or -1,

@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Bool, Int32, Int64, Integer, Shaped
 
 from .checks import check_int32
-from .values import MOST_POSITIONS, number, of_kind, whole
+from .values import MAX_POSITIONS, number, of_kind, whole
 
 Grid = tuple[int, int, int]
-Count = int | np.integer  # a part that is text: its number of tokens
+Count = int | np.integer  # a number of tokens: a part that is text
 
 
 def positions_from_mask(
@@ -41,7 +41,7 @@ def positions_from_segments(
         int32 `(..., S)`.
     """
     segment_ids = _integers("segment_ids", segment_ids)
-    padding = whole("padding", padding, least=-MOST_POSITIONS)
+    padding = whole("padding", padding, least=-MAX_POSITIONS)
     length: int = segment_ids.shape[-1]
     index = np.arange(length)
     first = np.ones_like(segment_ids[..., :1], bool)

@@ -26,7 +26,7 @@ class PerAxis:
 
     Attributes:
         theta: a base for each axis.
-        divisor: what the frequencies of each axis are divided by; left out: 1 for each.
+        divisor: what the frequencies of each axis are divided by; by default 1.
     """
 
     theta: tuple[float, ...]
@@ -89,7 +89,7 @@ class Yarn:
         if self.beta_fast < self.beta_slow:
             raise ValueError(
                 f"Yarn: got beta_fast={self.beta_fast} below beta_slow={self.beta_slow}, expected "
-                "the reverse. Exchange them."
+                "the reverse. Swap them."
             )
 
 
@@ -123,9 +123,14 @@ class LongRope:
 class Llama3:
     """Long wavelengths are stretched by `factor`, short ones kept, and those between are blended.
 
-    If `low_freq_factor` equals `high_freq_factor`, as in Llama-4-Scout, there are none between.
-
     Source: Llama 3.1, arXiv:2407.21783.
+
+    Attributes:
+        factor: how far the long wavelengths are stretched.
+        low_freq_factor: wavelengths above L0 / low_freq_factor are long.
+        high_freq_factor: wavelengths below L0 / high_freq_factor are short. Where both are equal,
+            as in Llama-4-Scout, there are none between.
+        original_max_position_embeddings: L0, the context length of pretraining.
     """
 
     factor: float
@@ -140,15 +145,19 @@ class Llama3:
         if low > high:
             raise ValueError(
                 f"Llama3: got low_freq_factor={low} and high_freq_factor={high}, expected the "
-                "first not above the second. Exchange them."
+                "first not above the second. Swap them."
             )
 
 
 @dataclass(frozen=True)
 class Proportional:
-    """The first `rotated` frequencies of the whole head are divided by `factor`.
+    """The first frequencies of the whole head are divided by `factor`, the others are 0.
 
-    The other frequencies are 0. Source: Gemma 4 in transformers.
+    Source: Gemma 4 in transformers.
+
+    Attributes:
+        rotated: how many pairs have a frequency that is not 0.
+        factor: what these frequencies are divided by.
     """
 
     rotated: int

@@ -5,23 +5,17 @@ A axes, L table length.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from .channels import Channels
 from .pairs import Pairs
 from .rules import DynamicNTK, Explicit, Llama3, LongRope, PerAxis, Rule, Yarn
-from .values import check_choice, convert_fields, positive, whole
+from .values import check_choice, convert_fields, flag, of_kind, positive, whole
 
 Layout = Literal["half", "interleaved", "half_per_axis"]
 Angles = Literal["exact", "float32"]
 RotateIn = Literal["float32", "input"]
 Unit = Literal["radian", "turn"]
-
-EXPECTED = {  # by the name of a field, for errors
-    "pairs": "Pairs, for instance Pairs.single(rotary_dim=64)",
-    "rule": "a rule, for instance Linear(4.0), or None",
-    "real": "True or False",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,19 +27,19 @@ class RopeSpec:
     Attributes:
         head_dim: H, the width of the array that is handed to `rotate`; in MLA `qk_rope_head_dim`.
         theta: the base of the frequencies, `rope_theta` in a config.json.
-        pairs: axis and frequency of each pair. Left out, it is `Pairs.single(rotary_dim=head_dim)`:
-            one coordinate, and all channels are rotated. Give it with `dataclasses.replace` if
-            head_dim changes.
+        pairs: axis and frequency of each pair; by default `Pairs.single(rotary_dim=head_dim)`: one
+            coordinate, and all channels are rotated. `dataclasses.replace` keeps the pairs: with a
+            new head_dim give new ones.
         rule: how the frequencies are scaled for long contexts, or None.
         read: where pair j lies in x. `half`: channels j and P + j; `interleaved`: 2j and 2j + 1;
             `half_per_axis`: halves within the block of each axis.
-        write: where pair j goes in the result; None, also for the same layout: where it was read.
-            DeepSeek reads interleaved channels and writes halves.
+        write: where pair j goes in the result; None: where it was read. DeepSeek reads interleaved
+            channels and writes halves.
         start: the first of the 2 P channels that are rotated; the others stay.
         sign: -1 rotates by the negative angle (NanoChat).
         real: whether positions may be real-valued coordinates, float32 (DINOv3).
-        unit: what a frequency of 1 turns a pair by from one position to the next: one `radian`, or
-            one `turn` (DINOv3, and images whose coordinates are pixels).
+        unit: of the frequencies: `radian` or `turn` per position (DINOv3, LTX-Video, and
+            `in_pixels` of timm).
 
     Example:
         >>> RopeSpec(head_dim=128).rotary_dim
@@ -99,7 +93,7 @@ class RopeSpec:
         return Channels(self.start, self.blocks(self.read), self.blocks(self.written))
 
     @property
-    def as_written(self) -> "RopeSpec":
+    def after_rotation(self) -> "RopeSpec":
         """The spec for x that this one has rotated: positive angles, its layout on both sides."""
         return replace(self, read=self.written, write=None, sign=1)
 
@@ -148,14 +142,14 @@ class RopeSpec:
         object.__setattr__(self, name, value)  # as the dataclass is frozen
 
     def _check_kinds(self) -> None:
-        kinds: dict[str, Any] = {"pairs": Pairs, "rule": Rule | None, "real": bool}
-        for name, kind in kinds.items():
-            value = getattr(self, name)
-            if not isinstance(value, kind):
-                raise TypeError(
-                    f"RopeSpec.{name}: got {value!r}, expected {EXPECTED[name]}. What stands in a "
-                    "config.json is read by spec_from_config."
-                )
+        of_kind("RopeSpec.pairs", self.pairs, Pairs, "Pairs, as Pairs.single(rotary_dim=64)")
+        of_kind(
+            "RopeSpec.rule",
+            self.rule,
+            Rule | None,
+            "a rule, as Linear(4.0), or None (spec_from_config reads what stands in a config.json)",
+        )
+        convert_fields(self, flag, "real")
         if self.sign == 0:
             raise ValueError("RopeSpec.sign: got 0, expected 1 or -1. Leave it out for 1.")
 
@@ -201,7 +195,7 @@ class RopeSpec:
             case DynamicNTK() if self.pairs.frequency_dim <= 2:
                 raise ValueError(
                     f"DynamicNTK: got frequency_dim={self.pairs.frequency_dim}, expected more than "
-                    "2: its exponent is d / (d - 2). Rotate more channels."
+                    "2: the exponent of theta is d / (d - 2). Rotate more channels."
                 )
             case _:
                 return

@@ -67,7 +67,7 @@ def grown_capacity(strategy: Strategy, capacity: int, length: Count) -> int:
         return capacity << (times - 1).bit_length()  # times the power of two that is enough
     raise ValueError(
         f"grow_cache: got length={length} for a {strategy} table of {capacity} rows, expected at "
-        "most that. Make it longer at the start, or use 'table_free', which has no end."
+        "most that. Start with a longer one, or use 'table_free', which serves every position."
     )
 
 
@@ -77,5 +77,5 @@ def check_in_table(smallest: int, largest: int, capacity: int) -> None:
         raise ValueError(
             f"lookup: got positions from {smallest} to {largest}, expected 0 to {capacity - 1}, "
             "the rows of the table. Call grow_cache first, pass out_of_range='clamp', or use "
-            "'table_free', which has no end."
+            "'table_free', which serves every position."
         )

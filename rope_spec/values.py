@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from numbers import Integral, Real
+from types import UnionType
 from typing import Any, cast, get_args
 
 import numpy as np
 
 LEAST, MOST = 1e-30, 1e30  # wider than any model needs, and far from float32 overflow
-MOST_POSITIONS = 2**31  # the number of int32 that are not negative
+MAX_POSITIONS = 2**31  # as many as int32 has from 0 on
 
 
-def whole(name: str, value: object, least: int = 0, most: int = MOST_POSITIONS) -> int:
+def whole(name: str, value: object, least: int = 0, most: int = MAX_POSITIONS) -> int:
     """`value`, which may be NumPy's, as an int.
 
     Raises:
@@ -54,12 +55,12 @@ def positive(name: str, value: object) -> float:
 def flag(name: str, value: object) -> bool:
     """`value`, which may be NumPy's, as a bool; TypeError where it is neither True nor False."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}: got {value!r}, expected True or False. Call bool() on it.")
+        raise TypeError(f"{name}: got {value!r}, expected True or False. Give one of them.")
     return bool(cast(Any, value))
 
 
-def of_kind(name: str, value: object, kind: Any, what: str) -> Any:
-    """`value` itself; TypeError where it is not of a kind, the types of what it has to be."""
+def of_kind(name: str, value: object, kind: type | UnionType, what: str) -> Any:
+    """`value` itself; TypeError unless it is an instance of `kind`, described by `what`."""
     if not isinstance(value, kind):
         raise TypeError(f"{name}: got {value!r}, expected {what}. Make one of it.")
     return value
@@ -73,7 +74,9 @@ def check_choice(name: str, value: object, allowed: object) -> None:
         raise ValueError(f"{name}: got {value!r}, expected one of {expected}. Name one of them.")
 
 
-def convert_fields(owner: object, convert: Callable[..., Any], *names: str, **options: int) -> None:
+def convert_fields(
+    owner: object, convert: Callable[..., object], *names: str, **options: int
+) -> None:
     """Check fields of a frozen dataclass, and set each to the number that `convert` makes of it.
 
     None stays where it is the default: that number is derived from the others.
@@ -85,7 +88,7 @@ def convert_fields(owner: object, convert: Callable[..., Any], *names: str, **op
             object.__setattr__(owner, name, convert(label, value, **options))
 
 
-def convert_tuples(owner: object, convert: Callable[[str, object], Any], *names: str) -> None:
+def convert_tuples(owner: object, convert: Callable[[str, object], object], *names: str) -> None:
     """`convert_fields` for tuples of numbers; TypeError for anything else."""
     for name in names:
         label = f"{type(owner).__name__}.{name}"

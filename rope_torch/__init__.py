@@ -1,4 +1,4 @@
-"""RoPE for PyTorch: the same bits as `rope_jax`, and the lesson's `DeepseekV3RotaryEmbedding`."""
+"""RoPE for PyTorch: pure functions and one module; the same bits as `rope_jax`."""
 
 from .cache import (
     RopeCache as RopeCache,

@@ -16,20 +16,20 @@ from rope_spec.channels import Channels
 
 from . import gpu
 from .eager import rotate_pairs_in_chunks
-from .rotation import Half, Heads, compute_dtype, rotate_pairs, split
+from .rotation import Heads, PerPair, compute_dtype, rotate_pairs, split
 
-Rotation = Callable[[Heads, Half, Half, Channels, RotateIn], Heads]
+Rotation = Callable[[Heads, PerPair, PerPair, Channels, RotateIn], Heads]
 
 
 def rotate_differentiably(
-    x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn
+    x: Heads, cos: PerPair, sin: PerPair, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
-    """`rotate_pairs`, through the autograd function if a gradient or the chunks need it."""
+    """The rotation in its fastest form, with the derivative where one is needed."""
     if x.ndim > cos.ndim:
         cos, sin = (t[(None,) * (x.ndim - t.ndim)] for t in (cos, sin))
     needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (x, cos, sin))
     # up to this many numbers the cost of the calls outweighs the gain of chunks
-    small = 2**18 if channels.read == channels.write == 1 else 2**14
+    small = 2**18 if channels.read_blocks == channels.write_blocks == 1 else 2**14
     on_gpu = gpu.supports(x, cos, sin)
     if on_gpu and not needs_grad and not _is_transformed():
         return gpu.rotate_pairs_in_kernel(x, cos, sin, channels, rotate_in)
@@ -43,7 +43,7 @@ def _is_transformed() -> bool:
     """Whether a transform of functorch, forward mode or a compiler is active.
 
     The autograd function has to be called then, even if nothing requires a gradient. torch has no
-    public name for this. If a later torch moves these, True is right and costs 30 us in each call.
+    public name for this. Should a later torch lack these names, return True: 30 us in each call.
     """
     functions = torch._C._are_functorch_transforms_active  # pyright: ignore
     return torch.compiler.is_compiling() or functions() or forward_ad._current_level >= 0
@@ -58,7 +58,7 @@ def _in_chunks(x: Heads) -> bool:
     return x.device.type == "cpu" and type(x) in (Tensor, torch.nn.Parameter)
 
 
-def _form(x: Heads, cos: Half, sin: Half) -> Rotation:
+def _form(x: Heads, cos: PerPair, sin: PerPair) -> Rotation:
     """The kernel on a GPU, chunks on a CPU, else the formula; all with the same bits."""
     if gpu.supports(x, cos, sin):
         return gpu.rotate_pairs_in_kernel
@@ -69,7 +69,9 @@ class Rotate(torch.autograd.Function):
     """`rotate_pairs`; x is kept for the backward pass only if cos or sin needs a gradient."""
 
     @staticmethod
-    def forward(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
+    def forward(
+        x: Heads, cos: PerPair, sin: PerPair, channels: Channels, rotate_in: RotateIn
+    ) -> Heads:
         return _form(x, cos, sin)(x, cos, sin, channels, rotate_in)
 
     @staticmethod
@@ -88,8 +90,8 @@ class Rotate(torch.autograd.Function):
         if x is None:
             return dx, None, None, None, None
         rotated, dtype = channels.rotated(cos.shape[-1]), compute_dtype(x.dtype, rotate_in)
-        a, b = split(x[..., rotated].to(dtype), channels.read)
-        da, db = split(dy[..., rotated].to(dtype), channels.write)
+        a, b = split(x[..., rotated].to(dtype), channels.read_blocks)
+        da, db = split(dy[..., rotated].to(dtype), channels.write_blocks)
         products = da * a + db * b, db * a - da * b
         dcos, dsin = (_summed(t, cos.shape) for t in products)  # torch casts each to its table's
         return dx, dcos, dsin, None, None

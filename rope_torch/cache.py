@@ -45,7 +45,7 @@ def init_cache(
         strategy: `lazy` grows to the exact length, `doubling` to a power of two times the first
             length, `fixed` never; `split_table` keeps two small tables and adds angles;
             `table_free` keeps no table.
-        length: the first number of rows; `table_free` ignores it: it serves every position.
+        length: the rows at the start; `table_free` ignores it, as it serves every position.
         device: where the tables are.
 
     Raises:
@@ -63,7 +63,7 @@ def init_cache(
 
 
 def grow_cache(cache: RopeCache, length: Count) -> RopeCache:
-    """A cache that serves `length` positions: this object itself if it does.
+    """A cache that serves `length` positions: `cache` itself if it does already.
 
     Raises:
         ValueError: a `fixed` or `split_table` cache is too short.

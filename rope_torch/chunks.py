@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import chain, repeat
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,14 +41,14 @@ def chunks(size: int, *arrays: Tensor) -> Iterable[tuple[Tensor, ...]]:
     return chain.from_iterable(chunks(size, *part) for part in zip(*rows, strict=False))
 
 
-def scratch(dtype: torch.dtype, views: Views) -> Callable[[torch.Size], tuple[Any, ...]]:
+def scratch(dtype: torch.dtype, views: Views) -> Callable[[torch.Size], tuple[Tensor, ...]]:
     """A function from the shape of a chunk to an array for it, and views of that array.
 
     It returns the same array for the same shape, which the last chunk has left in the CPU's cache.
     """
 
     @cache
-    def of_shape(shape: torch.Size) -> tuple[Any, ...]:
+    def of_shape(shape: torch.Size) -> tuple[Tensor, ...]:
         array = torch.empty(shape, dtype=dtype, device="cpu")
         return array, *views(array)
 

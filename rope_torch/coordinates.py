@@ -30,7 +30,7 @@ def cos_sin_at(spec: RopeSpec, coordinates: Coordinates) -> Table:
     device = coordinates.device
     integers = (turns_tensor(numbers, device) for numbers in (turns, whole))
     w = torch.tensor(inv_freq, dtype=torch.float32, device=device)
-    function = CosSin if torch.compiler.is_compiling() else CosSinInBothModes
+    function = CosSin if torch.compiler.is_compiling() else CosSinWithForwardMode
     rows = coordinates.expand(*coordinates.shape[:-1], len(turns))
     return function.apply(rows, *integers, w, factor)  # pyright: ignore[reportReturnType]
 
@@ -60,7 +60,7 @@ def _phase(
 
 
 class CosSin(torch.autograd.Function):
-    """cos and sin at coordinates `(..., S, P)`; the phase is made of integers, hence the rule."""
+    """cos and sin at coordinates `(..., S, P)`, with their derivative: the phase is integers."""
 
     generate_vmap_rule = True
 
@@ -83,7 +83,7 @@ class CosSin(torch.autograd.Function):
         return (dsin * cos - dcos * sin) * inv_freq, None, None, None, None
 
 
-class CosSinInBothModes(CosSin):
+class CosSinWithForwardMode(CosSin):
     """`CosSin` with forward mode, which `torch.compile` does not support."""
 
     generate_vmap_rule = True

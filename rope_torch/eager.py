@@ -18,7 +18,7 @@ from .chunks import (
     scratch,
 )
 from .complex_product import has_bits_of_formula
-from .rotation import Half, Heads, as_pairs, compute_dtype, join, rotate_pairs
+from .rotation import Heads, PerPair, as_pairs, compute_dtype, join, rotate_pairs
 
 CHUNK = 2**21  # bytes in the dtype of the arithmetic: a chunk and its temporaries stay in cache
 NO_SCRATCH_CHUNK = 2**25  # bytes, where there are no temporaries: large, as each chunk has a trial
@@ -26,7 +26,7 @@ Form = Callable[..., bool]  # of y, x, cos, sin, read, write
 
 
 def rotate_pairs_in_chunks(
-    x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn
+    x: Heads, cos: PerPair, sin: PerPair, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
     """`rotation.rotate_pairs` in the fastest form there is; cos and sin have all axes of x."""
     dtype, rotated = compute_dtype(x.dtype, rotate_in), channels.rotated(cos.shape[-1])
@@ -35,8 +35,8 @@ def rotate_pairs_in_chunks(
     if x.numel() > 0:
         operands = x[..., rotated], cos.to(dtype), sin.to(dtype)
         arrays = outermost_first(y[..., rotated], *operands)
-        for form in _forms(dtype, cos.shape[-1], channels.read, channels.write):
-            if form(*arrays, channels.read, channels.write):
+        for form in _forms(dtype, cos.shape[-1], channels.read_blocks, channels.write_blocks):
+            if form(*arrays, channels.read_blocks, channels.write_blocks):
                 break
     return y
 

@@ -12,7 +12,7 @@ from rope_spec import Arithmetic, RopeSpec
 
 from .functional import EXACT, cos_sin
 
-Columns = Literal["halves", "neighbours", "halves_per_axis", "one"]
+Columns = Literal["half", "interleaved", "half_per_axis", "single"]
 AxisOrder = Literal["axes_first", "axes_last"]
 
 
@@ -21,22 +21,22 @@ class TableForm:
     """How the rotary module of a model lays out its tables, which no configuration says.
 
     Attributes:
-        columns: the columns of a pair. `halves`: two, half the table apart; `neighbours`: two, next
-            to each other; `halves_per_axis`: two, half the block of an axis apart; `one`: one.
-        positions: whether the coordinates of `position_ids` come first, `(A, B, S)`, as in M-RoPE,
+        columns: where the two columns of a pair are, as in `RopeSpec.read`; `single`: one column
+            for each pair.
+        axis_order: whether the coordinates of `position_ids` come first, `(A, B, S)`, as in M-RoPE,
             or last, `(..., S, A)`, as in vision towers.
         sine_first: whether the module returns sin and then cos (GPT-J).
         keeps_float32: whether it leaves them in float32, instead of the dtype of x.
     """
 
-    columns: Columns = "halves"
-    positions: AxisOrder = "axes_first"
+    columns: Columns = "half"
+    axis_order: AxisOrder = "axes_first"
     sine_first: bool = False
     keeps_float32: bool = False
 
     def widen(self, per_pair: Float[Tensor, "*rows P"], axes: int) -> Float[Tensor, "*rows C"]:
         """`(..., P)` to the columns of the table."""
-        if self.columns == "one":
+        if self.columns == "single":
             return per_pair
         halves = per_pair.unflatten(-1, (self._blocks(per_pair.shape[-1], axes), -1))
         return torch.stack([halves, halves], dim=-2).flatten(-3)
@@ -44,7 +44,7 @@ class TableForm:
     def fits(self, table: Tensor, spec: RopeSpec) -> bool:
         """Whether a table has the width of this form, with both columns of each pair equal."""
         pairs, axes = len(spec.pairs), spec.pairs.axes
-        if self.columns == "one":
+        if self.columns == "single":
             return table.shape[-1] == pairs
         if table.shape[-1] != 2 * pairs or pairs % self._blocks(pairs, axes):
             return False
@@ -52,7 +52,7 @@ class TableForm:
         return torch.equal(halves[..., 0, :], halves[..., 1, :])
 
     def _blocks(self, pairs: int, axes: int) -> int:
-        return {"halves": 1, "neighbours": pairs, "halves_per_axis": axes}[self.columns]
+        return {"half": 1, "interleaved": pairs, "half_per_axis": axes}[self.columns]
 
 
 class FullTables(nn.Module):
@@ -104,7 +104,7 @@ class FullTables(nn.Module):
         return self.specs[layer_type]
 
     def _axes_last(self, position_ids: Tensor, axes: int) -> Tensor:
-        if axes == 1 or self.form.positions == "axes_last":
+        if axes == 1 or self.form.axis_order == "axes_last":
             return position_ids
         return position_ids.expand(axes, -1, -1).movedim(0, -1)  # (B, S): the same on each axis
 

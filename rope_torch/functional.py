@@ -28,9 +28,9 @@ from .phase import constants, frequencies_at, phase_cos_sin, phase_of
 
 EXACT = Arithmetic()
 Positions = Real[Tensor | np.ndarray, "..."]  # (..., S), or (..., S, A) for A > 1 axes
-Half = Float[Tensor, "*rows P"]  # cos or sin: (..., S), then a column for each pair
+PerPair = Float[Tensor, "*rows P"]  # cos or sin: (..., S), then a column for each pair
 Table = tuple[Float32[Tensor, "*rows P"], Float32[Tensor, "*rows P"]]  # cos and sin
-Full = Float[Tensor, "*rows H"]  # cos or sin, a column for each channel
+PerChannel = Float[Tensor, "*rows H"]  # cos or sin, a column for each channel
 Heads = Float[Tensor, "*tokens H"]  # queries or keys: the tokens are (..., S), and maybe heads
 Length = int | np.integer | Integer[Tensor | np.ndarray, "..."] | None  # one, or one for each row
 
@@ -43,8 +43,8 @@ def cos_sin(
     Args:
         spec: the rotary embedding.
         positions: integers within int32, negative ones too, of PyTorch or NumPy: `(..., S)`, or
-            `(..., S, A)` for A > 1 axes. For a spec with `real` float32 coordinates as well, for
-            which there is a derivative.
+            `(..., S, A)` for A > 1 axes. A spec with `real` also takes float32 coordinates, and
+            differentiates by them.
         seq_len: the current length, which `DynamicNTK` and `LongRope` need: a Python int, or a
             tensor that holds one length or one for each row of the batch (`rope_torch.phase` says
             what that costs).
@@ -83,7 +83,7 @@ def _table(
     if angles == "exact" and positions.is_floating_point():
         return cos_sin_at(spec, coordinates)
     turns, inv_freq = frequencies_at(spec, seq_len, positions.device)
-    factor = constants(spec, None)[2]
+    factor = constants(spec, None).attention_factor
     if angles == "exact":
         return phase_cos_sin(phase_of(coordinates, turns), factor)
     angle = coordinates.float() * inv_freq
@@ -113,8 +113,8 @@ def name_of(dtype: object) -> str:
 def rotate(
     spec: RopeSpec,
     x: Heads,
-    cos: Half,
-    sin: Half,
+    cos: PerPair,
+    sin: PerPair,
     *,
     heads_axis: int | None = -3,
     arithmetic: Arithmetic = EXACT,
@@ -133,7 +133,7 @@ def rotate(
 
     Returns:
         The rotated x, in its shape and dtype. Its derivative is the rotation by the negative angle.
-        Beyond the range of float8_e4m3fn it is what casts of PyTorch give (448), and NaN in JAX.
+        Results beyond the range of float8_e4m3fn become 448, as in casts of PyTorch; in JAX NaN.
 
     Raises:
         TypeError: x, cos or sin is not of a floating dtype, x is float64 and cos or sin is not, or
@@ -164,12 +164,12 @@ def rotate(
 def apply_rotary_pos_emb(
     q: Float[Tensor, "*q H"],
     k: Float[Tensor, "*k H"],
-    cos: Full,
-    sin: Full,
+    cos: PerChannel,
+    sin: PerChannel,
     position_ids: Integer[Tensor, "..."] | None = None,
     unsqueeze_dim: int = 1,
 ) -> tuple[Float[Tensor, "*q H"], Float[Tensor, "*k H"]]:
-    """The function of the lesson and of transformers: `q * cos + rotate_half(q) * sin`.
+    """The function of transformers: `q * cos + rotate_half(q) * sin`, for q and for k.
 
     Args:
         q: queries, `(B, N, S, H)` with `unsqueeze_dim=1`, `(B, S, N, H)` with 2.

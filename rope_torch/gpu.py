@@ -18,11 +18,11 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from rope_spec import RotateIn
 from rope_spec.channels import Channels
 
-from .rotation import Half, Heads
+from .rotation import Heads, PerPair
 
 HAS_TRITON = find_spec("triton") is not None
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-TILE = 512  # pairs of channels of a program, 4 for each thread: see benchmarks
+TILE = 512  # pairs for each program, hence 4 for each of its 128 threads
 WARPS = 4
 
 
@@ -40,15 +40,15 @@ def _is_nvidia(x: Tensor) -> bool:
 
 
 def rotate_pairs_in_kernel(
-    x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn
+    x: Heads, cos: PerPair, sin: PerPair, channels: Channels, rotate_in: RotateIn
 ) -> Heads:
     """`rope_torch.rotation.rotate_pairs` as one kernel; y lies in memory as x does."""
-    place = channels.start, channels.read, channels.write
+    place = channels.start, channels.read_blocks, channels.write_blocks
     return rotate_on_gpu(x, cos, sin, *place, rotate_in == "input")
 
 
 def launch(
-    x: Heads, cos: Half, sin: Half, start: int, read: int, write: int, round_each: bool
+    x: Heads, cos: PerPair, sin: PerPair, start: int, read: int, write: int, round_each: bool
 ) -> Heads:
     """The operator on tensors that hold numbers."""
     from .triton_kernel import rotate_kernel

@@ -23,7 +23,7 @@ class RotaryEmbedding(nn.Module):
     Args:
         spec: the rotary embedding.
         strategy: how a table is kept, if any; see `rope_torch.init_cache`.
-        length: the first number of rows of that table.
+        length: how many rows that table has at the start.
         heads_axis: the axis of x that holds the heads, -3 for `(B, N, S, H)`.
         arithmetic: how angles and rotation are computed; a table has exact angles.
         out_of_range: what a position outside the table gives; see `rope_torch.lookup`.

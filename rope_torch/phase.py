@@ -1,8 +1,8 @@
 """Exact cos and sin in PyTorch: the integers of `rope_spec.phase`, in int64.
 
-If the frequencies depend on the current length, this may be a tensor: there is no host round
-trip and no recompilation. LongRoPE then chooses between two sets of turns and stays exact. Dynamic
-NTK is exact within the original context. Beyond it the frequencies are computed in float32: for a
+If the frequencies depend on the current length, the length may be a tensor: no host round trip, no
+recompilation. LongRoPE then chooses between two sets of turns and stays exact. Dynamic NTK is
+exact within the original context. Beyond it the frequencies are computed in float32: for a
 context that is stretched s-fold under a factor f, their relative error is at most
 (2 f + ln s + 8) 2 ** -24, and the error of cos and sin is that times the angle. With a length that
 is a Python int both rules are exact.
@@ -19,20 +19,27 @@ from rope_spec import DynamicNTK, Pairs, RopeSpec, inverse_frequencies
 from rope_spec.phase import integer_cos_sin
 
 
-class AtLength(NamedTuple):
+class LengthFrequencies(NamedTuple):
     """The frequencies of each pair at a length, or at the length of each row: `(..., 1, P)`."""
 
     turns: Int64[Tensor, "... P"]
     inv_freq: Float32[Tensor, "... P"]
 
 
+class Constants(NamedTuple):
+    """The numbers of `inverse_frequencies`, as Python's."""
+
+    turns: list[int]
+    inv_freq: list[float]
+    attention_factor: float
+    whole_turns: list[int]
+
+
 @torch.compiler.assume_constant_result  # Decimal arithmetic, which torch.compile cannot trace
-def constants(
-    spec: RopeSpec, seq_len: int | None
-) -> tuple[list[int], list[float], float, list[int]]:
-    """Turns, float32 inverse frequencies, attention factor, and whole turns, at a length."""
+def constants(spec: RopeSpec, seq_len: int | None) -> Constants:
+    """The numbers of `inverse_frequencies` at a length, as Python's."""
     frequencies = inverse_frequencies(spec, seq_len)
-    return (
+    return Constants(
         frequencies.turns.tolist(),
         frequencies.inv_freq_float32.tolist(),
         frequencies.attention_factor,
@@ -69,23 +76,23 @@ def phase_cos_sin(
 
 def frequencies_at(
     spec: RopeSpec, seq_len: int | Int64[Tensor, "..."] | None, device: torch.device
-) -> AtLength:
+) -> LengthFrequencies:
     """Turns and float32 inverse frequencies at a length that is known, or at that of each row."""
     if not isinstance(seq_len, Tensor):
         return _known(spec, seq_len, device)
     within, length = _known(spec, None, device), seq_len[..., None, None]
-    assert (original := spec.original_length)
+    original = spec.original_length or 0  # never 0 here: only such specs get a tensor
     if isinstance(spec.rule, DynamicNTK):
         beyond = _stretched(spec.rule, spec.pairs, within.inv_freq, length)
     else:
         beyond = _known(spec, original + 1, device)
     pairs = zip(beyond, within, strict=True)
-    return AtLength(*(torch.where(length > original, a, b) for a, b in pairs))
+    return LengthFrequencies(*(torch.where(length > original, a, b) for a, b in pairs))
 
 
-def _known(spec: RopeSpec, seq_len: int | None, device: torch.device) -> AtLength:
+def _known(spec: RopeSpec, seq_len: int | None, device: torch.device) -> LengthFrequencies:
     turns, inv_freq, *_ = constants(spec, seq_len)
-    return AtLength(
+    return LengthFrequencies(
         turns_tensor(turns, device), torch.tensor(inv_freq, dtype=torch.float32, device=device)
     )
 
@@ -95,11 +102,11 @@ def _stretched(
     pairs: Pairs,
     inv_freq: Float32[Tensor, " P"],
     length: Int64[Tensor, "*batch 1 1"],
-) -> AtLength:
+) -> LengthFrequencies:
     """Dynamic NTK in float32: its inverse frequencies, and the same in turns."""
     stretch = rule.factor * (length.float() / rule.max_position_embeddings) - (rule.factor - 1)
     index = torch.tensor(pairs.frequency_index, dtype=torch.float32, device=length.device)
     stretched = inv_freq * stretch.clamp(min=1) ** (-2 * index / (pairs.frequency_dim - 2))
     upper = stretched * (2**32 / (2 * math.pi))
     lower = (upper - upper.floor()) * 2**32
-    return AtLength((upper.long() << 32) + lower.long(), stretched)
+    return LengthFrequencies((upper.long() << 32) + lower.long(), stretched)

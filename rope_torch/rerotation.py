@@ -23,7 +23,7 @@ def rerotate(
     to_seq_len: int | None = None,
     heads_axis: int | None = -3,
 ) -> Heads:
-    """Move rotated keys to other positions, frequencies, or both; it needs no unrotated keys.
+    """Move rotated keys to other positions, frequencies, or both, without the unrotated keys.
 
     That is one rotation with one rounding, as the difference of the two phases is exact. With
     `to_spec` keys go from one theta or rule to another (an NTK base); with `to_seq_len` over the
@@ -50,12 +50,14 @@ def rerotate(
     """
     to_spec = spec if to_spec is None else to_spec
     to_seq_len = seq_len if to_seq_len is None else to_seq_len
-    check_rerotation(spec, to_spec)
+    check_rerotation("rerotate", spec, to_spec)
     before = _phase("rerotate", spec, from_positions, seq_len)
     after = _phase("rerotate", to_spec, to_positions, to_seq_len)
     check_moved(tuple(before.shape), tuple(after.shape))
     factor = _factor(to_spec, to_seq_len) / _factor(spec, seq_len)
-    return rotate(spec.as_written, x, *phase_cos_sin(after - before, factor), heads_axis=heads_axis)
+    return rotate(
+        spec.after_rotation, x, *phase_cos_sin(after - before, factor), heads_axis=heads_axis
+    )
 
 
 def unrotate(
@@ -83,8 +85,8 @@ def unrotate(
         TypeError: positions are not integers, or the spec is something else.
         ValueError: the spec has real positions.
     """
-    check_rerotation(spec, spec)
-    back = replace(spec.as_written, write=spec.read)
+    check_rerotation("unrotate", spec, spec)
+    back = replace(spec.after_rotation, write=spec.read)
     table = phase_cos_sin(-_phase("unrotate", spec, positions, seq_len), 1 / _factor(spec, seq_len))
     return rotate(back, x, *table, heads_axis=heads_axis)
 
@@ -99,4 +101,4 @@ def _phase(
 
 
 def _factor(spec: RopeSpec, seq_len: int | None) -> float:
-    return constants(spec, spec.effective_length(seq_len))[2]
+    return constants(spec, spec.effective_length(seq_len)).attention_factor

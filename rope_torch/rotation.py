@@ -1,4 +1,4 @@
-"""The formula of the rotation, which is also what runs on GPUs and under `torch.compile`."""
+"""The formula of the rotation: the reference, and what runs where no faster form does."""
 
 import torch
 from jaxtyping import Float, Shaped
@@ -8,24 +8,26 @@ from rope_spec import RotateIn
 from rope_spec.channels import Channels
 
 Heads = Float[Tensor, "*tokens H"]
-Half = Float[Tensor, "*#tokens P"]  # cos or sin, which broadcast to the tokens of x
+PerPair = Float[Tensor, "*#tokens P"]  # cos or sin, which broadcast to the tokens of x
 
 
-def rotate_pairs(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
+def rotate_pairs(
+    x: Heads, cos: PerPair, sin: PerPair, channels: Channels, rotate_in: RotateIn
+) -> Heads:
     """`y_a = x_a cos - x_b sin`, `y_b = x_b cos + x_a sin` for each pair; other channels stay."""
     width, rotated = 2 * cos.shape[-1], channels.rotated(cos.shape[-1])
     if x.shape[-1] == width:
-        a, b = _rotated(x, cos, sin, channels.read, rotate_in)
-        return join(a, b, channels.write)
+        a, b = _rotated(x, cos, sin, channels.read_blocks, rotate_in)
+        return join(a, b, channels.write_blocks)
     if torch.compiler.is_compiling() and x.shape[-1] % width == channels.start % width == 0:
         return _rotate_slice(x, cos, sin, channels, rotate_in)
-    a, b = _rotated(x[..., rotated], cos, sin, channels.read, rotate_in)
-    y = join(a, b, channels.write)
+    a, b = _rotated(x[..., rotated], cos, sin, channels.read_blocks, rotate_in)
+    y = join(a, b, channels.write_blocks)
     return torch.cat([x[..., : rotated.start], y, x[..., rotated.stop :]], dim=-1)
 
 
 def _rotated(
-    x: Heads, cos: Half, sin: Half, read: int, rotate_in: RotateIn
+    x: Heads, cos: PerPair, sin: PerPair, read: int, rotate_in: RotateIn
 ) -> tuple[Float[Tensor, "*tokens P"], Float[Tensor, "*tokens P"]]:
     """The two channels of each pair, rotated."""
     dtype = compute_dtype(x.dtype, rotate_in)
@@ -33,7 +35,9 @@ def _rotated(
     return (a * cos - b * sin).to(x.dtype), (b * cos + a * sin).to(x.dtype)
 
 
-def _rotate_slice(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in: RotateIn) -> Heads:
+def _rotate_slice(
+    x: Heads, cos: PerPair, sin: PerPair, channels: Channels, rotate_in: RotateIn
+) -> Heads:
     """The head is cut into slices of the rotated width, and one of them is rotated.
 
     It is selected by its index, as a concatenation would be compiled to a loop for each operand.
@@ -41,10 +45,12 @@ def _rotate_slice(x: Heads, cos: Half, sin: Half, channels: Channels, rotate_in:
     slices = x.unflatten(-1, (-1, 2 * cos.shape[-1]))
     index = torch.arange(slices.shape[-2], device=x.device)[:, None]
     is_rotated = index == channels.start // slices.shape[-1]
-    rotated = _rotated(slices, cos.unsqueeze(-2), sin.unsqueeze(-2), channels.read, rotate_in)
-    kept = split(slices, channels.write)
+    rotated = _rotated(
+        slices, cos.unsqueeze(-2), sin.unsqueeze(-2), channels.read_blocks, rotate_in
+    )
+    kept = split(slices, channels.write_blocks)
     a, b = (torch.where(is_rotated, *pair) for pair in zip(rotated, kept, strict=True))
-    return join(a, b, channels.write).flatten(-2)
+    return join(a, b, channels.write_blocks).flatten(-2)
 
 
 def compute_dtype(dtype: torch.dtype, rotate_in: RotateIn) -> torch.dtype:

@@ -1,4 +1,4 @@
-"""Our rotary modules in a loaded transformers model: do its own cause a difference?"""
+"""Swap the rotary modules of a loaded transformers model, to see whether they are at fault."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
@@ -64,7 +64,7 @@ def _config_of(model: nn.Module, name: str) -> Any:
     return next((module.config for module in outwards if hasattr(module, "config")), None)
 
 
-def _tables_for(name: str, module: Any, config: Any, arithmetic: Arithmetic) -> FullTables:
+def _tables_for(name: str, module: nn.Module, config: Any, arithmetic: Arithmetic) -> FullTables:
     """`FullTables` in the form of a module of the model, which trial calls find out.
 
     Its numbers are not compared: they may be the fault that somebody is looking for.
@@ -86,7 +86,7 @@ def _tables_for(name: str, module: Any, config: Any, arithmetic: Arithmetic) -> 
 def _built_anew(module: nn.Module, config: Any) -> nn.Module:
     """A module of the same class with its first numbers: those in the model may hide its form.
 
-    The module itself, where its class takes something else than a configuration.
+    The module itself, where its class takes something other than a configuration.
     """
     try:
         with torch.device("cpu"):
@@ -111,7 +111,7 @@ def _specs(config: Any, layer_types: list[str]) -> dict[str, RopeSpec]:
     return {first: specs[first] if first in ("vision", "audio") else spec_from_config(config)}
 
 
-def _form(module: Any, spec: RopeSpec, kwargs: dict[str, str]) -> TableForm:
+def _form(module: nn.Module, spec: RopeSpec, kwargs: dict[str, str]) -> TableForm:
     """The form in which a rotary module returns the tables of a spec."""
     error: Exception = ValueError("its cos and sin have no form that is known")
     for positions, order, tokens in _trials(spec.pairs.axes):
@@ -141,7 +141,7 @@ def _trials(axes: int) -> Iterator[tuple[Tensor, AxisOrder, tuple[int, ...]]]:
 
 
 def _called(
-    module: Any, positions: Tensor, dtype: torch.dtype, kwargs: dict[str, str]
+    module: nn.Module, positions: Tensor, dtype: torch.dtype, kwargs: dict[str, str]
 ) -> tuple[Tensor, Tensor]:
     device = next(module.buffers(), positions).device
     tables = module(torch.zeros(1, dtype=dtype, device=device), positions.to(device), **kwargs)

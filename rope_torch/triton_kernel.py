@@ -58,7 +58,7 @@ def rotate_kernel(
 
 @triton.jit
 def _offsets(row, others, lengths, strides):
-    """The offset of each row, in units; `others` is the index in the outer axes, inmost first."""
+    """The offset of each row, in units; `others` is the index in the outer axes, inner first."""
     offsets = row * tl.cast(strides[0], tl.int64)
     for axis in tl.static_range(1, len(strides)):
         offsets += others % lengths[axis] * tl.cast(strides[axis], tl.int64)

@@ -82,7 +82,9 @@ def compiled(monkeypatch):
         monkeypatch.setattr(driver, "_active", Compiler(generation))
         x = torch.zeros(1, 2, 3, spec.head_dim, dtype=getattr(torch, dtype))
         table, channels = torch.zeros(1, 1, 3, len(spec.pairs)), spec.channels
-        gpu.launch(x, table, table, channels.start, channels.read, channels.write, round_each)
+        gpu.launch(
+            x, table, table, channels.start, channels.read_blocks, channels.write_blocks, round_each
+        )
         return kernels.pop()
 
     return compiles
@@ -158,7 +160,9 @@ def test_channels_that_lie_together_move_as_vectors(spec, dtype, generation, com
         spec.channels,
         len(spec.pairs),
     )
-    runs = [2 * n if n == pairs else pairs // n for n in (channels.read, channels.write)]
+    runs = [
+        2 * n if n == pairs else pairs // n for n in (channels.read_blocks, channels.write_blocks)
+    ]
     aligned = gcd(8, spec.head_dim, channels.start, 2 * pairs, *runs, *per_thread(spec))
     of_x, of_table = aligned * DTYPES[dtype].itemsize, gcd(4, pairs) * 4
     assert min(widths(ptx, "st")) >= min(16, of_x)

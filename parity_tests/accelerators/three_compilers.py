@@ -25,7 +25,7 @@ Form = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 def usual(x: jax.Array, cos: jax.Array, sin: jax.Array, channels: Channels) -> jax.Array:
     """As most libraries write it: tables of full width, and the partner of each channel."""
-    if channels.read == 1:
+    if channels.read_blocks == 1:
         both = lambda t: jnp.concatenate([t, t], axis=-1)
         a, b = jnp.split(x, 2, axis=-1)
         partner = jnp.concatenate([-b, a], axis=-1)

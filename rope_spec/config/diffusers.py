@@ -85,6 +85,6 @@ def _check_unread(keys: Keys, ignore: Collection[str]) -> None:
     if left:
         raise ValueError(
             f"config: got {', '.join(map(repr, left))}, which nothing here reads, expected keys "
-            "that are read or known to change nothing. If you know that of it, pass "
+            "that are read or known to change nothing. If these change nothing, pass "
             f"ignore=({', '.join(map(repr, left))},)."
         )

@@ -12,7 +12,7 @@ from .keys import Keys, shown
 from .widths import checked_head_width
 
 
-class Channels(NamedTuple):
+class AxisKeys(NamedTuple):
     """The keys of the channels of each axis, of the width of a head, and of the base."""
 
     widths: str
@@ -21,7 +21,7 @@ class Channels(NamedTuple):
     axes: int = 3
 
 
-def _of_axes(at: Channels, keys: Keys) -> RopeSpec:
+def _of_axes(at: AxisKeys, keys: Keys) -> RopeSpec:
     head_dim, pairs = _width(keys, at.head_dim), _of_widths(keys, at.widths, at.axes)
     if 2 * len(pairs) != head_dim:
         raise ValueError(
@@ -47,7 +47,7 @@ def _width(keys: Keys, path: str) -> int:
     """The width of a head, from a key or a quotient of two."""
     for key in path.split("/"):
         whole(f"config.{key}", keys.need(key, int, "it says how wide a head is"), least=1)
-    return checked_head_width(keys, keys.amount(path, int) or 0)
+    return checked_head_width(keys, keys.computed(path, int) or 0)
 
 
 def _thirds(head_dim: int) -> Pairs:
@@ -127,21 +127,21 @@ READERS: Mapping[str, Callable[[Keys], RopeSpec]] = {
     "CogVideoXTransformer3DModel": _cogvideox,
     "CosmosTransformer3DModel": _cosmos,
     "Flux2Transformer2DModel": partial(
-        _of_axes, Channels("axes_dims_rope", theta="rope_theta", axes=4)
+        _of_axes, AxisKeys("axes_dims_rope", theta="rope_theta", axes=4)
     ),
-    "FluxTransformer2DModel": partial(_of_axes, Channels("axes_dims_rope")),
-    "HiDreamImageTransformer2DModel": partial(_of_axes, Channels("axes_dims_rope")),
+    "FluxTransformer2DModel": partial(_of_axes, AxisKeys("axes_dims_rope")),
+    "HiDreamImageTransformer2DModel": partial(_of_axes, AxisKeys("axes_dims_rope")),
     "HunyuanVideoTransformer3DModel": partial(
-        _of_axes, Channels("rope_axes_dim", theta="rope_theta")
+        _of_axes, AxisKeys("rope_axes_dim", theta="rope_theta")
     ),
     "Kandinsky5Transformer3DModel": _kandinsky,
     "LTXVideoTransformer3DModel": _ltx,
     "Lumina2Transformer2DModel": partial(
-        _of_axes, Channels("axes_dim_rope", "hidden_size/num_attention_heads")
+        _of_axes, AxisKeys("axes_dim_rope", "hidden_size/num_attention_heads")
     ),
-    "QwenImageTransformer2DModel": partial(_of_axes, Channels("axes_dims_rope")),
+    "QwenImageTransformer2DModel": partial(_of_axes, AxisKeys("axes_dims_rope")),
     "WanTransformer3DModel": _wan,
     "ZImageTransformer2DModel": partial(
-        _of_axes, Channels("axes_dims", "dim/n_heads", "rope_theta")
+        _of_axes, AxisKeys("axes_dims", "dim/n_heads", "rope_theta")
     ),
 }

@@ -68,9 +68,8 @@ class Family:
     # keys of the rotated width
     head_dim: tuple[str, ...] = ("head_dim", "hidden_size/num_attention_heads")
     head_dim_default: int | None = None
-    per_layer: str | None = (
-        None  # a key of the head width in `per_layer_config`, which overrides head_dim
-    )
+    # a key of the head width in `per_layer_config`, which overrides head_dim
+    per_layer: str | None = None
     read: Layout = "half"
     write: Layout | None = None
     interleave_key: str | None = None  # a key of the config whose false makes `read` half

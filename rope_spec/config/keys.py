@@ -99,7 +99,7 @@ class Keys:
             )
         return CONVERT[kind](value) if kind in CONVERT else value
 
-    def amount(self, path: str, kind: type[Number]) -> Number | None:
+    def computed(self, path: str, kind: type[Number]) -> Number | None:
         """The value of a key, or of `a/b`, `2*a/b`, `a+b`, `a-b`.
 
         None if a key is missing, or if b of a quotient is 0.

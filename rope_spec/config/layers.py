@@ -37,7 +37,7 @@ def labels_of(tower: Tower) -> list[str]:
 
 def _layer_count(keys: Keys, paths: tuple[str, ...]) -> int:
     """The number of layers, from the first of the paths that is there."""
-    counts = {path: count for path in paths if (count := keys.amount(path, int)) is not None}
+    counts = {path: count for path in paths if (count := keys.computed(path, int)) is not None}
     key, count = next(iter(counts.items()), (paths[0], None))
     if count is None:
         count = keys.need(key, int, "it is the number of labels")

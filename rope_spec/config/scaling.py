@@ -14,7 +14,7 @@ RULES = {
     "llama3": Llama3,
     "longrope": LongRope,
 }
-# By the annotations of the rules, which rules.py must not postpone
+# By the annotations in rules.py, which therefore has no `from __future__ import annotations`
 KIND_OF_FIELD: dict[object, type[Any]] = {
     float: float,
     float | None: float,

@@ -108,7 +108,7 @@ def reference_arithmetic(
     model_type: str | None = None,
     ignore: Collection[str] = (),
 ) -> Arithmetic:
-    """How transformers computes this rotation: float32 angles, and often all in the dtype of x.
+    """How transformers computes this rotation: float32 angles, and often a rotation in x's dtype.
 
     The arguments and the errors are those of `spec_from_config`.
     """

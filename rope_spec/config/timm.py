@@ -12,7 +12,7 @@ Described = Literal["cat", "dinov3", "mrope"]
 
 
 def spec_from_timm(
-    rope_type: str = "cat",
+    rope_type: Described = "cat",
     *,
     dim: int,
     num_heads: int,

@@ -26,8 +26,8 @@ def check_unread(towers: Towers, ignore: Collection[str]) -> None:
         keys = ", ".join(sorted({repr(key) for name, key in left if name == first}))
         raise ValueError(
             f"{first}: got {keys}, which nothing here reads, expected keys that are read or known "
-            f"to change nothing. If you know that of it, pass ignore=({keys},), else describe what "
-            "it does in families.toml."
+            f"to change nothing. If these change nothing, pass ignore=({keys},), else describe "
+            "what they do in families.toml."
         )
     if read := [key for key in ignore if any(keys.decides(key) for keys, _ in objects)]:
         raise ValueError(

@@ -24,7 +24,7 @@ def head_width(keys: Keys, family: Family) -> int:
     """
     paths, default = family.head_dim, family.head_dim_default
     named = {
-        path: value for path in paths if path.isidentifier() and (value := keys.amount(path, int))
+        path: value for path in paths if path.isidentifier() and (value := keys.computed(path, int))
     }
     if len(set(named.values())) > 1:
         raise ValueError(
@@ -32,7 +32,7 @@ def head_width(keys: Keys, family: Family) -> int:
             "is rotated."
         )
     expressions = (
-        value for path in paths if not path.isidentifier() and (value := keys.amount(path, int))
+        value for path in paths if not path.isidentifier() and (value := keys.computed(path, int))
     )
     width = next(iter(named.values()), None) or next(expressions, None)
     has_a_key = any(key in keys.values for path in paths for key in KEY_IN_PATH.findall(path))
@@ -139,7 +139,7 @@ def _check_share(rope: Keys, keys: Keys, family: Family, head_dim: int) -> None:
     share = rope.get("partial_rotary_factor", float) if family.share_of else None
     if share is None:
         return
-    whole = next(filter(None, (keys.amount(path, int) for path in family.share_of)), 0)
+    whole = next(filter(None, (keys.computed(path, int) for path in family.share_of)), 0)
     if not 0 <= share <= 1 or int(share * whole) != head_dim:
         raise ValueError(
             f"{rope.name}: got partial_rotary_factor={share} of a head of {whole}, expected the "
@@ -151,7 +151,7 @@ def single_value(
     rope: Keys, keys: Keys, key: str, paths: tuple[str, ...], default: float | None
 ) -> float:
     """A number in the rope object or around it, the same in all places; else the default."""
-    found = (rope.get(key, float), *(keys.amount(path, float) for path in paths))
+    found = (rope.get(key, float), *(keys.computed(path, float) for path in paths))
     given = sorted({value for value in found if value is not None})
     is_null = rope.is_null(key) or any(keys.is_null(path) for path in paths)
     values = given or ([] if default is None or is_null else [default])
