@@ -15,7 +15,7 @@ from rope_spec.channels import Channels
 
 from . import rotation
 from .rotation import Heads, PerPair, index_along
-from .rounding import cast_exactly, compute_dtype, keep_rounding
+from .rounding import cast_exactly, compute_dtype, from_bits, keep_rounding, to_bits
 
 PerChannel = Float[Array, "*#tokens H"]  # cos or sin with a value for each channel of the head
 
@@ -33,7 +33,8 @@ def rotate_pairs(
     distance = cos.shape[-1] // channels.read_blocks
     next_pair, pair_before = _shifted(x, -distance), _shifted(x, distance)
     partner = lax.select(_is_first(x, rotated.start, distance), next_pair, pair_before)
-    own, partner, cos, sin = (cast_exactly(t, dtype) for t in (x, partner, cos, sin))
+    own, partner = (_widened(t, dtype) for t in (x, partner))
+    cos, sin = (cast_exactly(t, dtype) for t in (cos, sin))
     cos, sin = (_to_both_channels(t, channels, x.shape[-1]) for t in (cos, sin))
     sin = lax.select(_is_first(sin, rotated.start, distance), -sin, sin)
     y = cast_exactly(keep_rounding(own * cos) + keep_rounding(partner * sin), x.dtype)
@@ -41,6 +42,12 @@ def rotate_pairs(
         return y
     index = index_along(-1, x)
     return lax.select((index >= rotated.start) & (index < rotated.stop), y, x)
+
+
+def _widened(x: Heads, dtype: jnp.dtype) -> Heads:
+    """`cast_exactly(x, dtype)`: from bfloat16 to float32 by its bits, in fewer bundles."""
+    by_bits = x.dtype == jnp.bfloat16 and dtype == jnp.float32
+    return from_bits(to_bits(x), dtype) if by_bits else cast_exactly(x, dtype)
 
 
 def _is_first(t: PerChannel, start: int, distance: int) -> Bool[Array, "*#tokens H"]:
