@@ -278,7 +278,7 @@ BAD = {
     ),
     "too short": (
         lambda b: b.grow_cache(b.init_cache(SPEC, "fixed", 8), 9),
-        "got length=9 for a fixed table of 8 rows, expected at most that. Make it longer at the",
+        "got length=9 for a fixed table of 8 rows, expected at most that. Start with a longer one",
     ),
     "policy": (
         lambda b: b.lookup(b.init_cache(SPEC), None, out_of_range="wrap"),

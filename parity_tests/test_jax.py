@@ -34,7 +34,7 @@ def test_cos_and_sin_have_the_bits_of_the_trunk(spec):
         else np.stack([POSITIONS, POSITIONS[:, ::-1], POSITIONS // 2], -1)
     )
     positions = positions[..., : spec.pairs.axes] if spec.pairs.axes > 1 else positions
-    tables = rope_spec.cos_sin(spec, positions, 8)
+    tables = rope_spec.cos_sin(spec, positions, seq_len=8)
     cos_sin = partial(rope_jax.cos_sin, spec, seq_len=8)
     with jax.disable_jit():
         eager = cos_sin(positions)
