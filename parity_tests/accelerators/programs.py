@@ -36,12 +36,12 @@ def derivative(spec):
 
 def concatenated(spec: RopeSpec, x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
     """The rotation by concatenation, as most implementations write it."""
-    blocks, start, width = spec.channels.read, spec.start, 2 * cos.shape[-1]
+    blocks, start, width = spec.channels.read_blocks, spec.start, 2 * cos.shape[-1]
     rotated = x[..., start : start + width].astype(jnp.float32)
     a, b = jnp.split(rotated.reshape(*x.shape[:-1], blocks, -1), 2, axis=-1)
     cos, sin = (t.reshape(*t.shape[:2], 1, blocks, -1) for t in (cos, sin))
     y = [a * cos - b * sin, b * cos + a * sin]
-    if spec.channels.write == blocks:
+    if spec.channels.write_blocks == blocks:
         y = jnp.concatenate(y, axis=-1).reshape(rotated.shape)
     else:
         y = jnp.concatenate([t.reshape(*x.shape[:-1], -1) for t in y], axis=-1)
