@@ -4,6 +4,7 @@ A part of them by default; all with FULL=1 in the environment.
 """
 
 import os
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -165,24 +166,30 @@ def test_the_rows_of_a_table_that_clamps_are_counted():
     assert "A table of 3000 rows: every later position is given row 2999." in finding.text
 
 
+LLAMA = spec_from_config("rope_parity/configs/llama-3.1-8b.json")
+
+
+def ours(branch):
+    """The rotation of a branch, as a function of x and positions."""
+    module = import_module(branch)
+
+    def fn(x, positions):
+        cos, sin = module.cos_sin(LLAMA, positions)
+        return module.rotate(LLAMA, x, cos, sin, heads_axis=-2)
+
+    return fn
+
+
 def test_ours_in_both_branches():
     import jax
+
+    for fn in (ours("rope_torch"), ours("rope_jax"), jax.jit(ours("rope_jax"))):
+        assert check_rope(fn, LLAMA, context=131072).right
+
+
+@pytest.mark.compiled
+def test_ours_compiled():
     import torch
 
-    import rope_jax
-    import rope_torch
-
-    spec = spec_from_config("rope_parity/configs/llama-3.1-8b.json")
-
-    def ours(module):
-        def fn(x, positions):
-            cos, sin = module.cos_sin(spec, positions)
-            return module.rotate(spec, x, cos, sin, heads_axis=-2)
-
-        return fn
-
-    for fn in (ours(rope_torch), ours(rope_jax), jax.jit(ours(rope_jax))):
-        assert check_rope(fn, spec, context=131072).right
-    if FULL:
-        compiled = torch.compile(ours(rope_torch), backend="eager")
-        assert check_rope(compiled, spec, context=131072, framework="torch").right
+    compiled = torch.compile(ours("rope_torch"), backend="eager")
+    assert check_rope(compiled, LLAMA, context=131072, framework="torch").right
