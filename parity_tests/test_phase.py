@@ -3,11 +3,10 @@ functions.
 """
 
 from dataclasses import asdict
+from importlib import import_module
 
 import numpy as np
 import pytest
-from transformers import LlamaConfig
-from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 import rope_spec
 from rope_parity import oracle
@@ -38,13 +37,22 @@ ENDS = {  # of YaRN's ramp: frequency indices that are cut off at the ladder's, 
 }
 
 
+def of_transformers(kind, rope, length):
+    """The inverse frequencies and the attention factor of its own function."""
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    config = transformers.LlamaConfig(
+        head_dim=64, rope_parameters=rope, max_position_embeddings=length
+    )
+    functions = import_module("transformers.modeling_rope_utils").ROPE_INIT_FUNCTIONS
+    return functions[kind](config, device="cpu")
+
+
 @pytest.mark.parametrize("spec", ENDS.values(), ids=ENDS)
 def test_the_ends_of_a_ramp(spec):
     """And the float32 frequencies are those of transformers, whose powers may be an ULP off."""
     test_frequencies_are_the_rounded_exact_ones(spec, None)
     rope = {"rope_type": "yarn", "rope_theta": spec.theta} | asdict(spec.rule)
-    config = LlamaConfig(head_dim=64, rope_parameters=rope, max_position_embeddings=16384)
-    theirs, _ = ROPE_INIT_FUNCTIONS["yarn"](config, device="cpu")
+    theirs, _ = of_transformers("yarn", rope, 16384)
     ours = inverse_frequencies(spec).inv_freq_float32
     assert np.abs(ours / theirs.numpy() - 1).max() <= 8 * 2.0**-24  # 4 operations and 2 powers
 
@@ -69,8 +77,7 @@ def test_the_attention_factor_of_a_stretch(rule):
     test_frequencies_are_the_rounded_exact_ones(spec, None)
     kind = type(rule).__name__.lower()
     rope = {"rope_type": kind, "rope_theta": spec.theta} | asdict(rule)
-    config = LlamaConfig(head_dim=64, rope_parameters=rope, max_position_embeddings=4096)
-    _, factor = ROPE_INIT_FUNCTIONS[kind](config, device="cpu")
+    _, factor = of_transformers(kind, rope, 4096)
     assert abs(inverse_frequencies(spec).attention_factor / factor - 1) <= 4 * 2.0**-53
 
 
