@@ -23,6 +23,7 @@ from rope_spec import (
     spec_from_config,
     specs_from_config,
 )
+from rope_spec.config import towers
 
 LLAMA = {
     "model_type": "llama",
@@ -618,3 +619,11 @@ def test_axes_that_another_model_has_are_an_error():
     message = "mrope_interleaved=False, expected True: so is this model. Correct the value"
     with pytest.raises(ValueError, match=message):
         spec_from_config(text)
+
+
+@pytest.mark.parametrize("read", [spec_from_config, specs_from_config, reference_arithmetic])
+def test_a_file_is_read_once(read, monkeypatch):
+    opened, loaded = [], towers._loaded
+    monkeypatch.setattr(towers, "_loaded", lambda path: [opened.append(path), loaded(path)][1])
+    read(CONFIGS / "llama-3.1-8b.json")
+    assert len(opened) == 1

@@ -10,9 +10,9 @@ from typing import Any
 from ..spec import RopeSpec
 from .diffusers_classes import READERS
 from .keys import Keys, shown
-from .towers import Config, read_config
 from .unread import checked_names
 
+Values = Mapping[str, Any]  # of a configuration that has been read
 CLASS = "_class_name"
 ROPE_KEY = "rope|rotary|yarn|ntk|axes|theta|(^|_)xpos"
 BESIDE = {"rope_max_seq_len", "axes_lens"}  # lengths of tables
@@ -29,29 +29,27 @@ def defaults() -> dict[str, dict[str, Any]]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-def is_of_diffusers(config: Config) -> bool:
+def is_of_diffusers(values: Values) -> bool:
     """Whether a configuration names a class of diffusers."""
-    values = read_config(config)
     return CLASS in values and "model_type" not in values
 
 
-def class_of(config: Config) -> str:
+def class_of(values: Values) -> str:
     """The name of the class of diffusers."""
-    keys = Keys(read_config(config), "config")
-    return keys.need(CLASS, str, "it says which transformer of diffusers this is")
+    return Keys(values, "config").need(CLASS, str, "it says which transformer of diffusers this is")
 
 
-def refuse(function: str, config: Config) -> None:
+def refuse(function: str, values: Values) -> None:
     """Raise ValueError where a function is about language models, and this is of diffusers."""
-    if is_of_diffusers(config):
+    if is_of_diffusers(values):
         raise ValueError(
-            f"{function}: got {CLASS}={class_of(config)!r}, a transformer of diffusers, expected a "
+            f"{function}: got {CLASS}={class_of(values)!r}, a transformer of diffusers, expected a "
             "configuration with a model_type: all layers of this one have the label 'transformer', "
             "and no context. Read it with spec_from_config."
         )
 
 
-def spec_of(config: Config, ignore: Collection[str] = ()) -> RopeSpec:
+def spec_of(values: Values, ignore: Collection[str] = ()) -> RopeSpec:
     """The rotary embedding of the transformer.
 
     Raises:
@@ -59,7 +57,7 @@ def spec_of(config: Config, ignore: Collection[str] = ()) -> RopeSpec:
             embeddings that nothing reads.
         TypeError: a value of the wrong kind.
     """
-    name = class_of(config)
+    name = class_of(values)
     if name in REFUSED:
         raise ValueError(
             f"{CLASS}: got {name!r}, expected a rotation by one coordinate for each pair, the same "
@@ -70,7 +68,7 @@ def spec_of(config: Config, ignore: Collection[str] = ()) -> RopeSpec:
             f"{CLASS}: got {shown(name)}, expected one of {', '.join(READERS)}. Build the "
             "RopeSpec itself, with Pairs.widths."
         )
-    keys = Keys(defaults()[name] | dict(read_config(config)), "config")
+    keys = Keys(defaults()[name] | dict(values), "config")
     spec = READERS[name](keys)
     _check_unread(keys, ignore)
     return spec
@@ -79,7 +77,7 @@ def spec_of(config: Config, ignore: Collection[str] = ()) -> RopeSpec:
 def _check_unread(keys: Keys, ignore: Collection[str]) -> None:
     """Raise ValueError for a rope-like key that nothing read."""
     known = {*keys.used, *BESIDE, *checked_names(ignore)}
-    values: Mapping[str, Any] = keys.values
+    values: Values = keys.values
     left = [key for key in values if key not in known and re.search(ROPE_KEY, str(key))]
     left = [key for key in left if values[key] not in (None, False)]
     if left:

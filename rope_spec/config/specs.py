@@ -10,7 +10,7 @@ from .build import spec_of
 from .facts import Facts, facts_of
 from .layers import labels_of
 from .scaling import family_context_length
-from .towers import Config, Tower, Towers, towers
+from .towers import Config, Tower, Towers, read_config, towers
 from .unread import check_unread
 from .widths import missing_width
 
@@ -53,6 +53,7 @@ def specs_from_config(
         TypeError: a value of the wrong kind.
         FileNotFoundError: there is no such file.
     """
+    config = read_config(config)
     if model_type is None and diffusers.is_of_diffusers(config):
         return {TRANSFORMER: diffusers.spec_of(config, ignore)}
     facts = _read("specs_from_config", config, model_type, ignore).facts
@@ -82,6 +83,7 @@ def spec_from_config(
         FileNotFoundError: there is no such file.
     """
     of_kind("label", label, str | None, "a label of specs_from_config, or None")
+    config = read_config(config)
     if model_type is None and diffusers.is_of_diffusers(config) and label in (None, TRANSFORMER):
         return diffusers.spec_of(config, ignore)
     reading = _read("spec_from_config", config, model_type, ignore)
@@ -150,6 +152,7 @@ def _read(
 
 
 def _towers(function: str, config: Config, model_type: str | None) -> Towers:
+    config = read_config(config)
     if model_type is None:
         diffusers.refuse(function, config)
     return towers(config, model_type)
